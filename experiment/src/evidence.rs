@@ -1,4 +1,5 @@
 //! The seal of a witness's lines: both ends of a wire count and hash them, so that a cut or changed stream is noticed.
+//! What is wrong with a stream is a [`Flaw`].
 
 use std::fmt::Write as _;
 
@@ -19,6 +20,92 @@ pub struct Seal {
     pub lines: u64,
     /// SHA-256 over those lines, newlines included, in hex.
     pub sha256: String,
+}
+
+/// What is wrong with a witness's stream: it proves nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Flaw {
+    /// It ended before its footer.
+    NoFooter,
+    /// A line is not what it should be.
+    Unreadable,
+    /// Count or hash of the lines differ from the footer's.
+    BrokenSeal,
+    /// Lines came after the footer.
+    AfterFooter,
+    /// It is of another run.
+    OtherRun,
+    /// The numbers of its lines do not ascend.
+    Disordered,
+    /// Its own sum is not the sum of its lines.
+    WrongSum,
+}
+
+/// One witness's stream as it is read: lines, then a footer, then nothing.
+#[derive(Debug, Clone)]
+pub struct Testimony<F> {
+    sealer: Sealer,
+    footer: Option<F>,
+    flaw: Option<Flaw>,
+}
+
+impl<F> Default for Testimony<F> {
+    fn default() -> Self {
+        Self { sealer: Sealer::default(), footer: None, flaw: None }
+    }
+}
+
+impl<F> Testimony<F> {
+    /// Takes one line before the footer, its newline included.
+    pub(crate) fn line(&mut self, line: &[u8]) {
+        if self.footer.is_some() {
+            self.spoil(Flaw::AfterFooter);
+        }
+        self.sealer.add(line);
+    }
+
+    /// Takes the footer, with the seal that it claims for the lines before it.
+    pub(crate) fn close(&mut self, footer: F, seal: &Seal) {
+        if self.footer.replace(footer).is_some() {
+            self.spoil(Flaw::AfterFooter);
+        }
+        if *seal != self.sealer.seal() {
+            self.spoil(Flaw::BrokenSeal);
+        }
+    }
+
+    /// Notes what is wrong; the first flaw stays.
+    pub(crate) fn spoil(&mut self, flaw: Flaw) {
+        self.flaw.get_or_insert(flaw);
+    }
+
+    /// What is wrong with the stream as evidence; `None`: it is whole.
+    #[must_use]
+    pub fn flaw(&self) -> Option<Flaw> {
+        self.flaw.or(if self.footer.is_none() { Some(Flaw::NoFooter) } else { None })
+    }
+
+    /// The witness's own sums, once the footer was read.
+    #[must_use]
+    pub const fn footer(&self) -> Option<&F> {
+        self.footer.as_ref()
+    }
+}
+
+impl Flaw {
+    /// Said of a record or a ledger.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::NoFooter => "ended before its footer",
+            Self::Unreadable => "holds a line that cannot be read",
+            Self::BrokenSeal => "does not have the lines its footer counts",
+            Self::AfterFooter => "goes on after its footer",
+            Self::OtherRun => "is of another run",
+            Self::Disordered => "lists a line twice or out of order",
+            Self::WrongSum => "does not add up to its own total",
+        }
+    }
 }
 
 impl Sealer {

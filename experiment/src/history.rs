@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::payment::PaymentId;
+use crate::{payment::PaymentId, per_payment::PerPayment};
 
 /// What the client may believe after one attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,8 +109,7 @@ pub const ATTEMPTS_MAX: u32 = 10_000;
 /// The client's own witness: one small row for each payment of its share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct History {
-    first: u64,
-    rows: Vec<PaymentHistory>,
+    rows: PerPayment<PaymentHistory>,
     /// All attempts by outcome.
     pub attempts: AttemptTotals,
     /// Set when the load ended early.
@@ -208,31 +207,24 @@ impl History {
     /// An empty history for a share of the payments.
     #[must_use]
     pub fn new(share: Range<u64>) -> Self {
-        let len = usize::try_from(share.end.saturating_sub(share.start)).unwrap_or(0);
-        Self {
-            first: share.start,
-            rows: vec![PaymentHistory::default(); len],
-            attempts: AttemptTotals::default(),
-            stopped: None,
-        }
+        Self { rows: PerPayment::new(share), attempts: AttemptTotals::default(), stopped: None }
     }
 
     /// The payments it is about.
     #[must_use]
-    pub fn share(&self) -> Range<u64> {
-        self.first..self.first + self.rows.len() as u64
+    pub const fn share(&self) -> Range<u64> {
+        self.rows.share()
     }
 
     /// The row of a payment; `None` outside the share.
     #[must_use]
     pub fn row(&self, payment: PaymentId) -> Option<&PaymentHistory> {
-        self.rows.get(usize::try_from(payment.0.checked_sub(self.first)?).ok()?)
+        self.rows.row(payment)
     }
 
     /// Notes an attempt of a payment of the share; outside of it nothing happens.
     pub fn note(&mut self, payment: PaymentId, attempt: u32, outcome: Outcome) {
-        let index = payment.0.checked_sub(self.first).and_then(|index| usize::try_from(index).ok());
-        if let Some(row) = index.and_then(|index| self.rows.get_mut(index)) {
+        if let Some(row) = self.rows.row_mut(payment) {
             row.note(attempt, outcome);
             self.attempts.count(outcome);
         }
@@ -240,7 +232,7 @@ impl History {
 
     /// Every row, in the order of payments.
     pub fn rows(&self) -> impl Iterator<Item = (PaymentId, &PaymentHistory)> {
-        (self.first..).map(PaymentId).zip(&self.rows)
+        self.rows.iter()
     }
 }
 

@@ -1,8 +1,22 @@
-//! What the service has booked: the money that moved.
+//! What the service has booked, the money that moved, and the tally of it by payment.
+
+use std::{collections::BTreeMap, ops::Range};
 
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::Seal;
+use crate::{
+    evidence::{Flaw, Seal, Testimony},
+    money::MinorUnits,
+    payment::{PaymentId, RunId},
+    per_payment::PerPayment,
+    plan::Plan,
+    spec::BodyDrift,
+};
+
+/// So many references of phantoms are kept as examples.
+const PHANTOMS_KEPT: usize = 3;
+/// A kept reference is cut to so many characters.
+const REFERENCE_SHOWN: usize = 40;
 
 /// One row of the ledger: money that moved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,4 +54,133 @@ pub enum LedgerItem {
     Entry(Entry),
     /// `{"footer": {...}}`
     Footer(LedgerFooter),
+}
+
+/// The ledger added up by payment, one line at a time.
+#[derive(Debug, Clone)]
+pub struct LedgerTally {
+    run: RunId,
+    count: u64,
+    parties: (String, String),
+    amount_minor: i64,
+    drift: BodyDrift,
+    rows: PerPayment<LedgerRow>,
+    /// The amounts of each payment's entries, kept only where repeats may ask for other amounts.
+    amounts: BTreeMap<u64, Vec<i64>>,
+    /// The stream it was read from.
+    pub testimony: Testimony<LedgerFooter>,
+    last_id: Option<i64>,
+    sum_minor: i64,
+    /// Entries of this share.
+    pub entries: u64,
+    /// What the entries of this share add up to.
+    pub booked: MinorUnits,
+    /// Entries that no payment of this run asked for; counted by the share that holds payment 0 alone.
+    pub phantoms: u64,
+    /// The first few references of phantoms.
+    pub phantom_references: Vec<String>,
+}
+
+/// What the ledger holds of one payment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LedgerRow {
+    /// Its entries.
+    pub entries: u16,
+    /// Whether an entry has parties or an amount that no attempt can have asked for.
+    pub foreign: bool,
+}
+
+impl LedgerTally {
+    /// Nothing tallied yet, for the payments of a share.
+    #[must_use]
+    pub fn new(plan: &Plan, run: &RunId, share: Range<u64>) -> Self {
+        Self {
+            run: run.clone(),
+            rows: PerPayment::new(share),
+            count: plan.count,
+            parties: (plan.from.clone(), plan.to.clone()),
+            amount_minor: plan.amount.0,
+            drift: plan.client.body_drift,
+            amounts: BTreeMap::new(),
+            testimony: Testimony::default(),
+            last_id: None,
+            sum_minor: 0,
+            entries: 0,
+            booked: MinorUnits::default(),
+            phantoms: 0,
+            phantom_references: Vec::new(),
+        }
+    }
+
+    /// Takes one line of the ledger, its newline included. What cannot be read becomes a flaw, never an error.
+    pub fn take(&mut self, line: &[u8]) {
+        match serde_json::from_slice(line) {
+            Ok(LedgerItem::Entry(entry)) => {
+                self.testimony.line(line);
+                self.add(&entry);
+            }
+            Ok(LedgerItem::Footer(footer)) => {
+                if footer.total_minor != self.sum_minor {
+                    self.testimony.spoil(Flaw::WrongSum);
+                }
+                let seal = footer.seal.clone();
+                self.testimony.close(footer, &seal);
+            }
+            Err(_) => self.testimony.spoil(Flaw::Unreadable),
+        }
+    }
+
+    /// What the ledger holds of a payment of the share.
+    #[must_use]
+    pub fn row(&self, payment: PaymentId) -> LedgerRow {
+        self.rows.row(payment).copied().unwrap_or_default()
+    }
+
+    /// Whether a payment has an entry of an amount.
+    #[must_use]
+    pub fn holds(&self, payment: PaymentId, amount: MinorUnits) -> bool {
+        match self.drift {
+            BodyDrift::None => amount.0 == self.amount_minor && self.row(payment).entries > 0,
+            BodyDrift::Amount => self.amounts.get(&payment.0).is_some_and(|amounts| amounts.contains(&amount.0)),
+        }
+    }
+
+    fn add(&mut self, entry: &Entry) {
+        if self.last_id.is_some_and(|last| entry.id <= last) {
+            self.testimony.spoil(Flaw::Disordered);
+        }
+        self.last_id = Some(entry.id);
+        self.sum_minor = self.sum_minor.saturating_add(entry.amount_minor);
+        let payment = entry.reference.as_deref().and_then(|reference| self.run.payment_of(reference));
+        match payment.filter(|payment| payment.0 < self.count) {
+            Some(payment) => self.add_to(payment, entry),
+            None if self.rows.share().start == 0 => self.add_phantom(entry),
+            None => {}
+        }
+    }
+
+    fn add_to(&mut self, payment: PaymentId, entry: &Entry) {
+        let Some(row) = self.rows.row_mut(payment) else { return };
+        let amount_fits = match self.drift {
+            BodyDrift::None => entry.amount_minor == self.amount_minor,
+            BodyDrift::Amount => entry.amount_minor >= self.amount_minor,
+        };
+        row.entries = row.entries.saturating_add(1);
+        row.foreign |= !amount_fits || (&entry.src, &entry.dest) != (&self.parties.0, &self.parties.1);
+        if self.drift == BodyDrift::Amount {
+            self.amounts.entry(payment.0).or_default().push(entry.amount_minor);
+        }
+        self.entries += 1;
+        self.booked.0 = self.booked.0.saturating_add(entry.amount_minor);
+    }
+
+    fn add_phantom(&mut self, entry: &Entry) {
+        self.phantoms += 1;
+        self.entries += 1;
+        self.booked.0 = self.booked.0.saturating_add(entry.amount_minor);
+        if self.phantom_references.len() < PHANTOMS_KEPT {
+            let reference = entry.reference.as_deref().unwrap_or("(no reference)");
+            self.phantom_references.push(reference.chars().take(REFERENCE_SHOWN).collect());
+        }
+    }
 }

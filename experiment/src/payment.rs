@@ -67,6 +67,12 @@ impl fmt::Display for RunId {
 }
 
 impl RunId {
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// The reference of a payment, unique over all runs: `{run}.{i}`. The service stores it in every mode.
     #[must_use]
     pub fn reference(&self, payment: PaymentId) -> String {

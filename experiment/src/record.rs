@@ -1,10 +1,17 @@
-//! What the proxy writes down of every request: the judge's ground truth.
+//! What the proxy writes down of every request, the judge's ground truth, and the tally of it by payment.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, ops::Range, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{evidence::Seal, spec::Point};
+use crate::{
+    evidence::{Flaw, Seal, Testimony},
+    fate::Dice,
+    payment::{AttemptId, PaymentId, RunId},
+    per_payment::PerPayment,
+    plan::Plan,
+    spec::Point,
+};
 
 /// A coin as it is written: 16 hex digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,5 +142,144 @@ impl TryFrom<String> for Coin {
 impl From<Coin> for String {
     fn from(coin: Coin) -> Self {
         coin.to_string()
+    }
+}
+
+/// The record added up by payment, one line at a time, with every coin tossed again.
+#[derive(Debug, Clone)]
+pub struct RecordTally {
+    run: RunId,
+    dice: Dice,
+    rows: PerPayment<RecordRow>,
+    /// The stream it was read from.
+    pub testimony: Testimony<RecordFooter>,
+    /// Each fault's part in what happened, in the order of the spec.
+    pub faults: Vec<FaultTally>,
+    /// Requests whose coins or fate are not those of the seed.
+    pub misjudged: Misfits,
+    /// Requests whose fault was ordered but not carried out, though the client was still there.
+    pub undelivered: Misfits,
+}
+
+/// What the proxy saw of one payment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RecordRow {
+    /// Requests.
+    pub requests: u16,
+    /// Of these, sent to the service whole.
+    pub forwarded: u16,
+    /// Of these, answered by the service with a 2xx.
+    pub answered: u16,
+}
+
+/// What one fault did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FaultTally {
+    /// Coins drawn.
+    pub drawn: u64,
+    /// Coins that fired.
+    pub fired: u64,
+    /// Attempts on which it took effect.
+    pub effective: u64,
+}
+
+/// How many requests were not as they should be, and the first payment among them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Misfits {
+    /// How many.
+    pub count: u64,
+    /// The lowest payment.
+    pub first: Option<u64>,
+}
+
+impl Misfits {
+    fn note(&mut self, payment: u64) {
+        self.count += 1;
+        self.first = Some(self.first.map_or(payment, |first| first.min(payment)));
+    }
+}
+
+impl RecordTally {
+    /// Nothing tallied yet, for the payments of a share.
+    #[must_use]
+    pub fn new(plan: &Plan, run: &RunId, share: Range<u64>) -> Self {
+        Self {
+            run: run.clone(),
+            dice: plan.dice.clone(),
+            rows: PerPayment::new(share),
+            testimony: Testimony::default(),
+            faults: vec![FaultTally::default(); plan.dice.dies().len()],
+            misjudged: Misfits::default(),
+            undelivered: Misfits::default(),
+        }
+    }
+
+    /// Takes one line of the record, its newline included. What cannot be read becomes a flaw, never an error.
+    pub fn take(&mut self, line: &[u8]) {
+        match serde_json::from_slice(line) {
+            Ok(RecordItem::Request(request)) => {
+                self.testimony.line(line);
+                self.add(&request);
+            }
+            Ok(RecordItem::Footer(footer)) => {
+                if footer.run_id.as_deref() != Some(self.run.as_str()) {
+                    self.testimony.spoil(Flaw::OtherRun);
+                }
+                let seal = footer.seal.clone();
+                self.testimony.close(footer, &seal);
+            }
+            Err(_) => self.testimony.spoil(Flaw::Unreadable),
+        }
+    }
+
+    /// Which run it is of.
+    #[must_use]
+    pub const fn run_id(&self) -> &RunId {
+        &self.run
+    }
+
+    /// What the proxy saw of a payment of the share.
+    #[must_use]
+    pub fn row(&self, payment: PaymentId) -> RecordRow {
+        self.rows.row(payment).copied().unwrap_or_default()
+    }
+
+    fn add(&mut self, request: &RecordLine) {
+        // The footer counts the requests of others; they are no payment's.
+        let row = self.rows.row_mut(PaymentId(request.payment)).filter(|_| request.attributed);
+        let Some(row) = row else { return };
+        row.requests = row.requests.saturating_add(1);
+        if request.forwarded_whole {
+            row.forwarded = row.forwarded.saturating_add(1);
+            if request.status.is_some_and(|status| (200..300).contains(&status)) {
+                row.answered = row.answered.saturating_add(1);
+            }
+        }
+        self.toss_again(request);
+    }
+
+    /// Compares what the proxy drew and did with what the seed says.
+    fn toss_again(&mut self, request: &RecordLine) {
+        let id = AttemptId { payment: PaymentId(request.payment), attempt: request.attempt };
+        let draw = self.dice.draw(id);
+        for (index, fault) in self.faults.iter_mut().enumerate() {
+            fault.drawn += 1;
+            fault.fired += u64::from(draw.has_fired(index));
+            fault.effective += u64::from(draw.effective == Some(index));
+        }
+        let name = draw.effective.map(|index| self.dice.dies()[index].name.as_str());
+        let same_coins = request.coins.iter().map(|coin| &coin.0).eq(draw.coins());
+        if !same_coins || request.fault.as_deref() != name || request.at != self.dice.point(&draw) {
+            self.misjudged.note(request.payment);
+        }
+        let carried_out = match request.end {
+            End::Faulted => request.rst_client_ok == Some(true),
+            End::ClientGone => true,
+            End::Intended | End::Relayed | End::ServiceGone | End::Unreachable => false,
+        };
+        if name.is_some() && !carried_out {
+            self.undelivered.note(request.payment);
+        }
     }
 }
