@@ -6,6 +6,7 @@
 pub mod contract;
 pub mod evidence;
 pub mod fate;
+pub mod file;
 pub mod history;
 pub mod judge;
 pub mod ledger;

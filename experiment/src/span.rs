@@ -19,7 +19,7 @@ pub struct Span {
 pub struct SpanError;
 
 /// At most nine digits, so that no unit overflows.
-const PATTERN: &str = "^[0-9]{1,9}(ms|s|m|h)$";
+pub(crate) const PATTERN: &str = "^[0-9]{1,9}(ms|s|m|h)$";
 const UNITS: [(&str, u64); 4] = [("ms", 1), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
 
 impl Span {

@@ -110,10 +110,10 @@ pub struct Payments {
     #[schemars(extend("pattern" = "^[A-Z]{3}$"))]
     pub currency: String,
     /// The account that pays.
-    #[schemars(length(min = 1, max = 64), extend("pattern" = "^[A-Za-z0-9._-]+$"))]
+    #[schemars(length(max = 64), extend("pattern" = "^[A-Za-z0-9._-]+$"))]
     pub from: String,
     /// The account that is paid.
-    #[schemars(length(min = 1, max = 64), extend("pattern" = "^[A-Za-z0-9._-]+$"))]
+    #[schemars(length(max = 64), extend("pattern" = "^[A-Za-z0-9._-]+$"))]
     pub to: String,
 }
 

@@ -6,7 +6,19 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::spec::Claim;
+use crate::{
+    money::MinorUnits,
+    plan::Plan,
+    predict::{Prediction, depends_on, repeats_are_exact},
+    report::{Class, Report},
+    spec::Claim,
+    theory::Theory,
+    totals::Total,
+    verdict::Conclusion,
+};
+
+/// So many samples and findings are shown at most.
+const LISTED_MAX: usize = 10;
 
 /// What an experiment has come to.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -264,4 +276,122 @@ impl Claim {
             Self::ExactlyOnce => "ExactlyOnce",
         }
     }
+}
+
+impl ChaosExperimentStatus {
+    /// The status of a judged run.
+    #[must_use]
+    pub fn judged(plan: &Plan, report: &Report, prediction: &Prediction, conclusion: &Conclusion) -> Self {
+        Self {
+            phase: Some(Phase::Completed),
+            run_id: Some(report.run_id.clone()),
+            seed: Some(signed(plan.seed())),
+            verdict: Some(conclusion.verdict),
+            observed: conclusion.observed,
+            reason: Some(conclusion.reason.clone()),
+            message: Some(conclusion.sentence.clone()),
+            ledger: Some(ledger_status(plan, report)),
+            payments: Some(payments_status(report)),
+            attempts: Some(attempts_status(report)),
+            faults: fault_statuses(plan, report),
+            lab: Some(lab_status(report, conclusion)),
+            prediction: Some(PredictionStatus::of(plan, prediction)),
+            samples: samples(report, conclusion),
+            ..Self::default()
+        }
+    }
+}
+
+impl PredictionStatus {
+    /// What should happen, for this seed and in theory.
+    #[must_use]
+    pub fn of(plan: &Plan, prediction: &Prediction) -> Self {
+        let depends_on = depends_on(plan).map(str::to_owned);
+        let certain = |total: &Total| depends_on.is_none() && (*total != Total::Repeats || repeats_are_exact(plan));
+        let exact = Total::ALL.into_iter().filter(certain);
+        let theory = Theory::of(plan).map(|theory| Total::ALL.map(|total| (total, total.expected(&theory))));
+        let shown = theory.into_iter().flatten().map(|(total, estimate)| {
+            let (low, high) = (signed(estimate.low), signed(estimate.high));
+            (total.field().to_owned(), TheoryStatus { mean: format!("{:.1}", estimate.mean), low, high })
+        });
+        Self {
+            exact: exact.map(|total| (total.field().to_owned(), signed(total.predicted(prediction)))).collect(),
+            theory: shown.collect(),
+            depends_on,
+        }
+    }
+}
+
+fn ledger_status(plan: &Plan, report: &Report) -> LedgerStatus {
+    LedgerStatus {
+        currency: plan.currency.clone(),
+        intended: plan.intended().to_string(),
+        booked: MinorUnits(report.booked_minor).to_string(),
+        difference: MinorUnits(report.booked_minor - plan.intended().0).to_string(),
+        entries: signed(report.entries),
+    }
+}
+
+fn payments_status(report: &Report) -> PaymentsStatus {
+    PaymentsStatus {
+        intended: signed(report.payments.intended),
+        acknowledged: signed(report.payments.acknowledged),
+        booked: signed(report.payments.booked),
+        lost: signed(Total::Lost.measured(report)),
+        duplicated: signed(report.count(Class::Duplicated)),
+        phantom: signed(report.count(Class::Phantom)),
+        mismatched: signed(report.count(Class::Mismatched)),
+        unknown: signed(report.payments.unknown),
+    }
+}
+
+fn attempts_status(report: &Report) -> AttemptsStatus {
+    AttemptsStatus {
+        total: signed(report.attempts.total),
+        acknowledged: signed(report.attempts.acknowledged),
+        unknown: signed(report.attempts.unknown),
+        rejected: signed(report.attempts.rejected),
+        repeats: signed(report.attempts.repeats),
+    }
+}
+
+fn fault_statuses(plan: &Plan, report: &Report) -> Vec<FaultStatus> {
+    let shown = plan.faults.iter().zip(&report.faults).map(|(fault, tally)| FaultStatus {
+        name: fault.name.clone(),
+        probability: fault.probability.to_string(),
+        drawn: signed(tally.drawn),
+        fired: signed(tally.fired),
+        effective: signed(tally.effective),
+    });
+    shown.collect()
+}
+
+fn lab_status(report: &Report, conclusion: &Conclusion) -> LabStatus {
+    let findings = conclusion.doubts.iter().chain(&conclusion.findings);
+    LabStatus {
+        recorded: signed(report.lab.recorded),
+        forwarded: signed(report.lab.forwarded),
+        unintended_resets: signed(report.lab.unintended_resets),
+        exposures: signed(conclusion.exposures),
+        findings: findings.take(LISTED_MAX).cloned().collect(),
+    }
+}
+
+/// The payments that prove the verdict; where no class breaks the claim, whatever is not booked exactly once.
+fn samples(report: &Report, conclusion: &Conclusion) -> Vec<SampleStatus> {
+    let proving = |class: &Class| conclusion.broken.is_empty() || conclusion.broken.contains(class);
+    let classes = report.cases.iter().filter(|(class, _)| proving(class));
+    let cases = classes.flat_map(|(class, cases)| cases.first.iter().map(move |case| (class, case)));
+    let shown = cases.take(LISTED_MAX).map(|(class, case)| SampleStatus {
+        payment: signed(case.payment),
+        class: format!("{class:?}"),
+        attempts: signed(case.attempts),
+        entries: signed(case.entries),
+    });
+    shown.collect()
+}
+
+/// Counts as the API server's integers.
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
