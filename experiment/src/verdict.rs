@@ -210,7 +210,10 @@ fn upheld(plan: &Plan, report: &Report, exposures: u64) -> String {
             let lost = all - booked;
             format!("none of {all} payments was booked more than once; {lost} were not booked ({missing} {currency})")
         }
-        Claim::AtLeastOnce => format!("{booked} of {all} payments were booked, {duplicated} of them more than once"),
+        Claim::AtLeastOnce => {
+            let lost = all - booked;
+            format!("{booked} of {all} payments were booked, {duplicated} more than once, {lost} given up unbooked")
+        }
     };
     let exposed = match plan.claim {
         _ if exposures == 0 => String::new(),
@@ -286,4 +289,89 @@ fn doubt_text(doubt: Doubt, Note { count, first, detail }: &Note) -> String {
     let first = first.map(|payment| format!(", first payment {payment}")).unwrap_or_default();
     let detail = detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
     format!("{text}{first}{detail}")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        report::CASES_KEPT,
+        stories::{Evidence, lesson, safe_lesson},
+    };
+
+    fn sentence(changes: &serde_json::Value) -> String {
+        Evidence::of(lesson(changes)).conclude().1.sentence
+    }
+
+    #[test]
+    fn each_claim_is_judged_by_its_own_measure() {
+        let all = [
+            sentence(&json!({"claim": "AtMostOnce", "client": {"retry": {"maxAttempts": 1}}})),
+            sentence(&json!({"claim": "AtLeastOnce"})),
+            sentence(&json!({"claim": "AtMostOnce"})),
+            sentence(&json!({"claim": "AtLeastOnce", "client": {"retry": {"maxAttempts": 1}}})),
+        ];
+        expect_test::expect![[r#"
+            UPHELD AtMostOnce: none of 1000 payments was booked more than once; 305 were not booked (-305.00 EUR).
+            UPHELD AtLeastOnce: 1000 of 1000 payments were booked, 329 more than once, 0 given up unbooked; 624 attempts that did not arrive exposed the claim.
+            VIOLATED AtMostOnce: 329 of 1000 payments were booked more than once (+455.00 EUR); none lost; first: payment 1.
+            UPHELD AtLeastOnce: 695 of 1000 payments were booked, 0 more than once, 305 given up unbooked; 305 attempts that did not arrive exposed the claim."#]].assert_eq(&all.join("\n"));
+    }
+
+    #[test]
+    fn nothing_is_upheld_that_was_never_put_to_the_test() {
+        let all = [
+            sentence(&json!({"faults": []})),
+            sentence(&json!({"claim": "AtLeastOnce", "faults": []})),
+            sentence(
+                &json!({"payments": {"count": 3}, "minExposures": 100, "client": {"idempotencyKey": "PerPayment"}, "service": {"dedup": "UniqueKey"}}),
+            ),
+        ];
+        expect_test::expect![[r#"
+            INCONCLUSIVE: too few chances to break the claim: 0 repeats of a payment that had arrived, 1 are needed; nothing is claimed.
+            INCONCLUSIVE: too few chances to break the claim: 0 attempts that did not arrive, 1 are needed; nothing is claimed.
+            INCONCLUSIVE: too few chances to break the claim: 2 repeats of a payment that had arrived, 100 are needed; nothing is claimed."#]].assert_eq(&all.join("\n"));
+    }
+
+    #[test]
+    fn a_fault_that_never_struck_is_a_doubt() {
+        let mut evidence = Evidence::of(safe_lesson());
+        let silent = Evidence::of(lesson(&json!({
+            "client": {"idempotencyKey": "PerPayment"},
+            "service": {"dedup": "UniqueKey"},
+            "faults": [{"name": "request-lost", "probability": 0.0, "reset": {"at": "BeforeRequest"}}],
+        })));
+        evidence.requests = silent.requests;
+        let (_, conclusion) = evidence.conclude();
+        assert_eq!(conclusion.verdict, Verdict::Inconclusive);
+        assert!(conclusion.doubts.iter().any(|doubt| doubt.contains("never struck")), "{:?}", conclusion.doubts);
+    }
+
+    #[test]
+    fn the_bound_of_the_bug_rate_falls_with_the_exposures() {
+        let shown: Vec<_> = [0, 1, 100, 455].map(|n| format!("{:.4}", bug_rate_bound(n))).into();
+        assert_eq!(shown, ["1.0000", "0.9500", "0.0295", "0.0066"]);
+    }
+
+    #[test]
+    fn a_report_fits_a_termination_message_however_much_is_wrong() {
+        let (mut report, _) = Evidence::of(lesson(&json!({}))).conclude();
+        assert!(report.to_json_within(4096).len() <= 4096);
+        let case = report.cases[&Class::Duplicated].clone();
+        assert_eq!(case.first.len(), CASES_KEPT);
+        for class in
+            [Class::AcknowledgedButLost, Class::Mismatched, Class::SelfDuplicated, Class::Lost, Class::Undelivered]
+        {
+            report.cases.insert(class, case.clone());
+        }
+        for doubt in [Doubt::LoadStopped, Doubt::LedgerFlawed, Doubt::RecordFlawed, Doubt::CoinsDiffer] {
+            report.doubt(doubt, Note { count: 1, first: Some(1), detail: Some("x".repeat(300)) });
+        }
+        let json = report.to_json_within(2048);
+        assert!(json.len() <= 2048, "{}", json.len());
+        let read: Report = serde_json::from_str(&json).unwrap();
+        assert_eq!(read.count(Class::Duplicated), 329);
+    }
 }
