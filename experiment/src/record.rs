@@ -180,7 +180,7 @@ pub struct FaultTally {
     pub drawn: u64,
     /// Coins that fired.
     pub fired: u64,
-    /// Attempts on which it took effect.
+    /// Attempts on which it took effect: the earliest of those that fired, and carried out.
     pub effective: u64,
 }
 
@@ -263,11 +263,6 @@ impl RecordTally {
     fn toss_again(&mut self, request: &RecordLine) {
         let id = AttemptId { payment: PaymentId(request.payment), attempt: request.attempt };
         let draw = self.dice.draw(id);
-        for (index, fault) in self.faults.iter_mut().enumerate() {
-            fault.drawn += 1;
-            fault.fired += u64::from(draw.has_fired(index));
-            fault.effective += u64::from(draw.effective == Some(index));
-        }
         let name = draw.effective.map(|index| self.dice.dies()[index].name.as_str());
         let same_coins = request.coins.iter().map(|coin| &coin.0).eq(draw.coins());
         if !same_coins || request.fault.as_deref() != name || request.at != self.dice.point(&draw) {
@@ -280,6 +275,12 @@ impl RecordTally {
         };
         if name.is_some() && !carried_out {
             self.undelivered.note(request.payment);
+        }
+        for (index, tally) in self.faults.iter_mut().enumerate() {
+            let struck = request.fault.is_some() && request.fault.as_deref() == name && draw.effective == Some(index);
+            tally.drawn += 1;
+            tally.fired += u64::from(draw.has_fired(index));
+            tally.effective += u64::from(struck && carried_out);
         }
     }
 }
