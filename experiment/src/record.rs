@@ -277,7 +277,7 @@ impl RecordTally {
             self.undelivered.note(request.payment);
         }
         for (index, tally) in self.faults.iter_mut().enumerate() {
-            let struck = request.fault.is_some() && request.fault.as_deref() == name && draw.effective == Some(index);
+            let struck = draw.effective == Some(index) && request.fault.as_deref() == name;
             tally.drawn += 1;
             tally.fired += u64::from(draw.has_fired(index));
             tally.effective += u64::from(struck && carried_out);
