@@ -1,0 +1,289 @@
+//! The retry loop: payments in the order of the share, each tried as the plan says, every outcome noted in the history.
+//! It must not know of the ledger, the record or the verdict.
+//!
+//! A try that never left this machine (nothing listened, no port was left) is no attempt: the proxy has not seen it and its
+//! fate is not used up. It is counted in the totals, and the *same* attempt number is tried again, so that the payment's row
+//! holds exactly the attempts that the proxy can have recorded.
+
+use std::{
+    cell::{Cell, OnceCell, RefCell},
+    net::SocketAddr,
+    ops::ControlFlow,
+    thread,
+    time::Duration,
+};
+
+use futures::future::join_all;
+use paylab_experiment::{
+    history::{ATTEMPTS_MAX, History, Outcome, Rejection, Stop},
+    payment::{AttemptId, PaymentId},
+    plan::Plan,
+    spec::{ConnectionPolicy, Point},
+};
+use tokio::{
+    net::lookup_host,
+    runtime,
+    sync::oneshot,
+    time::{Instant, sleep, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Error, Load, Progress,
+    answer::After,
+    request::Template,
+    wire::{Attempted, Line, Wire},
+};
+
+/// When nothing but tries that never left this machine was seen for this long, the load stops.
+pub const UNREACHED_FOR_MAX: Duration = Duration::from_secs(10);
+/// The first pause after such a try, whatever the plan's backoff; each further one is twice as long.
+const UNREACHED_PAUSE_MIN: Duration = Duration::from_millis(1);
+/// No pause after such a try is longer.
+const UNREACHED_PAUSE_MAX: Duration = Duration::from_millis(100);
+/// No payment is put off longer by `rate`; every deadline comes first.
+const SPACING_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Sends the payments of the load's share and tells what the client believes of each. Ends early, with the reason in the history,
+/// when the plan's deadline passes, `shutdown` is cancelled, nothing answers, or a payment meets the bound of attempts.
+///
+/// In an open loop (`rate`) a payment begins at its intended time, or, when `concurrency` payments are in flight, as soon as one of
+/// them has ended; how late that is counts in the latency.
+///
+/// It runs on a thread and a runtime of its own, so that nothing else delays the load; dropping the future stops it.
+///
+/// # Errors
+/// The proxy's name cannot be resolved, or the thread cannot be started.
+pub async fn deliver(load: &Load, progress: &Progress, shutdown: &CancellationToken) -> Result<History, Error> {
+    let proxy = resolve(&load.proxy).await?;
+    let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Start)?;
+    let delivery = Delivery::new(load.clone(), progress.clone(), proxy);
+    let shutdown = shutdown.child_token();
+    let _stop_when_dropped = shutdown.clone().drop_guard();
+    let (done, history) = oneshot::channel();
+    let work = move || {
+        let history = runtime.block_on(delivery.run(&shutdown));
+        // Nobody waits for it any more when the future was dropped.
+        let _ = done.send(history);
+    };
+    thread::Builder::new().name("load".into()).spawn(work).map_err(Error::Start)?;
+    history.await.map_err(|_| Error::Crashed)
+}
+
+/// The first address of a `HOST:PORT`, of version 4 where there is one: `localhost` has two, and parts listen on that one.
+async fn resolve(proxy: &str) -> Result<SocketAddr, Error> {
+    let unresolved = |source| Error::Address { address: proxy.to_owned(), source };
+    let addresses: Vec<_> = lookup_host(proxy).await.map_err(unresolved)?.collect();
+    let first = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
+    first.copied().ok_or_else(|| unresolved(std::io::ErrorKind::NotFound.into()))
+}
+
+/// A load on its way. One thread owns it; no borrow is held while it waits.
+struct Delivery {
+    load: Load,
+    template: Template,
+    wire: Wire,
+    progress: Progress,
+    begun: Instant,
+    /// The first payment that nobody has begun.
+    next: Cell<u64>,
+    share_end: u64,
+    stopped: OnceCell<Stop>,
+    history: RefCell<History>,
+    /// Since when every try has failed to leave this machine.
+    unreached_since: Cell<Option<Instant>>,
+}
+
+/// The load ends before this payment has had its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stopped;
+
+impl Delivery {
+    fn new(load: Load, progress: Progress, proxy: SocketAddr) -> Self {
+        let share = load.share();
+        progress.begin(share.end - share.start);
+        Self {
+            template: Template::new(&load.plan, &load.run, &load.proxy),
+            wire: Wire { proxy, timeout: load.plan.client.attempt_timeout, stop: CancellationToken::new() },
+            progress,
+            begun: Instant::now(),
+            next: Cell::new(share.start),
+            share_end: share.end,
+            stopped: OnceCell::new(),
+            history: RefCell::new(History::new(share)),
+            unreached_since: Cell::new(None),
+            load,
+        }
+    }
+
+    async fn run(self, shutdown: &CancellationToken) -> History {
+        let senders = join_all((0..self.plan().client.concurrency.max(1)).map(|_| self.send_payments()));
+        let alarm = async {
+            let reason = tokio::select! {
+                () = shutdown.cancelled() => Stop::Signal,
+                () = sleep_until(self.begun + self.plan().deadline) => Stop::Deadline,
+            };
+            self.stop_for(reason);
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            biased;
+            _ = senders => {}
+            () = alarm => {}
+        }
+        let mut history = self.history.into_inner();
+        history.stopped = self.stopped.into_inner();
+        history
+    }
+
+    /// One of `concurrency` senders: one payment after the other until none is left.
+    async fn send_payments(&self) {
+        let mut lines: Vec<Line> = (0..self.plan().client.hedge.max(1)).map(|_| Line::default()).collect();
+        while let Some((payment, intended)) = self.next_payment() {
+            let ended = match self.pause_until(intended).await {
+                Ok(()) => self.pay(payment, intended, &mut lines).await,
+                Err(Stopped) => Err(Stopped),
+            };
+            match ended {
+                Ok(()) => self.progress.note_end(),
+                Err(Stopped) => return,
+            }
+        }
+    }
+
+    /// The next payment of the share, and when it should begin.
+    fn next_payment(&self) -> Option<(PaymentId, Instant)> {
+        let payment = self.next.get();
+        if payment >= self.share_end {
+            return None;
+        }
+        self.next.set(payment + 1);
+        let intended = match self.plan().client.rate {
+            Some(rate) => self.begun + spacing(payment - self.load.share().start, rate),
+            None => Instant::now(),
+        };
+        Some((PaymentId(payment), intended))
+    }
+
+    /// Tries one payment until it has its end. With `hedge`, each round sends a copy on each line, numbered one after the other.
+    async fn pay(&self, payment: PaymentId, intended: Instant, lines: &mut [Line]) -> Result<(), Stopped> {
+        let mut since = intended;
+        for first in (1..=ATTEMPTS_MAX).step_by(lines.len()) {
+            let before = AttemptId { payment, attempt: first - 1 };
+            if !self.plan().client.may_try_after(before.attempt) {
+                return Ok(());
+            }
+            if before.attempt > 0 {
+                self.pause(self.plan().client.pause_after(self.plan().seed(), before)).await?;
+                since = Instant::now();
+            }
+            if self.round(AttemptId { payment, attempt: first }, since, lines).await?.is_break() {
+                return Ok(());
+            }
+        }
+        self.stop_for(Stop::Attempts);
+        Err(Stopped)
+    }
+
+    /// Sends one attempt on each line, as far as the plan allows so many, and waits for all of them.
+    async fn round(&self, first: AttemptId, since: Instant, lines: &mut [Line]) -> Result<ControlFlow<()>, Stopped> {
+        let copies = (first.attempt..)
+            .take_while(|attempt| self.plan().client.may_try_after(attempt - 1))
+            .zip(lines)
+            .map(|(attempt, line)| self.reach(AttemptId { attempt, ..first }, since, line));
+        let outcomes = join_all(copies).await;
+        if outcomes.iter().any(|outcome| matches!(outcome, Ok(Outcome::Acknowledged(_)))) {
+            self.progress.note_acknowledged();
+        }
+        if outcomes.iter().flatten().any(|outcome| outcome.is_final()) {
+            return Ok(ControlFlow::Break(()));
+        }
+        if self.wire.stop.is_cancelled() { Err(Stopped) } else { Ok(ControlFlow::Continue(())) }
+    }
+
+    /// One attempt, tried until it gets as far as the proxy.
+    async fn reach(&self, id: AttemptId, since: Instant, line: &mut Line) -> Result<Outcome, Stopped> {
+        let request = self.template.request(self.plan(), id);
+        let mut pause = UNREACHED_PAUSE_MIN;
+        // Bounded by UNREACHED_FOR_MAX and the plan's deadline.
+        loop {
+            let tried_at = Instant::now();
+            let attempted = self.wire.attempt(&request, self.after(id), line).await;
+            match attempted.outcome {
+                Outcome::Rejected(Rejection::Unreached) => {
+                    self.note_unreached(attempted, tried_at, Stop::Unreachable)?
+                }
+                Outcome::Rejected(Rejection::NoPort) => self.note_unreached(attempted, tried_at, Stop::NoPort)?,
+                Outcome::Rejected(Rejection::Refused) | Outcome::Acknowledged(_) | Outcome::Unknown(_) => {
+                    self.note(id, attempted, since);
+                    return Ok(attempted.outcome);
+                }
+            }
+            self.pause(pause).await?;
+            pause = (pause * 2).min(UNREACHED_PAUSE_MAX);
+        }
+    }
+
+    /// What to do with a connection after an answer that leaves it open.
+    ///
+    /// This is the one place where the client looks at a fate, and no outcome depends on it: a connection that the proxy is about
+    /// to reset behind a whole answer must not carry the next attempt, or that would be lost before the proxy could record it.
+    fn after(&self, id: AttemptId) -> After {
+        match self.plan().client.connection {
+            ConnectionPolicy::PerAttempt => After::Close,
+            ConnectionPolicy::KeepAlive => {
+                let dice = &self.plan().dice;
+                if dice.point(&dice.draw(id)) == Some(Point::AfterResponse) { After::Close } else { After::Keep }
+            }
+        }
+    }
+
+    fn note(&self, id: AttemptId, attempted: Attempted, since: Instant) {
+        self.unreached_since.set(None);
+        self.history.borrow_mut().note(id.payment, id.attempt, attempted.outcome);
+        self.progress.note_attempt(attempted.outcome, attempted.at.saturating_duration_since(since));
+    }
+
+    /// Counts a try that never left this machine; when there was nothing else for too long, the load stops.
+    fn note_unreached(&self, attempted: Attempted, tried_at: Instant, reason: Stop) -> Result<(), Stopped> {
+        if self.wire.stop.is_cancelled() {
+            return Err(Stopped);
+        }
+        self.history.borrow_mut().attempts.count(attempted.outcome);
+        self.progress.note_unreached();
+        let since = self.unreached_since.get().unwrap_or(tried_at);
+        self.unreached_since.set(Some(since));
+        if attempted.at.saturating_duration_since(since) < UNREACHED_FOR_MAX {
+            return Ok(());
+        }
+        self.stop_for(reason);
+        Err(Stopped)
+    }
+
+    /// Ends the load; the first reason counts.
+    fn stop_for(&self, reason: Stop) {
+        self.stopped.get_or_init(|| reason);
+        self.wire.stop.cancel();
+    }
+
+    async fn pause(&self, length: Duration) -> Result<(), Stopped> {
+        if length.is_zero() {
+            return Ok(());
+        }
+        self.wire.stop.run_until_cancelled(sleep(length)).await.ok_or(Stopped)
+    }
+
+    async fn pause_until(&self, moment: Instant) -> Result<(), Stopped> {
+        self.pause(moment.saturating_duration_since(Instant::now())).await
+    }
+
+    const fn plan(&self) -> &Plan {
+        &self.load.plan
+    }
+}
+
+/// How long after the first payment the one with this index should begin.
+#[expect(clippy::cast_precision_loss, reason = "an index is below 2^53")]
+fn spacing(index: u64, rate: f64) -> Duration {
+    Duration::try_from_secs_f64(index as f64 / rate).map_or(SPACING_MAX, |spacing| spacing.min(SPACING_MAX))
+}
