@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn what_is_not_chunked_is_refused() {
-        let endless_trailers = format!("0\r\n{}", "A: b\r\n".repeat(1000));
+        let endless_trailers = format!("0\r\n{}", "A: b\r\n".repeat(2000));
         for bytes in ["\r\n", "x\r\n", ";\r\n", "1\n", "1\r\nab", "0000000000000001\r\n", &endless_trailers] {
             assert_eq!(read(bytes.as_bytes(), 7), Err(Malformed), "{bytes:.20}");
         }

@@ -1,0 +1,311 @@
+//! The whole share: rules put, lease renewed, parts drained, evidence read, report left. The proxy, its control side and the
+//! service are scripted, so that each can also fail.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod scripted;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use load_job::{Error, Load, Progress, execute, options::Options};
+use paylab_experiment::{
+    contract::{Rules, ServiceCounters},
+    evidence::Sealer,
+    ledger::{Entry, LedgerFooter, LedgerItem},
+    record::{End, Protocol, RecordFooter, RecordItem, RecordLine},
+    report::{Doubt, Report},
+};
+use scripted::{Act, Request, Server, load, pay, plan, plan_with, say, until};
+use serde::Serialize;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+const OK: &str = "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
+
+/// How the control side and the service answer a path that begins so, instead of as they should.
+type Bends = BTreeMap<&'static str, Vec<Act>>;
+
+/// A proxy that passes everything, its control side, and a service that books every request.
+struct World {
+    proxy: Arc<Server>,
+    control: Server,
+    service: Server,
+    /// What was asked of the last two, in order.
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl World {
+    async fn start(bends: Bends) -> Self {
+        let proxy = Arc::new(Server::start(pay).await);
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let part = |name: &'static str, evidence: fn(&Server) -> String| {
+            let (proxy, asked, bends) = (proxy.clone(), asked.clone(), bends.clone());
+            Server::start(move |request: &Request| {
+                let line = request.text.lines().next().unwrap().trim_end_matches(" HTTP/1.1");
+                asked.lock().unwrap().push(format!("{name} {line}"));
+                if let Some((_, acts)) = bends.iter().find(|(path, _)| line.contains(*path)) {
+                    return acts.clone();
+                }
+                if line.contains("/ledger") || line.contains("/record") { chunked(&evidence(&proxy)) } else { say(OK) }
+            })
+        };
+        let (control, service) = (part("control", record).await, part("service", ledger).await);
+        Self { proxy, control, service, asked }
+    }
+
+    fn load(&self, count: u64) -> Load {
+        Load {
+            control: self.control.address.clone(),
+            service: self.service.address.clone(),
+            ..load(plan(count, json!({})), &self.proxy.address)
+        }
+    }
+
+    fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+/// A body in chunks of 1000 bytes, so that lines are cut.
+fn chunked(body: &str) -> Vec<Act> {
+    let mut text = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned();
+    for chunk in body.as_bytes().chunks(1000) {
+        text += &format!("{:x}\r\n{}\r\n", chunk.len(), std::str::from_utf8(chunk).unwrap());
+    }
+    say(&(text + "0\r\n\r\n"))
+}
+
+fn sealed<T: Serialize, F: Serialize>(items: Vec<T>, footer: impl FnOnce(Sealer) -> F) -> String {
+    let mut text: String = items.iter().map(|item| serde_json::to_string(item).unwrap() + "\n").collect();
+    let mut sealer = Sealer::default();
+    sealer.add(text.as_bytes());
+    text += &serde_json::to_string(&footer(sealer)).unwrap();
+    text + "\n"
+}
+
+fn record(proxy: &Server) -> String {
+    let line = |(seq, request): (u64, &Request)| {
+        RecordItem::Request(RecordLine {
+            seq,
+            t_us: seq,
+            conn: request.connection as u64,
+            nth: 1,
+            payment: request.attempt().payment.0,
+            attempt: request.attempt().attempt,
+            attributed: true,
+            protocol: Protocol::Http1,
+            coins: Vec::new(),
+            fault: None,
+            at: None,
+            bytes_up: 200,
+            bytes_down: 100,
+            forwarded_whole: true,
+            status: Some(200),
+            rst_client_ok: None,
+            rst_service_ok: None,
+            end: End::Relayed,
+        })
+    };
+    let requests = proxy.requests();
+    sealed((0..).zip(&requests).map(line).collect(), |sealer| {
+        RecordItem::Footer(RecordFooter {
+            seal: sealer.seal(),
+            run_id: Some("run-1".to_owned()),
+            requests: requests.len() as u64,
+            connections: proxy.connections() as u64,
+            unattributed: 0,
+            unintended_resets: 0,
+            unrecorded: 0,
+            lapsed: 0,
+        })
+    })
+}
+
+fn ledger(proxy: &Server) -> String {
+    let requests = proxy.requests();
+    let entry = |(id, request): (i64, &Request)| {
+        let reference = request.header("Paylab-Reference").map(str::to_owned);
+        LedgerItem::Entry(Entry { id, reference, src: "bianca".into(), dest: "marc".into(), amount_minor: 100 })
+    };
+    sealed((1..).zip(&requests).map(entry).collect(), |sealer| {
+        let requests = requests.len() as u64;
+        LedgerItem::Footer(LedgerFooter {
+            seal: sealer.seal(),
+            total_minor: 100 * i64::try_from(requests).unwrap(),
+            counters: ServiceCounters { requests, ..ServiceCounters::default() },
+        })
+    })
+}
+
+async fn report(load: &Load) -> Report {
+    let (progress, never) = (Progress::default(), CancellationToken::new());
+    tokio::time::timeout(scripted::PATIENCE, execute(load, &progress, &never))
+        .await
+        .expect("the load never ended")
+        .unwrap()
+}
+
+/// The doubts of a run of ten payments in a world bent so, and what was asked there.
+async fn doubts(bends: Bends) -> (Vec<Doubt>, Vec<String>) {
+    let world = World::start(bends).await;
+    let report = report(&world.load(10)).await;
+    assert_eq!((report.payments.acknowledged, report.attempts.total), (10, 10));
+    (report.doubts.into_keys().collect(), world.asked())
+}
+
+#[tokio::test]
+async fn whole_evidence_leaves_no_doubt_and_is_read_after_the_drains() {
+    let world = World::start(Bends::new()).await;
+    let report = report(&world.load(50)).await;
+    assert_eq!(report.doubts.into_keys().collect::<Vec<_>>(), []);
+    assert_eq!((report.payments.booked, report.entries, report.booked_minor), (50, 50, 5_000));
+    assert_eq!((report.lab.recorded, report.lab.connections, report.lab.service_requests), (50, 50, 50));
+    assert_eq!(
+        world.asked(),
+        [
+            "control PUT /paylab/rules",
+            "control GET /drain?timeout_ms=10000",
+            "control GET /paylab/record?from=0&to=50",
+            "service GET /drain?timeout_ms=10000",
+            "service GET /ledger",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn the_rules_are_those_of_the_plan() {
+    let world = World::start(Bends::new()).await;
+    let faults = json!([{"name": "late", "probability": 0.25, "reset": {"at": "AfterResponse"}, "attempts": [2]}]);
+    let load = Load { plan: plan_with(1, json!({"faults": faults})), ..world.load(1) };
+    report(&load).await;
+    let put = world.control.requests()[0].clone();
+    assert_eq!(put.header("Content-Type"), Some("application/json"));
+    let rules: Rules = serde_json::from_str(put.body()).unwrap();
+    let expected = Rules { run_id: "run-1".into(), seed: 42, faults: load.plan.faults, lease_ms: 30_000 };
+    assert_eq!(rules, expected);
+}
+
+#[tokio::test]
+async fn the_lease_is_renewed_while_the_load_runs_even_when_a_renewal_fails() {
+    let bends = Bends::from([("/paylab/lease", say("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"))]);
+    let world = World::start(bends).await;
+    let hanging = Server::start(|_| vec![Act::Silence]).await;
+    let load = Load { proxy: hanging.address.clone(), lease: Duration::from_millis(60), ..world.load(1) };
+    let shutdown = CancellationToken::new();
+    let renewals = || world.asked().iter().filter(|asked| *asked == "control POST /paylab/lease").count();
+    let enough = async {
+        until(|| renewals() >= 4).await;
+        shutdown.cancel();
+    };
+    let progress = Progress::default();
+    let (report, ()) = tokio::join!(execute(&load, &progress, &shutdown), enough);
+    assert!(report.unwrap().doubts.contains_key(&Doubt::LoadStopped));
+    let body = world.control.requests().into_iter().find(|request| request.text.starts_with("POST")).unwrap();
+    assert_eq!(body.body(), r#"{"run_id":"run-1"}"#);
+}
+
+#[tokio::test]
+async fn a_cut_ledger_and_a_cut_record_are_doubted() {
+    let cut =
+        |text: &str| vec![Act::Send(format!("HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n{text}")), Act::Close];
+    assert_eq!(doubts(Bends::from([("/ledger", cut("{\"entry\":"))])).await.0, [Doubt::LedgerFlawed]);
+    let (without_record, _) = doubts(Bends::from([("/paylab/record", cut(""))])).await;
+    assert!(without_record.contains(&Doubt::RecordFlawed), "{without_record:?}");
+    let (broken, _) = doubts(Bends::from([("/ledger", vec![Act::Reset])])).await;
+    assert_eq!(broken, [Doubt::LedgerFlawed]);
+}
+
+#[tokio::test]
+async fn a_ledger_that_may_still_change_is_not_read() {
+    let busy = say("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n");
+    let (found, asked) = doubts(Bends::from([("/drain", busy)])).await;
+    assert!(found.contains(&Doubt::LedgerFlawed) && found.contains(&Doubt::RecordFlawed), "{found:?}");
+    assert_eq!(asked.last().unwrap(), "control GET /drain?timeout_ms=10000");
+}
+
+#[tokio::test]
+async fn a_proxy_that_takes_no_rules_is_told_and_nothing_is_sent() {
+    let refusal = say("HTTP/1.1 400 Bad Request\r\nContent-Length: 9\r\n\r\nbad rules");
+    let world = World::start(Bends::from([("/paylab/rules", refusal)])).await;
+    let run = async |load: &Load| execute(load, &Progress::default(), &CancellationToken::new()).await.unwrap_err();
+    let error = run(&world.load(1)).await.to_string();
+    let address = &world.control.address;
+    assert_eq!(
+        error,
+        format!(
+            "cannot put the rules at the proxy's control address {address}: the answer was 400: bad rules; \
+             start the proxy first or check --control"
+        )
+    );
+    let dead = Load { control: "127.0.0.1:1".to_owned(), ..world.load(1) };
+    assert!(run(&dead).await.to_string().contains("127.0.0.1:1: Connection refused"), "{}", run(&dead).await);
+    let beyond = Load { shard: 1, ..world.load(1) };
+    assert!(matches!(run(&beyond).await, Error::Shard { shard: 1, workers: 1 }));
+    assert_eq!(world.proxy.connections(), 0);
+}
+
+/// Options for an experiment file with this spec, in this world.
+fn options(world: &World, directory: &std::path::Path, spec: &str) -> Options {
+    let experiment = directory.join("experiment.yaml");
+    let head = "apiVersion: paylab.dev/v1alpha1\nkind: ChaosExperiment\nmetadata: {name: x}\nspec:\n  ";
+    std::fs::write(&experiment, format!("{head}{spec}\n")).unwrap();
+    Options {
+        experiment,
+        run_id: Some("run-1".parse().unwrap()),
+        seed: None,
+        proxy: world.proxy.address.clone(),
+        control: world.control.address.clone(),
+        service: world.service.address.clone(),
+        shard: 0,
+        report: Some(directory.join("report.json")),
+        lease: "30s".parse().unwrap(),
+    }
+}
+
+async fn run(options: &Options) -> Result<Report, Error> {
+    load_job::run(options.clone(), CancellationToken::new()).await
+}
+
+#[tokio::test]
+async fn a_pod_leaves_its_report_where_it_is_told_to() {
+    let world = World::start(Bends::new()).await;
+    let directory = tempfile::tempdir().unwrap();
+    let options = options(&world, directory.path(), "{claim: AtLeastOnce, seed: 7, payments: {count: 20}}");
+    let report = run(&options).await.unwrap();
+    assert_eq!((report.seed, report.payments.booked, report.doubts.len()), (7, 20, 0));
+    let left = std::fs::read_to_string(options.report.clone().unwrap()).unwrap();
+    assert!(left.len() <= 4096);
+    assert_eq!(serde_json::from_str::<Report>(&left).unwrap(), report);
+}
+
+#[tokio::test]
+async fn shards_of_a_run_that_names_no_seed_draw_the_same_one() {
+    let world = World::start(Bends::new()).await;
+    let directory = tempfile::tempdir().unwrap();
+    let spec = "{claim: AtLeastOnce, payments: {count: 2}, client: {workers: 2}}";
+    let first = options(&world, directory.path(), spec);
+    let second = Options { shard: 1, ..first.clone() };
+    let seeds = [run(&first).await.unwrap().seed, run(&second).await.unwrap().seed];
+    assert_eq!(seeds[0], seeds[1]);
+    assert_eq!(run(&Options { seed: Some(9), ..first.clone() }).await.unwrap().seed, 9);
+    let nameless = run(&Options { run_id: None, ..first.clone() }).await;
+    assert!(matches!(nameless, Err(Error::RunId { workers: 2 })), "{nameless:?}");
+}
+
+#[tokio::test]
+async fn a_bad_file_is_refused_by_field_before_anything_is_sent() {
+    let world = World::start(Bends::new()).await;
+    let directory = tempfile::tempdir().unwrap();
+    let bad = options(&world, directory.path(), "{claim: AtLeastOnce, payments: {count: 0}, colour: red}");
+    let error = run(&bad).await.unwrap_err();
+    let Error::Refused(refusals) = &error else { panic!("{error}") };
+    let fields: Vec<_> = refusals.iter().map(|refusal| refusal.field.as_str()).collect();
+    assert_eq!(fields, ["spec.colour", "spec.payments.count"]);
+    let absent = run(&Options { experiment: "/nowhere/x.yaml".into(), ..bad }).await.unwrap_err();
+    assert!(absent.to_string().starts_with("cannot read the experiment /nowhere/x.yaml: "), "{absent}");
+    assert_eq!((world.asked().len(), world.proxy.connections()), (0, 0));
+}

@@ -1,0 +1,239 @@
+//! A server on a real socket that does what a test tells it, and the plans and loads of the tests. It stands where the proxy
+//! would, and sees only what came over the wire.
+
+#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses its part")]
+
+use std::{
+    io,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use load_job::{Load, Progress, deliver::deliver};
+use paylab_experiment::{history::History, payment::AttemptId, plan::Plan};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+    time::timeout,
+};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+/// No test waits longer for anything.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PAID: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+
+/// One request as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    pub text: String,
+    /// The number of its connection, from 0.
+    pub connection: usize,
+}
+
+/// What the server does once it has read a request.
+#[derive(Debug, Clone)]
+pub enum Act {
+    Send(String),
+    /// Waits until so many requests have come in all.
+    AwaitRequests(usize),
+    /// Ends the connection cleanly.
+    Close,
+    /// Ends it with a reset.
+    Reset,
+    /// Says nothing until the client has gone.
+    Silence,
+}
+
+#[derive(Debug, Default)]
+pub struct Seen {
+    pub connections: usize,
+    pub requests: Vec<Request>,
+    /// Requests read and not yet answered, and the most of them at any time.
+    pub in_flight: usize,
+    pub in_flight_most: usize,
+}
+
+#[derive(Debug)]
+pub struct Server {
+    pub address: String,
+    seen: Arc<Mutex<Seen>>,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Request {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let prefix = format!("{name}: ");
+        self.text.lines().find_map(|line| line.strip_prefix(&prefix))
+    }
+
+    pub fn attempt(&self) -> AttemptId {
+        self.header("Paylab-Attempt").unwrap().parse().unwrap()
+    }
+
+    pub fn body(&self) -> &str {
+        self.text.split_once("\r\n\r\n").unwrap().1
+    }
+}
+
+impl Server {
+    /// A server that answers each request by a script.
+    pub async fn start(script: impl Fn(&Request) -> Vec<Act> + Send + Sync + 'static) -> Self {
+        Self::on(TcpListener::bind("127.0.0.1:0").await.unwrap(), script)
+    }
+
+    pub fn on(listener: TcpListener, script: impl Fn(&Request) -> Vec<Act> + Send + Sync + 'static) -> Self {
+        let address = listener.local_addr().unwrap().to_string();
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let task = tokio::spawn(serve(listener, seen.clone(), Arc::new(script)));
+        Self { address, seen, _task: AbortOnDropHandle::new(task) }
+    }
+
+    pub fn connections(&self) -> usize {
+        self.seen.lock().unwrap().connections
+    }
+
+    pub fn in_flight_most(&self) -> usize {
+        self.seen.lock().unwrap().in_flight_most
+    }
+
+    pub fn requests(&self) -> Vec<Request> {
+        self.seen.lock().unwrap().requests.clone()
+    }
+
+    pub fn attempts(&self) -> Vec<String> {
+        self.requests().iter().map(|request| request.attempt().to_string()).collect()
+    }
+}
+
+async fn serve<S>(listener: TcpListener, seen: Arc<Mutex<Seen>>, script: Arc<S>)
+where
+    S: Fn(&Request) -> Vec<Act> + Send + Sync + 'static,
+{
+    let mut connections = JoinSet::new();
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        let number = {
+            let mut seen = seen.lock().unwrap();
+            seen.connections += 1;
+            seen.connections - 1
+        };
+        let (seen, script) = (seen.clone(), script.clone());
+        // What goes wrong here is the client's doing, and the test looks at the client.
+        connections.spawn(async move { converse(stream, number, &seen, &*script).await });
+    }
+}
+
+async fn converse(
+    mut stream: TcpStream,
+    connection: usize,
+    seen: &Mutex<Seen>,
+    script: &(impl Fn(&Request) -> Vec<Act> + Sync),
+) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    while let Some(text) = read_request(&mut stream).await? {
+        let request = Request { text, connection };
+        let acts = script(&request);
+        {
+            let mut seen = seen.lock().unwrap();
+            seen.requests.push(request);
+            seen.in_flight += 1;
+            seen.in_flight_most = seen.in_flight_most.max(seen.in_flight);
+        }
+        for act in acts {
+            match act {
+                Act::Send(text) => {
+                    let mut answered = text.starts_with("HTTP/1.1 ");
+                    answered &= !text.starts_with("HTTP/1.1 1");
+                    seen.lock().unwrap().in_flight -= usize::from(answered);
+                    stream.write_all(text.as_bytes()).await?;
+                }
+                Act::AwaitRequests(count) => {
+                    until(|| seen.lock().unwrap().requests.len() >= count).await;
+                }
+                Act::Close => return stream.shutdown().await,
+                Act::Reset => return stream.set_zero_linger(),
+                Act::Silence => {
+                    while stream.read(&mut [0; 1024]).await? > 0 {}
+                    return Ok(());
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One request, as its Content-Length says; `None` when the client has closed.
+async fn read_request(stream: &mut TcpStream) -> io::Result<Option<String>> {
+    let mut bytes = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&bytes);
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).unwrap();
+            if body.len() == length.parse::<usize>().unwrap() {
+                return Ok(Some(text.into_owned()));
+            }
+        }
+        let mut piece = [0; 4096];
+        match stream.read(&mut piece).await? {
+            0 => return Ok(None),
+            len => bytes.extend_from_slice(&piece[..len]),
+        }
+    }
+}
+
+/// Waits, with a bound, until something is so.
+pub async fn until(mut so: impl FnMut() -> bool) {
+    let wait = async {
+        while !so() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(PATIENCE, wait).await.expect("it never came to be so");
+}
+
+/// Answers with a text, then closes.
+pub fn say(text: &str) -> Vec<Act> {
+    vec![Act::Send(text.to_owned()), Act::Close]
+}
+
+/// Pays every request.
+pub fn pay(_: &Request) -> Vec<Act> {
+    say(PAID)
+}
+
+/// A plan of so many payments, with the client as in `client`.
+pub fn plan(count: u64, client: Value) -> Plan {
+    plan_with(count, json!({"client": client}))
+}
+
+/// A plan of so many payments, with fields of the spec replaced.
+pub fn plan_with(count: u64, fields: Value) -> Plan {
+    let mut spec = json!({"claim": "AtLeastOnce", "seed": 42, "payments": {"count": count}});
+    spec.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    Plan::parse(&serde_json::from_value(spec).unwrap(), 0).unwrap()
+}
+
+/// A load of a plan that sends to `proxy` and knows no other part.
+pub fn load(plan: Plan, proxy: &str) -> Load {
+    Load {
+        plan,
+        run: "run-1".parse().unwrap(),
+        proxy: proxy.to_owned(),
+        control: "127.0.0.1:1".to_owned(),
+        service: "127.0.0.1:1".to_owned(),
+        shard: 0,
+        lease: Duration::from_secs(30),
+    }
+}
+
+/// Delivers to its end.
+pub async fn run(load: &Load) -> History {
+    run_watched(load, &Progress::default()).await
+}
+
+pub async fn run_watched(load: &Load, progress: &Progress) -> History {
+    let never = CancellationToken::new();
+    timeout(PATIENCE, deliver(load, progress, &never)).await.expect("the load never ended").unwrap()
+}

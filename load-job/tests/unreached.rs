@@ -1,0 +1,66 @@
+//! Tries that never leave the machine are no attempts, and they do not go on for ever.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod scripted;
+
+use std::time::Instant;
+
+use load_job::{
+    Error, Progress,
+    deliver::{UNREACHED_FOR_MAX, deliver},
+};
+use paylab_experiment::history::{Belief, Stop};
+use scripted::{Server, load, pay, plan, run, run_watched, until};
+use serde_json::json;
+use socket2::{Domain, Socket, Type};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// An address that is taken and refuses every connection until it listens.
+fn taken() -> (Socket, String) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap().to_string();
+    (socket, address)
+}
+
+#[tokio::test]
+async fn a_dead_proxy_ends_the_load_within_its_bound_and_nothing_was_tried() {
+    let (_socket, address) = taken();
+    let begun = Instant::now();
+    let history = run(&load(plan(100, json!({"retry": {"maxAttempts": 2}})), &address)).await;
+    assert_eq!(history.stopped, Some(Stop::Unreachable));
+    assert!(begun.elapsed() >= UNREACHED_FOR_MAX && begun.elapsed() < UNREACHED_FOR_MAX * 3 / 2);
+    assert!(history.rows().all(|(_, row)| (row.attempts, row.belief) == (0, Belief::Untried)));
+    let totals = history.attempts;
+    assert_eq!((totals.total, totals.rejected), (totals.unreached, totals.unreached));
+    // Eight senders for 10 s with a pause of up to 100 ms: it did not spin.
+    assert!((100..2_000).contains(&totals.unreached), "{}", totals.unreached);
+}
+
+#[tokio::test]
+async fn a_proxy_that_comes_late_sees_every_payment_from_its_first_attempt() {
+    let (socket, address) = taken();
+    let (load, progress) = (load(plan(20, json!({"retry": {"maxAttempts": 1}})), &address), Progress::default());
+    let come_late = async {
+        until(|| progress.unreached() >= 10).await;
+        socket.listen(64).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        Server::on(TcpListener::from_std(socket.into()).unwrap(), pay)
+    };
+    let (history, server) = tokio::join!(run_watched(&load, &progress), come_late);
+    assert_eq!(history.stopped, None);
+    assert!(history.rows().all(|(_, row)| (row.attempts, row.acknowledged_by) == (1, 1)));
+    assert!(server.attempts().iter().all(|attempt| attempt.ends_with("/1")));
+    assert_eq!((server.connections(), history.attempts.acknowledged), (20, 20));
+    assert_eq!(history.attempts.unreached, progress.unreached());
+}
+
+#[tokio::test]
+async fn a_name_that_leads_nowhere_is_told() {
+    let nowhere = load(plan(1, json!({})), "127.0.0.1:none");
+    let error = deliver(&nowhere, &Progress::default(), &CancellationToken::new()).await.unwrap_err();
+    assert!(matches!(&error, Error::Address { address, .. } if address == "127.0.0.1:none"), "{error}");
+    assert!(error.to_string().starts_with("cannot find the proxy 127.0.0.1:none: "), "{error}");
+}
