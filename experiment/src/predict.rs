@@ -10,7 +10,7 @@ use crate::{
     payment::{AttemptId, PaymentId},
     plan::Plan,
     record::FaultTally,
-    spec::{BodyDrift, ConnectionPolicy, Dedup, KeyPolicy, MissingKey, OnDisconnect, Point},
+    spec::{BodyDrift, Dedup, KeyPolicy, MissingKey, OnDisconnect, Point},
 };
 
 /// What a correct service of this plan does with requests.
@@ -101,7 +101,6 @@ pub fn treatment(plan: &Plan) -> Treatment {
 pub fn depends_on(plan: &Plan) -> Option<&'static str> {
     let late = plan.has_fault_at(Point::AfterRequest);
     let at_once = late || plan.client.hedge > 1;
-    let kept = plan.client.connection == ConnectionPolicy::KeepAlive;
     let slow = plan.service.processing_time.saturating_mul(2) >= plan.client.attempt_timeout;
     let drifts = plan.client.body_drift == BodyDrift::Amount;
     let tells = treatment(plan) == Treatment::TellsRepeats;
@@ -110,9 +109,6 @@ pub fn depends_on(plan: &Plan) -> Option<&'static str> {
     }
     if slow && !plan.service.processing_time.is_zero() {
         return Some("which attempts time out (service.processingTime is near client.retry.attemptTimeout)");
-    }
-    if kept && plan.has_fault_at(Point::AfterResponse) {
-        return Some("whether a kept connection is reused before its reset arrives");
     }
     if !tells {
         return None;
