@@ -1,1 +1,118 @@
-//! stub
+//! A payment service with eight ways to treat a repeat, five of them broken on purpose.
+//!
+//! The way of a payment: `http` reads it, `bookings` leads it to its mode, `dedup` books it, `ledger` is the SQL. This crate must not
+//! know of faults, proxies or clients.
+
+mod bookings;
+mod dedup;
+mod error;
+mod export;
+mod flights;
+mod http;
+mod ledger;
+pub mod options;
+pub mod request;
+mod writer;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::serve::ListenerExt as _;
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    task::JoinHandle,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{bookings::Bookings, ledger::Ledger, options::Options};
+pub use crate::{error::Error, ledger::drop_schema};
+
+/// As many connections may wait to be accepted as the largest experiment has in flight.
+const BACKLOG: u32 = 1024;
+/// A shutdown waits so long for what is under way.
+const SHUTDOWN_WITHIN: Duration = Duration::from_secs(10);
+
+/// A payment service that is bound and ready.
+#[derive(Debug)]
+pub struct PaymentService {
+    listener: TcpListener,
+    address: SocketAddr,
+    bookings: Arc<Bookings>,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl PaymentService {
+    /// Opens the database, makes its tables and binds the port.
+    ///
+    /// # Errors
+    /// The database cannot be opened or the port cannot be had.
+    pub async fn start(options: Options) -> Result<Self, Error> {
+        let ledger = Ledger::open(&options.database, options.schema.as_deref()).await?;
+        let unbound = |source| Error::Listen { address: options.listen, source };
+        let listener = listen(options.listen).map_err(unbound)?;
+        let address = listener.local_addr().map_err(unbound)?;
+        let (bookings, writer) = Bookings::new(ledger, &options);
+        Ok(Self { listener, address, bookings: Arc::new(bookings), writer })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until it is cancelled; then ends what is under way and closes the database.
+    ///
+    /// # Errors
+    /// The listener breaks.
+    pub async fn serve(self, shutdown: CancellationToken) -> Result<(), Error> {
+        let Self { listener, address: _, bookings, writer } = self;
+        let ledger = bookings.ledger.clone();
+        let router = http::router(Arc::clone(&bookings));
+        let listener = listener.tap_io(|stream| {
+            // Without it answers are only slower.
+            let _ = stream.set_nodelay(true);
+        });
+        let stopped = shutdown.clone();
+        let serving = axum::serve(listener, router).with_graceful_shutdown(async move { stopped.cancelled().await });
+        let deadline = async {
+            shutdown.cancelled().await;
+            tokio::time::sleep(SHUTDOWN_WITHIN).await;
+        };
+        tokio::select! {
+            served = serving => served?,
+            () = deadline => warn!("connections are still open, closing them"),
+        }
+        if !bookings.flights.drain(SHUTDOWN_WITHIN).await {
+            warn!("bookings are still under way, dropping them");
+        }
+        drop(bookings);
+        if let Some(writer) = writer {
+            // The queue closes with the last handler; one that hangs must not hold up the end.
+            let _ = timeout(SHUTDOWN_WITHIN, writer).await;
+        }
+        ledger.close().await;
+        Ok(())
+    }
+}
+
+/// Starts a service, says so in the log, and serves until it is cancelled.
+///
+/// # Errors
+/// It cannot start or go on.
+pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Error> {
+    let dedup = options.dedup;
+    let service = PaymentService::start(options).await?;
+    info!(address = %service.address(), ?dedup, "payment service ready");
+    service.serve(shutdown).await?;
+    info!("payment service stopped");
+    Ok(())
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}

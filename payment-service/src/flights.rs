@@ -1,0 +1,82 @@
+//! What is under way, so that a drain can wait for everything that had begun before it, whatever begins after it.
+
+use std::{
+    mem,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::timeout;
+use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
+
+/// Generations of what is under way. Each drain begins a new one and waits for all the older.
+#[derive(Debug, Default)]
+pub(crate) struct Flights(Mutex<Generations>);
+
+#[derive(Debug, Default)]
+struct Generations {
+    current: TaskTracker,
+    older: Vec<TaskTracker>,
+}
+
+impl Flights {
+    /// Something has begun; it has ended when the token is dropped.
+    pub(crate) fn begin(&self) -> TaskTrackerToken {
+        self.lock().current.token()
+    }
+
+    /// How many are under way.
+    pub(crate) fn count(&self) -> u64 {
+        let generations = self.lock();
+        generations.older.iter().chain([&generations.current]).map(|generation| generation.len() as u64).sum()
+    }
+
+    /// Waits for everything that has begun before; false when that takes longer than `most`.
+    pub(crate) async fn drain(&self, most: Duration) -> bool {
+        let earlier = self.turn();
+        let ended = async {
+            for generation in &earlier {
+                generation.wait().await;
+            }
+        };
+        timeout(most, ended).await.is_ok()
+    }
+
+    /// Begins a new generation and returns the older ones that have not ended.
+    fn turn(&self) -> Vec<TaskTracker> {
+        let mut generations = self.lock();
+        let past = mem::take(&mut generations.current);
+        past.close();
+        generations.older.push(past);
+        generations.older.retain(|generation| !generation.is_empty());
+        generations.older.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Generations> {
+        // Generations are whole after every single change.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHORT: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_waits_for_what_was_there_and_not_for_what_comes() {
+        let flights = Flights::default();
+        let early = flights.begin();
+        assert!(!flights.drain(SHORT).await, "the early one is still under way");
+        let (drained, late) = tokio::join!(flights.drain(SHORT), async {
+            let late = flights.begin();
+            drop(early);
+            late
+        });
+        assert!(drained, "what began during the drain does not hold it");
+        assert_eq!(flights.count(), 1);
+        drop(late);
+        assert!(flights.drain(SHORT).await);
+    }
+}

@@ -1,0 +1,351 @@
+//! All SQL. A transaction belongs to its caller, who alone knows what must be in one; here is only what one statement does.
+
+use std::{
+    collections::{HashMap, HashSet},
+    str::FromStr as _,
+    time::Duration,
+};
+
+use paylab_experiment::ledger::Entry;
+use serde_json::json;
+use sqlx::{
+    Executor as _, PgPool, Postgres, Sqlite, SqlitePool, Transaction,
+    postgres::{PgConnectOptions, PgPoolOptions, PgRow},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
+};
+
+use crate::{error::Error, request::Payment};
+
+/// Connections to PostgreSQL at most.
+const POSTGRES_CONNECTIONS: u32 = 16;
+/// Connections that read SQLite; a single other one writes.
+const SQLITE_READERS: u32 = 2;
+/// A writer waits so long for another process that has the file.
+const BUSY_FOR: Duration = Duration::from_secs(10);
+
+/// An open ledger.
+#[derive(Debug, Clone)]
+pub(crate) enum Ledger {
+    /// One writer, several readers.
+    Sqlite {
+        writer: SqlitePool,
+        readers: SqlitePool,
+    },
+    Postgres(PgPool),
+}
+
+/// A transaction on either database.
+pub(crate) enum Tx {
+    Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Transaction<'static, Postgres>),
+}
+
+/// What `Replay` has answered before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stored {
+    pub(crate) fingerprint: String,
+    pub(crate) status: i64,
+}
+
+/// The same statement on either database.
+macro_rules! on_either {
+    ($tx:expr, $connection:ident => $statement:expr) => {
+        match $tx {
+            Tx::Sqlite(transaction) => {
+                let $connection = &mut **transaction;
+                $statement
+            }
+            Tx::Postgres(transaction) => {
+                let $connection = &mut **transaction;
+                $statement
+            }
+        }
+    };
+}
+
+impl Ledger {
+    /// Opens the database and makes its tables.
+    pub(crate) async fn open(url: &str, schema: Option<&str>) -> Result<Self, Error> {
+        match url.split_once(':') {
+            Some(("sqlite", _)) => Self::open_sqlite(url).await,
+            Some(("postgres" | "postgresql", _)) => Self::open_postgres(url, schema).await,
+            _ => Err(Error::Database(url.to_owned())),
+        }
+    }
+
+    async fn open_sqlite(url: &str) -> Result<Self, Error> {
+        let options = SqliteConnectOptions::from_str(url).map_err(Error::Open)?;
+        let options = options
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_FOR);
+        let writer =
+            SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.map_err(Error::Open)?;
+        sqlx::migrate!("migrations/sqlite").run(&writer).await?;
+        let readers = SqlitePoolOptions::new().max_connections(SQLITE_READERS).connect_lazy_with(options);
+        Ok(Self::Sqlite { writer, readers })
+    }
+
+    async fn open_postgres(url: &str, schema: Option<&str>) -> Result<Self, Error> {
+        let mut options = PgConnectOptions::from_str(url).map_err(Error::Open)?;
+        if let Some(schema) = schema {
+            create_schema(options.clone(), schema).await?;
+            options = options.options([("search_path", schema)]);
+        }
+        let pool = PgPoolOptions::new()
+            .max_connections(POSTGRES_CONNECTIONS)
+            .connect_with(options)
+            .await
+            .map_err(Error::Open)?;
+        sqlx::migrate!("migrations/postgres").run(&pool).await?;
+        Ok(Self::Postgres(pool))
+    }
+
+    /// Begins a transaction that writes.
+    pub(crate) async fn begin(&self) -> Result<Tx, sqlx::Error> {
+        match self {
+            Self::Sqlite { writer, .. } => Ok(Tx::Sqlite(writer.begin().await?)),
+            Self::Postgres(pool) => Ok(Tx::Postgres(pool.begin().await?)),
+        }
+    }
+
+    /// Begins a transaction that sees one moment of the ledger and writes nothing.
+    pub(crate) async fn snapshot(&self) -> Result<Tx, sqlx::Error> {
+        match self {
+            Self::Sqlite { readers, .. } => Ok(Tx::Sqlite(readers.begin().await?)),
+            Self::Postgres(pool) => {
+                Ok(Tx::Postgres(pool.begin_with("begin isolation level repeatable read read only").await?))
+            }
+        }
+    }
+
+    /// Waits for what is under way and closes the database.
+    pub(crate) async fn close(&self) {
+        match self {
+            Self::Sqlite { writer, readers } => {
+                readers.close().await;
+                writer.close().await;
+            }
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+/// Drops a schema of a PostgreSQL database with everything in it.
+///
+/// # Errors
+/// The database cannot be reached or refuses.
+pub async fn drop_schema(url: &str, schema: &str) -> Result<(), Error> {
+    check_schema(schema)?;
+    let options = PgConnectOptions::from_str(url).map_err(Error::Open)?;
+    on_schema(options, format!("drop schema if exists {schema} cascade")).await
+}
+
+async fn create_schema(options: PgConnectOptions, schema: &str) -> Result<(), Error> {
+    check_schema(schema)?;
+    on_schema(options, format!("create schema if not exists {schema}")).await
+}
+
+async fn on_schema(options: PgConnectOptions, statement: String) -> Result<(), Error> {
+    use sqlx::{ConnectOptions as _, Connection as _};
+    let mut connection = options.connect().await.map_err(Error::Open)?;
+    connection.execute(sqlx::AssertSqlSafe(statement)).await.map_err(Error::Open)?;
+    connection.close().await.map_err(Error::Open)
+}
+
+/// A schema's name cannot be a parameter, so it must be one that needs no quotes.
+fn check_schema(schema: &str) -> Result<(), Error> {
+    let fits = (1..=63).contains(&schema.len()) && !schema.starts_with(|first: char| first.is_ascii_digit());
+    let clean = schema.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+    if fits && clean { Ok(()) } else { Err(Error::Schema(schema.to_owned())) }
+}
+
+impl Tx {
+    pub(crate) async fn commit(self) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Sqlite(transaction) => transaction.commit().await,
+            Self::Postgres(transaction) => transaction.commit().await,
+        }
+    }
+
+    /// Books payments without looking at their keys.
+    pub(crate) async fn book(&mut self, payments: &[&Payment]) -> Result<(), sqlx::Error> {
+        self.insert(payments, |_| None).await.map(drop)
+    }
+
+    /// Books those payments whose key is not in the ledger, and tells the keys that were new. Without a key every one is booked.
+    pub(crate) async fn book_new(&mut self, payments: &[&Payment]) -> Result<HashSet<String>, sqlx::Error> {
+        self.insert(payments, |payment| payment.key.as_deref()).await
+    }
+
+    async fn insert(
+        &mut self,
+        payments: &[&Payment],
+        key: fn(&Payment) -> Option<&str>,
+    ) -> Result<HashSet<String>, sqlx::Error> {
+        let keys: Vec<Option<String>> = match self {
+            Self::Sqlite(transaction) => {
+                let rows: Vec<_> =
+                    payments.iter().map(|p| json!([p.reference, p.src, p.dest, p.amount.0, key(p)])).collect();
+                sqlx::query_scalar(
+                    "insert into entries (reference, src, dest, amount_minor, idempotency_key)
+                     select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 from json_each($1) where true
+                     on conflict (idempotency_key) do nothing
+                     returning idempotency_key",
+                )
+                .bind(json!(rows).to_string())
+                .fetch_all(&mut **transaction)
+                .await?
+            }
+            Self::Postgres(transaction) => {
+                let column = |of: fn(&Payment) -> &str| payments.iter().map(|p| of(p)).collect::<Vec<_>>();
+                sqlx::query_scalar(
+                    "insert into entries (reference, src, dest, amount_minor, idempotency_key)
+                     select * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[])
+                     on conflict (idempotency_key) do nothing
+                     returning idempotency_key",
+                )
+                .bind(payments.iter().map(|p| p.reference.as_deref()).collect::<Vec<_>>())
+                .bind(column(|p| &p.src))
+                .bind(column(|p| &p.dest))
+                .bind(payments.iter().map(|p| p.amount.0).collect::<Vec<_>>())
+                .bind(payments.iter().map(|p| key(p)).collect::<Vec<_>>())
+                .fetch_all(&mut **transaction)
+                .await?
+            }
+        };
+        Ok(keys.into_iter().flatten().collect())
+    }
+
+    /// Stores the answer to each payment under its key, unless there is one that has not expired; tells the keys that were new.
+    pub(crate) async fn store_answers(
+        &mut self,
+        payments: &[&Payment],
+        status: u16,
+        now_ms: i64,
+        expires_at_ms: Option<i64>,
+    ) -> Result<HashSet<String>, sqlx::Error> {
+        let rows: Vec<_> = payments.iter().filter_map(|p| Some((p.key.clone()?, p.fingerprint()))).collect();
+        let keys: Vec<String> = match self {
+            Self::Sqlite(transaction) => {
+                sqlx::query_scalar(
+                    "insert into replay_keys (idempotency_key, fingerprint, status, expires_at_ms)
+                     select value ->> 0, value ->> 1, $2, $3 from json_each($1) where true
+                     on conflict (idempotency_key) do update
+                     set fingerprint = excluded.fingerprint, status = excluded.status, expires_at_ms = excluded.expires_at_ms
+                     where replay_keys.expires_at_ms <= $4
+                     returning idempotency_key",
+                )
+                .bind(json!(rows).to_string())
+                .bind(i64::from(status))
+                .bind(expires_at_ms)
+                .bind(now_ms)
+                .fetch_all(&mut **transaction)
+                .await?
+            }
+            Self::Postgres(transaction) => {
+                let (keys, fingerprints): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+                sqlx::query_scalar(
+                    "insert into replay_keys (idempotency_key, fingerprint, status, expires_at_ms)
+                     select k, f, $3::integer, $4::bigint from unnest($1::text[], $2::text[]) as u (k, f)
+                     on conflict (idempotency_key) do update
+                     set fingerprint = excluded.fingerprint, status = excluded.status, expires_at_ms = excluded.expires_at_ms
+                     where replay_keys.expires_at_ms <= $5
+                     returning idempotency_key",
+                )
+                .bind(keys)
+                .bind(fingerprints)
+                .bind(i32::from(status))
+                .bind(expires_at_ms)
+                .bind(now_ms)
+                .fetch_all(&mut **transaction)
+                .await?
+            }
+        };
+        Ok(keys.into_iter().collect())
+    }
+
+    /// The answers that are stored under keys.
+    pub(crate) async fn stored_answers(&mut self, keys: &[&str]) -> Result<HashMap<String, Stored>, sqlx::Error> {
+        fn stored<R: sqlx::Row>(row: &R) -> Result<(String, Stored), sqlx::Error>
+        where
+            for<'a> String: sqlx::Decode<'a, R::Database> + sqlx::Type<R::Database>,
+            for<'a> i64: sqlx::Decode<'a, R::Database> + sqlx::Type<R::Database>,
+            usize: sqlx::ColumnIndex<R>,
+        {
+            Ok((row.try_get(0)?, Stored { fingerprint: row.try_get(1)?, status: row.try_get(2)? }))
+        }
+        match self {
+            Self::Sqlite(transaction) => {
+                let rows: Vec<SqliteRow> = sqlx::query(
+                    "select idempotency_key, fingerprint, status from replay_keys
+                     where idempotency_key in (select value from json_each($1))",
+                )
+                .bind(json!(keys).to_string())
+                .fetch_all(&mut **transaction)
+                .await?;
+                rows.iter().map(stored).collect()
+            }
+            Self::Postgres(transaction) => {
+                let rows: Vec<PgRow> = sqlx::query(
+                    "select idempotency_key, fingerprint, status::bigint from replay_keys where idempotency_key = any($1)",
+                )
+                .bind(keys)
+                .fetch_all(&mut **transaction)
+                .await?;
+                rows.iter().map(stored).collect()
+            }
+        }
+    }
+
+    /// Whether a key was seen.
+    pub(crate) async fn has_seen(&mut self, key: &str) -> Result<bool, sqlx::Error> {
+        const SEEN: &str = "select count(*) from seen_keys where idempotency_key = $1";
+        let count: i64 =
+            on_either!(self, connection => sqlx::query_scalar(SEEN).bind(key).fetch_one(connection).await?);
+        Ok(count > 0)
+    }
+
+    /// Notes that a key was seen.
+    pub(crate) async fn note_seen(&mut self, key: &str) -> Result<(), sqlx::Error> {
+        const NOTE: &str = "insert into seen_keys (idempotency_key) values ($1)";
+        on_either!(self, connection => sqlx::query(NOTE).bind(key).execute(connection).await.map(drop))
+    }
+
+    /// Claims a key; false when somebody has it.
+    pub(crate) async fn claim(&mut self, key: &str) -> Result<bool, sqlx::Error> {
+        const CLAIM: &str =
+            "insert into claimed_keys (idempotency_key) values ($1) on conflict (idempotency_key) do nothing";
+        on_either!(self, connection => {
+            sqlx::query(CLAIM).bind(key).execute(connection).await.map(|done| done.rows_affected() == 1)
+        })
+    }
+
+    /// The next entries after a number, in order.
+    pub(crate) async fn entries_after(&mut self, id: i64, limit: i64) -> Result<Vec<Entry>, sqlx::Error> {
+        const PAGE: &str =
+            "select id, reference, src, dest, amount_minor from entries where id > $1 order by id limit $2";
+        type Columns = (i64, Option<String>, String, String, i64);
+        let rows: Vec<Columns> =
+            on_either!(self, connection => sqlx::query_as(PAGE).bind(id).bind(limit).fetch_all(connection).await?);
+        let entry = |(id, reference, src, dest, amount_minor)| Entry { id, reference, src, dest, amount_minor };
+        Ok(rows.into_iter().map(entry).collect())
+    }
+
+    /// The sum of all entries, in minor units.
+    pub(crate) async fn total_minor(&mut self) -> Result<i64, sqlx::Error> {
+        const TOTAL: &str = "select cast(coalesce(sum(amount_minor), 0) as bigint) from entries";
+        on_either!(self, connection => sqlx::query_scalar(TOTAL).fetch_one(connection).await)
+    }
+
+    /// Empties the ledger and every table of keys.
+    pub(crate) async fn clear(&mut self) -> Result<(), sqlx::Error> {
+        for statement in
+            ["delete from entries", "delete from replay_keys", "delete from claimed_keys", "delete from seen_keys"]
+        {
+            on_either!(self, connection => sqlx::query(statement).execute(connection).await.map(drop))?;
+        }
+        Ok(())
+    }
+}
