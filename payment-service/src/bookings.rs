@@ -13,6 +13,7 @@ use paylab_experiment::{
     contract::ServiceCounters,
     spec::{Dedup, MissingKey, OnDisconnect},
 };
+use paylab_part::flights::Flights;
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
@@ -22,7 +23,6 @@ use tracing::error;
 
 use crate::{
     dedup::{self, Answer, Keys},
-    flights::Flights,
     ledger::Ledger,
     options::{Commit, Options},
     request::Payment,

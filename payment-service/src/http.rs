@@ -1,8 +1,6 @@
 //! The routes: extract, call, answer.
 
-pub(crate) mod problem;
-
-use std::{error::Error as _, sync::Arc, time::Duration};
+use std::{error::Error as _, sync::Arc};
 
 use axum::{
     Json, Router,
@@ -15,19 +13,21 @@ use axum::{
 use http_body_util::LengthLimitError;
 use paylab_experiment::{
     contract::{
-        BODY_LEN_MAX, COUNTERS_PATH, DRAIN_PATH, DrainQuery, HEALTH_PATH, LEDGER_PATH, NDJSON, PAYMENTS_PATH,
-        READY_PATH, REPLAYED_HEADER, STATS_PATH, ServiceCounters,
+        BODY_LEN_MAX, COUNTERS_PATH, DRAIN_PATH, DrainQuery, HEALTH_PATH, KEY_HEADER, LEDGER_PATH, NDJSON,
+        PAYMENTS_PATH, READY_PATH, REPLAYED_HEADER, STATS_PATH, ServiceCounters,
     },
     money::MinorUnits,
 };
 
-use self::problem::Refused;
-use crate::{bookings::Bookings, dedup::Answer, export, request::Payment};
+use paylab_part::refusal::Refusal as Refused;
+use tracing::error;
 
-/// A drain waits so long unless it is told otherwise.
-const DRAIN_MS: u64 = 10_000;
-/// And never longer than this.
-const DRAIN_MS_MAX: u64 = 60_000;
+use crate::{
+    bookings::{Bookings, Refusal},
+    dedup::Answer,
+    export,
+    request::{Fault, Payment},
+};
 
 type Service = State<Arc<Bookings>>;
 type Answered<T> = Result<T, Refused>;
@@ -52,14 +52,18 @@ async fn pay(State(bookings): Service, headers: HeaderMap, body: Body) -> Answer
     let body = to_bytes(body, BODY_LEN_MAX).await.map_err(|error| unread(&error))?;
     bookings.count_request();
     let payment = read(&headers, &body).inspect_err(|_| bookings.count_refused())?;
-    Ok(answer(bookings.book(payment).await?))
+    Ok(bookings.book(payment).await.map_or_else(refuse, answer))
 }
 
 fn read(headers: &HeaderMap, body: &[u8]) -> Answered<Payment> {
     if !is_json(headers) {
         return Err(Refused::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json"));
     }
-    Ok(Payment::read(headers, body)?)
+    Payment::read(headers, body).map_err(|Fault { field, detail }| Refused {
+        status: StatusCode::BAD_REQUEST,
+        field: field.map(str::to_owned),
+        detail,
+    })
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -95,17 +99,39 @@ fn answer(answer: Answer) -> Response {
     }
 }
 
+fn refuse(refusal: Refusal) -> Response {
+    match refusal {
+        Refusal::MissingKey => Refused::of_field(KEY_HEADER, "an idempotency key is required").into_response(),
+        Refusal::Busy => {
+            let busy = Refused::new(StatusCode::SERVICE_UNAVAILABLE, "too many payments wait; nothing was booked");
+            ([(header::RETRY_AFTER, "1")], busy).into_response()
+        }
+        Refusal::Failed => broken().into_response(),
+    }
+}
+
+/// The ledger has failed; only the log says how.
+fn failed(error: sqlx::Error) -> Refused {
+    error!(%error, "the ledger failed");
+    broken()
+}
+
+fn broken() -> Refused {
+    Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "the ledger failed")
+}
+
 async fn clear(State(bookings): Service) -> Answered<StatusCode> {
-    bookings.clear().await?;
+    bookings.clear().await.map_err(failed)?;
     Ok(StatusCode::OK)
 }
 
-async fn other_method() -> Refused {
-    Refused::new(StatusCode::METHOD_NOT_ALLOWED, "use POST to pay or DELETE to empty the ledger")
+async fn other_method() -> Response {
+    let refused = Refused::new(StatusCode::METHOD_NOT_ALLOWED, "use POST to pay or DELETE to empty the ledger");
+    ([(header::ALLOW, "DELETE, POST")], refused).into_response()
 }
 
 async fn stats(State(bookings): Service) -> Answered<Response> {
-    let total = bookings.ledger.snapshot().await?.total_minor().await?;
+    let total = bookings.ledger.snapshot().await.map_err(failed)?.total_minor().await.map_err(failed)?;
     Ok(([(header::CONTENT_TYPE, "application/json")], MinorUnits(total).to_stats()).into_response())
 }
 
@@ -114,12 +140,7 @@ async fn ledger(State(bookings): Service) -> Response {
 }
 
 async fn drain(State(bookings): Service, Query(query): Query<DrainQuery>) -> Answered<StatusCode> {
-    let most = Duration::from_millis(query.timeout_ms.unwrap_or(DRAIN_MS).min(DRAIN_MS_MAX));
-    if bookings.flights.drain(most).await {
-        Ok(StatusCode::OK)
-    } else {
-        Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, format!("bookings are still under way after {most:?}")))
-    }
+    bookings.flights.answer(query).await
 }
 
 async fn counters(State(bookings): Service) -> Json<ServiceCounters> {
@@ -127,6 +148,7 @@ async fn counters(State(bookings): Service) -> Json<ServiceCounters> {
 }
 
 async fn ready(State(bookings): Service) -> Answered<StatusCode> {
-    bookings.ledger.snapshot().await?.entries_after(i64::MAX - 1, 1).await?;
+    let mut look = bookings.ledger.snapshot().await.map_err(failed)?;
+    look.entries_after(i64::MAX - 1, 1).await.map_err(failed)?;
     Ok(StatusCode::OK)
 }

@@ -7,7 +7,6 @@ mod bookings;
 mod dedup;
 mod error;
 mod export;
-mod flights;
 mod http;
 mod ledger;
 pub mod options;
@@ -17,19 +16,14 @@ mod writer;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::serve::ListenerExt as _;
-use tokio::{
-    net::{TcpListener, TcpSocket},
-    task::JoinHandle,
-    time::timeout,
-};
+use paylab_part::listen::listen;
+use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{bookings::Bookings, ledger::Ledger, options::Options};
 pub use crate::{error::Error, ledger::drop_schema};
 
-/// As many connections may wait to be accepted as the largest experiment has in flight.
-const BACKLOG: u32 = 1024;
 /// A shutdown waits so long for what is under way.
 const SHUTDOWN_WITHIN: Duration = Duration::from_secs(10);
 
@@ -108,11 +102,4 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Er
     service.serve(shutdown).await?;
     info!("payment service stopped");
     Ok(())
-}
-
-fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
 }

@@ -6,12 +6,21 @@ use std::{
     time::Duration,
 };
 
+use axum::http::StatusCode;
+use paylab_experiment::contract::DrainQuery;
 use tokio::time::timeout;
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
+use crate::refusal::Refusal;
+
+/// A drain waits so long unless it is told otherwise.
+const DRAIN_MS: u64 = 10_000;
+/// And never longer than this.
+const DRAIN_MS_MAX: u64 = 60_000;
+
 /// Generations of what is under way. Each drain begins a new one and waits for all the older.
 #[derive(Debug, Default)]
-pub(crate) struct Flights(Mutex<Generations>);
+pub struct Flights(Mutex<Generations>);
 
 #[derive(Debug, Default)]
 struct Generations {
@@ -21,18 +30,18 @@ struct Generations {
 
 impl Flights {
     /// Something has begun; it has ended when the token is dropped.
-    pub(crate) fn begin(&self) -> TaskTrackerToken {
+    pub fn begin(&self) -> TaskTrackerToken {
         self.lock().current.token()
     }
 
     /// How many are under way.
-    pub(crate) fn count(&self) -> u64 {
+    pub fn count(&self) -> u64 {
         let generations = self.lock();
         generations.older.iter().chain([&generations.current]).map(|generation| generation.len() as u64).sum()
     }
 
     /// Waits for everything that has begun before; false when that takes longer than `most`.
-    pub(crate) async fn drain(&self, most: Duration) -> bool {
+    pub async fn drain(&self, most: Duration) -> bool {
         let earlier = self.turn();
         let ended = async {
             for generation in &earlier {
@@ -40,6 +49,20 @@ impl Flights {
             }
         };
         timeout(most, ended).await.is_ok()
+    }
+
+    /// Answers `GET /drain`: 200 once everything that has begun before has ended, 503 when that takes too long.
+    ///
+    /// # Errors
+    /// It takes too long.
+    pub async fn answer(&self, query: DrainQuery) -> Result<StatusCode, Refusal> {
+        let most = Duration::from_millis(query.timeout_ms.unwrap_or(DRAIN_MS).min(DRAIN_MS_MAX));
+        if self.drain(most).await {
+            Ok(StatusCode::OK)
+        } else {
+            let detail = format!("{} are still under way after {most:?}", self.count());
+            Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, detail))
+        }
     }
 
     /// Begins a new generation and returns the older ones that have not ended.

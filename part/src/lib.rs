@@ -1,0 +1,7 @@
+//! What every part that serves HTTP has: a listener, refusals that look alike, and a drain.
+//!
+//! It must not know what a part serves.
+
+pub mod flights;
+pub mod listen;
+pub mod refusal;

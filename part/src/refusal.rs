@@ -1,0 +1,40 @@
+//! What every refusal looks like: RFC 9457, and it names the field.
+
+use axum::{
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use paylab_experiment::contract::{PROBLEM_JSON, Problem};
+
+/// A refusal on its way out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The status.
+    pub status: StatusCode,
+    /// The field or header it is about.
+    pub field: Option<String>,
+    /// What is wrong and what is allowed.
+    pub detail: String,
+}
+
+impl Refusal {
+    /// A refusal of the request as a whole.
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self { status, field: None, detail: detail.into() }
+    }
+
+    /// A 400 that names a field.
+    pub fn of_field(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, field: Some(field.into()), detail: detail.into() }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let Self { status, field, detail } = self;
+        let title = status.canonical_reason().unwrap_or("Refused").to_owned();
+        let problem = Problem { title, status: status.as_u16(), detail, field };
+        let body = serde_json::to_string(&problem).unwrap_or_default();
+        (status, [(header::CONTENT_TYPE, PROBLEM_JSON)], body).into_response()
+    }
+}
