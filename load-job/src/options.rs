@@ -44,3 +44,46 @@ pub struct Options {
     #[arg(long, value_name = "SPAN", env = "PAYLAB_LEASE", default_value = "30s")]
     pub lease: Span,
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser};
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    #[test]
+    fn only_the_file_must_be_named() {
+        let options = Line::try_parse_from(["load-job", "x.yaml"]).unwrap().options;
+        assert_eq!((options.proxy.as_str(), options.control.as_str()), ("127.0.0.1:8888", "127.0.0.1:8474"));
+        assert_eq!((options.service.as_str(), options.lease.ms()), ("127.0.0.1:8080", 30_000));
+        assert!(options.run_id.is_none() && options.seed.is_none() && options.report.is_none());
+        assert!(Line::try_parse_from(["load-job"]).is_err());
+    }
+
+    #[test]
+    fn a_bad_value_is_refused_with_what_is_allowed() {
+        for (option, value, allowed) in [
+            ("--run-id", "a b", "is not 1 to 64 letters, digits or dashes"),
+            ("--lease", "5", "is not a whole number of ms, s, m or h"),
+            ("--shard", "-1", "is not in 0..=4294967295"),
+        ] {
+            let error = Line::try_parse_from(["load-job", "x.yaml", &format!("{option}={value}")]).unwrap_err();
+            assert!(error.to_string().contains(allowed), "{error}");
+        }
+    }
+
+    #[test]
+    fn every_option_can_be_set_by_the_environment_and_explains_itself() {
+        for option in Line::command().get_arguments().filter(|option| option.get_id() != "help") {
+            let (id, help) = (option.get_id(), option.get_help().map(ToString::to_string));
+            assert!(option.get_env().is_some(), "{id}");
+            assert!(help.is_some_and(|help| help.len() > 20), "{id}");
+        }
+    }
+}

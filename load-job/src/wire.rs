@@ -57,12 +57,6 @@ enum Sent {
     Request,
 }
 
-/// How far a fresh connection is.
-enum Fresh {
-    Made(Socket),
-    Begun(Socket),
-}
-
 /// A whole answer and the connection it came on.
 struct Answered {
     outcome: Outcome,
@@ -102,15 +96,14 @@ impl Wire {
         Ok(Answered { outcome: head.outcome(), stream, after: head.after })
     }
 
-    /// Begins a connection. On a loopback it is made when this returns.
-    fn connect(&self) -> io::Result<Fresh> {
-        let socket =
-            socket2::Socket::new(Domain::for_address(self.proxy), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    /// Begins a connection and does not wait until it is made.
+    fn connect(&self) -> io::Result<Socket> {
+        let kind = Type::STREAM.nonblocking();
+        let socket = socket2::Socket::new(Domain::for_address(self.proxy), kind, Some(Protocol::TCP))?;
         socket.set_tcp_nodelay(true)?;
         match socket.connect(&self.proxy.into()) {
-            Ok(()) => Ok(Fresh::Made(socket.into())),
-            Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok(Fresh::Begun(socket.into())),
-            Err(error) => Err(error),
+            Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+            Ok(()) | Err(_) => Ok(socket.into()),
         }
     }
 
@@ -147,19 +140,17 @@ fn write_kept(kept: TcpStream, request: &[u8]) -> Result<TcpStream, Outcome> {
     Ok(kept)
 }
 
-async fn write_fresh(fresh: Fresh, request: &[u8]) -> Result<TcpStream, Outcome> {
-    match fresh {
-        Fresh::Made(mut socket) => {
-            // The proxy has seen the connection: what goes wrong from here on is in doubt.
-            written_whole(socket.write(request), request).map_err(|_| Outcome::Unknown(Doubt::Reset))?;
-            TcpStream::from_std(socket).map_err(|_| Outcome::Unknown(Doubt::Reset))
-        }
-        Fresh::Begun(socket) => {
+/// On a loopback the connection is made by now, and the request goes out before anybody waits.
+async fn write_fresh(mut socket: Socket, request: &[u8]) -> Result<TcpStream, Outcome> {
+    match socket.write(request) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
             let stream = TcpStream::from_std(socket).map_err(|error| Outcome::Rejected(rejection(&error)))?;
-            match write_when_made(&stream, request).await {
-                Ok(()) => Ok(stream),
-                Err(error) => Err(first_write(&error)),
-            }
+            let written = write_when_made(&stream, request).await;
+            written.map_err(|error| first_write(&error)).map(|()| stream)
+        }
+        written => {
+            written_whole(written, request).map_err(|error| first_write(&error))?;
+            TcpStream::from_std(socket).map_err(|_| Outcome::Unknown(Doubt::Reset))
         }
     }
 }

@@ -18,7 +18,7 @@ use serde_json::json;
 #[tokio::test]
 async fn exactly_as_many_payments_are_in_flight_as_the_plan_says() {
     // Every eight requests are answered together: fewer in flight would hang, more would be counted.
-    let arrived = Mutex::new(0);
+    let arrived = Mutex::new(0_usize);
     let server = Server::start(move |request| {
         let mut arrived = arrived.lock().unwrap();
         *arrived += 1;

@@ -130,6 +130,19 @@ async fn a_signal_ends_a_load_that_waits_and_keeps_what_is_known() {
 }
 
 #[tokio::test]
+async fn a_load_that_nobody_waits_for_any_more_ends() {
+    let server = Server::start(|_| vec![Act::Silence]).await;
+    let (load, progress, never) =
+        (load(plan(9, json!({})), &server.address), Progress::default(), CancellationToken::new());
+    tokio::select! {
+        history = deliver(&load, &progress, &never) => panic!("{history:?}"),
+        () = until(|| server.requests().len() == 8) => {}
+    }
+    until(|| server.gone() == 8).await;
+    assert_eq!(server.requests().len(), 8);
+}
+
+#[tokio::test]
 async fn a_payment_that_nobody_acknowledges_ends_the_load_at_the_bound_of_attempts() {
     let server = Server::start(|_| vec![Act::Reset]).await;
     let history = run(&load(plan(1000, json!({"concurrency": 1})), &server.address)).await;

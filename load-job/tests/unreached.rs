@@ -57,6 +57,46 @@ async fn a_proxy_that_comes_late_sees_every_payment_from_its_first_attempt() {
     assert_eq!(history.attempts.unreached, progress.unreached());
 }
 
+/// A listener that takes no further connection until it accepts one.
+fn full() -> (TcpListener, std::net::TcpStream, String) {
+    let (socket, address) = taken();
+    socket.listen(0).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let first = std::net::TcpStream::connect(&address).unwrap();
+    (TcpListener::from_std(socket.into()).unwrap(), first, address)
+}
+
+#[tokio::test]
+async fn a_connection_that_is_not_made_in_time_is_no_attempt() {
+    let (listener, _first, address) = full();
+    let client = json!({"concurrency": 1, "retry": {"maxAttempts": 1, "attemptTimeout": "50ms"}});
+    let (load, progress) = (load(plan(3, client), &address), Progress::default());
+    let accept_late = async {
+        until(|| progress.unreached() >= 2).await;
+        Server::on(listener, pay)
+    };
+    let (history, server) = tokio::join!(run_watched(&load, &progress), accept_late);
+    assert!(history.rows().all(|(_, row)| (row.attempts, row.acknowledged_by) == (1, 1)), "{history:?}");
+    assert_eq!(server.attempts(), ["0/1", "1/1", "2/1"]);
+    assert!(history.attempts.unreached >= 2);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_made_late_carries_its_request() {
+    let (listener, _first, address) = full();
+    let progress = Progress::default();
+    let load = load(plan(1, json!({"retry": {"maxAttempts": 1, "attemptTimeout": "15s"}})), &address);
+    let port = address.rsplit_once(':').unwrap().1.parse::<u16>().unwrap();
+    let accept_late = async {
+        // The client's SYN (state 02) was dropped; it sends another one after a second.
+        let begun = |line: &str| line.contains(&format!(":{port:04X} 02 "));
+        until(|| std::fs::read_to_string("/proc/net/tcp").unwrap().lines().any(begun)).await;
+        Server::on(listener, pay)
+    };
+    let (history, server) = tokio::join!(run_watched(&load, &progress), accept_late);
+    assert_eq!((history.attempts.acknowledged, history.attempts.total, server.requests().len()), (1, 1, 1));
+}
+
 #[tokio::test]
 async fn a_name_that_leads_nowhere_is_told() {
     let nowhere = load(plan(1, json!({})), "127.0.0.1:none");

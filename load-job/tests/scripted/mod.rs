@@ -53,6 +53,8 @@ pub struct Seen {
     /// Requests read and not yet answered, and the most of them at any time.
     pub in_flight: usize,
     pub in_flight_most: usize,
+    /// Clients that went away while the server was silent.
+    pub gone: usize,
 }
 
 #[derive(Debug)]
@@ -98,6 +100,10 @@ impl Server {
         self.seen.lock().unwrap().in_flight_most
     }
 
+    pub fn gone(&self) -> usize {
+        self.seen.lock().unwrap().gone
+    }
+
     pub fn requests(&self) -> Vec<Request> {
         self.seen.lock().unwrap().requests.clone()
     }
@@ -113,7 +119,11 @@ where
 {
     let mut connections = JoinSet::new();
     loop {
-        let (stream, _) = listener.accept().await.unwrap();
+        let Ok((stream, _)) = listener.accept().await else {
+            // A test has taken away the descriptors for a while.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            continue;
+        };
         let number = {
             let mut seen = seen.lock().unwrap();
             seen.connections += 1;
@@ -155,7 +165,8 @@ async fn converse(
                 Act::Close => return stream.shutdown().await,
                 Act::Reset => return stream.set_zero_linger(),
                 Act::Silence => {
-                    while stream.read(&mut [0; 1024]).await? > 0 {}
+                    while stream.read(&mut [0; 1024]).await.unwrap_or(0) > 0 {}
+                    seen.lock().unwrap().gone += 1;
                     return Ok(());
                 }
             }

@@ -1,0 +1,33 @@
+//! A machine without a descriptor to spare. Alone in its process, because the limit is the process's.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod scripted;
+
+use load_job::Progress;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use scripted::{Server, load, pay, plan, run_watched, until};
+use serde_json::json;
+
+#[tokio::test]
+async fn a_shortage_of_descriptors_is_counted_and_waited_out() {
+    let limit = getrlimit(Resource::Nofile);
+    let server = Server::start(move |request| {
+        if request.attempt().payment.0 == 5 {
+            setrlimit(Resource::Nofile, Rlimit { current: Some(1), ..limit }).unwrap();
+        }
+        pay(request)
+    })
+    .await;
+    let client = json!({"concurrency": 2, "retry": {"maxAttempts": 1}});
+    let (load, progress) = (load(plan(20, client), &server.address), Progress::default());
+    let relief = async {
+        until(|| progress.unreached() >= 5).await;
+        setrlimit(Resource::Nofile, limit).unwrap();
+    };
+    let (history, ()) = tokio::join!(run_watched(&load, &progress), relief);
+    assert_eq!(history.stopped, None);
+    assert!(history.attempts.no_port >= 5 && history.attempts.unreached == 0, "{:?}", history.attempts);
+    assert!(history.rows().all(|(_, row)| (row.attempts, row.acknowledged_by) == (1, 1)));
+    assert!(server.attempts().iter().all(|attempt| attempt.ends_with("/1")));
+}
