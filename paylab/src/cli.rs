@@ -1,0 +1,141 @@
+//! The command line: parse, start tracing, dispatch, map to an exit code.
+
+use std::{io, process::ExitCode};
+
+use anstream::{eprintln, print};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use kube_core::CustomResourceExt as _;
+use paylab_experiment::spec::ChaosExperiment;
+
+use crate::{
+    exit::{Exit, INTERNAL, USAGE},
+    explain, parts, predict, run,
+    source::Refused,
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  paylab run examples/never-pay-too-little.yaml           run a lesson, print its verdict
+  paylab run examples/pay-exactly-once.yaml --seed 7      the same with other dice
+  paylab predict examples/never-pay-too-little.yaml       what will happen, without running
+  paylab explain examples/never-pay-too-little.yaml 3     one payment, attempt by attempt
+  paylab completions bash > /etc/bash_completion.d/paylab
+
+Exit codes: 0 the verdict is what spec.expect says, 1 it is not, 2 inconclusive, 64 usage or invalid file, 70 internal.";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  paylab run examples/never-pay-too-little.yaml
+  paylab run examples/pay-exactly-once.yaml --seed 7 --concurrency 64
+  paylab run examples/pay-exactly-once.yaml --database postgres://postgres@localhost/postgres
+  paylab run examples/pay-exactly-once.yaml --output json | jq .verdict
+
+Exit codes: 0 the verdict is what spec.expect says, 1 it is not, 2 inconclusive, 64 usage or invalid file, 70 internal.";
+
+const PREDICT_EXAMPLES: &str = "\
+Examples:
+  paylab predict examples/never-pay-too-little.yaml
+  paylab predict examples/never-pay-too-little.yaml --seed 7 --output json";
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  paylab explain examples/never-pay-too-little.yaml 3
+  paylab explain examples/pay-exactly-once.yaml 38 --seed 7";
+
+const SERVICE_EXAMPLES: &str = "\
+Examples:
+  paylab payment-service --dedup UniqueKey
+  paylab payment-service --listen 127.0.0.1:9000 --database postgres://postgres@localhost/postgres
+  curl -d '{\"src\":\"bianca\",\"dest\":\"marc\",\"amount\":1}' -H 'Content-Type: application/json' localhost:8080/payments/";
+
+const PROXY_EXAMPLES: &str = "\
+Examples:
+  paylab reset-proxy --upstream 127.0.0.1:8080
+  paylab reset-proxy --listen 127.0.0.1:9888 --control 127.0.0.1:9474 --upstream payments.internal:80";
+
+const LOAD_EXAMPLES: &str = "\
+Examples:
+  paylab load-job examples/pay-exactly-once.yaml
+  paylab load-job examples/pay-exactly-once.yaml --proxy 10.0.0.2:8888 --control 10.0.0.2:8474 --service 10.0.0.3:8080";
+
+/// Proves with evidence whether a payment path loses money or pays twice when connections break
+#[derive(Debug, Parser)]
+#[command(name = "paylab", version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run an experiment on this machine and judge it
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(run::Options),
+    /// Tell what the totals will be: exact for the seed, expectation and 95 % interval in theory
+    #[command(after_help = PREDICT_EXAMPLES)]
+    Predict(predict::Options),
+    /// Show the fate of one payment, attempt by attempt, as a sequence diagram
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(explain::Options),
+    /// Print the CustomResourceDefinition
+    #[command(after_help = "Example:\n  paylab crd | kubectl apply -f -")]
+    Crd,
+    /// Start the payment service alone
+    #[command(after_help = SERVICE_EXAMPLES)]
+    PaymentService(parts::Logged<payment_service::options::Options>),
+    /// Start the reset proxy alone
+    #[command(after_help = PROXY_EXAMPLES)]
+    ResetProxy(parts::Logged<reset_proxy::options::Options>),
+    /// Start one load client against a service and a proxy that run elsewhere
+    #[command(after_help = LOAD_EXAMPLES)]
+    LoadJob(parts::Logged<load_job::options::Options>),
+    /// Print completions for a shell
+    #[command(after_help = "Example:\n  paylab completions bash > /etc/bash_completion.d/paylab")]
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let command = match Cli::try_parse() {
+        Ok(Cli { command }) => command,
+        Err(error) => {
+            // Nothing is left to be done when even the message cannot be printed.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
+        }
+    };
+    match dispatch(command) {
+        Ok(exit) => exit.into(),
+        Err(error) if error.is::<Refused>() => {
+            eprintln!("{error}");
+            ExitCode::from(USAGE)
+        }
+        Err(error) => {
+            eprintln!("paylab: {error:#}");
+            ExitCode::from(INTERNAL)
+        }
+    }
+}
+
+fn dispatch(command: Command) -> anyhow::Result<Exit> {
+    match command {
+        Command::Run(options) => run::run(&options),
+        Command::Predict(options) => predict::predict(&options),
+        Command::Explain(options) => explain::explain(&options),
+        Command::Crd => {
+            print!("{}", serde_saphyr::to_string(&ChaosExperiment::crd())?);
+            Ok(Exit::AsExpected)
+        }
+        Command::PaymentService(options) => parts::payment_service(options),
+        Command::ResetProxy(options) => parts::reset_proxy(options),
+        Command::LoadJob(options) => parts::load_job(options),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "paylab", &mut io::stdout());
+            Ok(Exit::AsExpected)
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Exit codes are an interface: 0 as expected, 1 not as expected, 2 inconclusive, 64 usage or invalid file, 70 internal.
+
+use std::process::ExitCode;
+
+use paylab_experiment::{spec::Expectation, verdict::Conclusion};
+
+/// The command line or the experiment's file is wrong.
+pub const USAGE: u8 = 64;
+/// The lab could not do its work.
+pub const INTERNAL: u8 = 70;
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// All went well, and a verdict is what the spec expects.
+    AsExpected,
+    /// The verdict is not what the spec expects.
+    NotAsExpected,
+    /// There is no verdict.
+    Inconclusive,
+}
+
+impl Exit {
+    /// The exit of a judged run.
+    #[must_use]
+    pub const fn of(conclusion: &Conclusion, expect: Expectation) -> Self {
+        match conclusion.is_as_expected(expect) {
+            Some(true) => Self::AsExpected,
+            Some(false) => Self::NotAsExpected,
+            None => Self::Inconclusive,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::AsExpected => 0,
+            Exit::NotAsExpected => 1,
+            Exit::Inconclusive => 2,
+        })
+    }
+}

@@ -1,0 +1,259 @@
+//! The lab on one machine: service and proxy as threads of this process, each with its own runtime, its own loopback
+//! sockets and the same HTTP as on a cluster. Nothing but addresses passes between them.
+
+use std::{
+    fmt,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+    sync::mpsc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use anyhow::{Context as _, anyhow};
+use load_job::{Load, Progress};
+use paylab_experiment::{payment::RunId, plan::Plan, report::Report};
+use payment_service::PaymentService;
+use reset_proxy::ResetProxy;
+use tempfile::TempDir;
+use tokio::runtime;
+use tokio_util::sync::CancellationToken;
+
+/// The proxy's rules outlive a stalled load by this long.
+const LEASE: Duration = Duration::from_secs(30);
+
+/// Where the service keeps its ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Database {
+    /// SQLite in a directory that is gone after the run.
+    #[default]
+    Temporary,
+    /// SQLite in a new file that stays.
+    File(PathBuf),
+    /// PostgreSQL, in a schema of the run's own that is gone after it.
+    Postgres(String),
+}
+
+/// A service and a proxy in front of it, running.
+#[derive(Debug)]
+pub struct Lab {
+    service: Part<SocketAddr>,
+    proxy: Part<ProxyAddresses>,
+    ledger: Ledger,
+}
+
+/// Where a ledger is, and what must be done after the run.
+#[derive(Debug)]
+struct Ledger {
+    url: String,
+    schema: Option<String>,
+    /// Removed when dropped, after the service has ended.
+    _directory: Option<TempDir>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct ProxyAddresses {
+    payments: SocketAddr,
+    control: SocketAddr,
+}
+
+/// One part on its own thread, which ends when this is stopped or dropped.
+#[derive(Debug)]
+struct Part<A> {
+    name: &'static str,
+    addresses: A,
+    shutdown: CancellationToken,
+    thread: Option<JoinHandle<anyhow::Result<()>>>,
+}
+
+impl FromStr for Database {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            Some(("postgres" | "postgresql", _)) => Ok(Self::Postgres(text.to_owned())),
+            Some(("sqlite", path)) if !path.trim_start_matches('/').is_empty() => {
+                Ok(Self::File(path.strip_prefix("//").unwrap_or(path).into()))
+            }
+            _ if text == "sqlite" => Ok(Self::Temporary),
+            _ => Err("use sqlite, sqlite:FILE or postgres://USER@HOST/DATABASE".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Temporary | Self::File(_) => "sqlite",
+            Self::Postgres(_) => "postgresql",
+        })
+    }
+}
+
+impl Lab {
+    /// Starts the parts of a plan on ports that the system chooses.
+    ///
+    /// # Errors
+    /// A part cannot start, or the database is not fit for a run.
+    pub fn start(plan: &Plan, run: &RunId, database: &Database) -> anyhow::Result<Self> {
+        let ledger = Ledger::prepare(run, database)?;
+        let service = start_service(plan, &ledger).context("the payment service cannot start")?;
+        let proxy = start_proxy(service.addresses).context("the reset proxy cannot start")?;
+        Ok(Self { service, proxy, ledger })
+    }
+
+    /// One share of the load for this lab.
+    #[must_use]
+    pub fn load(&self, plan: &Plan, run: &RunId, shard: u32) -> Load {
+        let ProxyAddresses { payments, control } = self.proxy.addresses;
+        let [proxy, control, service] = [payments, control, self.service.addresses].map(|address| address.to_string());
+        Load { plan: plan.clone(), run: run.clone(), proxy, control, service, shard, lease: LEASE }
+    }
+
+    /// Runs every share of the plan against this lab and merges what the judge says of each.
+    ///
+    /// # Errors
+    /// A load cannot begin.
+    pub async fn measure(
+        &self,
+        plan: &Plan,
+        run: &RunId,
+        progress: &[Progress],
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<Report> {
+        let loads: Vec<_> = (0..plan.client.workers).map(|shard| self.load(plan, run, shard)).collect();
+        let shares = loads.iter().zip(progress).map(|(load, progress)| load_job::execute(load, progress, shutdown));
+        let reports = futures::future::try_join_all(shares).await?;
+        reports.into_iter().reduce(Report::merge).ok_or_else(|| anyhow!("the plan has no workers"))
+    }
+
+    /// Ends the service alone, as when it dies under a load.
+    ///
+    /// # Errors
+    /// The service has failed before.
+    pub fn stop_service(&mut self) -> anyhow::Result<()> {
+        self.service.stop()
+    }
+
+    /// Ends the parts, the proxy first, and removes what the run has left in the database.
+    ///
+    /// # Errors
+    /// A part has failed, or the database could not be cleaned.
+    pub fn stop(mut self) -> anyhow::Result<()> {
+        self.proxy.stop()?;
+        self.service.stop()?;
+        self.ledger.clean()
+    }
+}
+
+impl Ledger {
+    fn prepare(run: &RunId, database: &Database) -> anyhow::Result<Self> {
+        match database {
+            Database::Temporary => {
+                let directory = tempfile::Builder::new().prefix("paylab-").tempdir()?;
+                let url = format!("sqlite:{}", directory.path().join("ledger.db").display());
+                Ok(Self { url, schema: None, _directory: Some(directory) })
+            }
+            Database::File(path) if path.exists() => {
+                Err(anyhow!("{} is already there; a run needs a ledger of its own", path.display()))
+            }
+            Database::File(path) => {
+                Ok(Self { url: format!("sqlite:{}", path.display()), schema: None, _directory: None })
+            }
+            Database::Postgres(url) => {
+                let schema = format!("paylab_{}", run.as_str().replace('-', "_").to_lowercase());
+                Ok(Self { url: url.clone(), schema: Some(schema), _directory: None })
+            }
+        }
+    }
+
+    fn clean(&self) -> anyhow::Result<()> {
+        let Some(schema) = &self.schema else { return Ok(()) };
+        let dropped = one_thread()?.block_on(payment_service::drop_schema(&self.url, schema));
+        dropped.with_context(|| format!("cannot drop the schema {schema}"))
+    }
+}
+
+impl<A: Copy + Send + 'static> Part<A> {
+    /// Starts a thread for a part, and returns once the part has told its addresses.
+    fn start<F>(name: &'static str, serve: F) -> anyhow::Result<Self>
+    where
+        F: AsyncFnOnce(mpsc::Sender<A>, CancellationToken) -> anyhow::Result<()> + Send + 'static,
+    {
+        let shutdown = CancellationToken::new();
+        let (tell, told) = mpsc::channel();
+        let runtime = one_thread()?;
+        let token = shutdown.clone();
+        let thread =
+            thread::Builder::new().name(name.to_owned()).spawn(move || runtime.block_on(serve(tell, token)))?;
+        let Ok(addresses) = told.recv() else {
+            return Err(failure(name, thread));
+        };
+        Ok(Self { name, addresses, shutdown, thread: Some(thread) })
+    }
+}
+
+impl<A> Part<A> {
+    fn stop(&mut self) -> anyhow::Result<()> {
+        self.shutdown.cancel();
+        match self.thread.take().map(JoinHandle::join) {
+            None | Some(Ok(Ok(()))) => Ok(()),
+            Some(Ok(Err(error))) => Err(error.context(format!("the {} failed", self.name))),
+            Some(Err(_)) => Err(anyhow!("the {} crashed", self.name)),
+        }
+    }
+}
+
+impl<A> Drop for Part<A> {
+    fn drop(&mut self) {
+        // Whoever wants to know how it ended has stopped it before.
+        let _ = self.stop();
+    }
+}
+
+/// Why a thread ended before its part was ready.
+fn failure(name: &str, thread: JoinHandle<anyhow::Result<()>>) -> anyhow::Error {
+    match thread.join() {
+        Ok(Err(error)) => error,
+        Ok(Ok(())) | Err(_) => anyhow!("the {name} ended before it was ready"),
+    }
+}
+
+fn start_service(plan: &Plan, ledger: &Ledger) -> anyhow::Result<Part<SocketAddr>> {
+    let options = payment_service::options::Options {
+        listen: loopback(),
+        database: ledger.url.clone(),
+        schema: ledger.schema.clone(),
+        ..payment_service::options::Options::of(&plan.service)
+    };
+    Part::start("payment-service", async move |tell, shutdown| {
+        let service = PaymentService::start(options).await?;
+        tell.send(service.address())?;
+        Ok(service.serve(shutdown).await?)
+    })
+}
+
+fn start_proxy(service: SocketAddr) -> anyhow::Result<Part<ProxyAddresses>> {
+    let options = reset_proxy::options::Options {
+        listen: loopback(),
+        control: loopback(),
+        upstream: service.to_string(),
+        ..reset_proxy::options::Options::default()
+    };
+    Part::start("reset-proxy", async move |tell, shutdown| {
+        let proxy = ResetProxy::start(options).await?;
+        tell.send(ProxyAddresses { payments: proxy.address(), control: proxy.control_address() })?;
+        Ok(proxy.serve(shutdown).await?)
+    })
+}
+
+/// A port of the loopback interface that the system chooses.
+const fn loopback() -> SocketAddr {
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0)
+}
+
+/// The runtime of one part: one thread, no work stealing.
+pub(crate) fn one_thread() -> anyhow::Result<runtime::Runtime> {
+    Ok(runtime::Builder::new_current_thread().enable_all().build()?)
+}

@@ -1,0 +1,42 @@
+//! Structured logs on standard error, so that standard output belongs to results.
+
+use std::io;
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+/// How a part logs.
+#[derive(Debug, Clone, Args)]
+pub struct Logs {
+    /// Which messages, such as info or reset_proxy=debug; without it a run logs warnings and a part alone what it does
+    #[arg(long = "log", env = "PAYLAB_LOG", value_name = "FILTER")]
+    pub filter: Option<String>,
+    /// The shape of a message
+    #[arg(long = "log-format", env = "PAYLAB_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+}
+
+/// The shape of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A line for people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+/// Starts logging, with `usual` where no filter is asked for. Only the first call in a process counts.
+///
+/// # Errors
+/// The filter cannot be read.
+pub fn start(logs: &Logs, usual: &str) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(logs.filter.as_deref().unwrap_or(usual)).context("--log cannot be read")?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    // It fails only when another subscriber is already there, which then does the work.
+    let _ = match logs.format {
+        Format::Text => builder.try_init(),
+        Format::Json => builder.json().try_init(),
+    };
+    Ok(())
+}

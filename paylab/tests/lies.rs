@@ -1,0 +1,159 @@
+//! The whole lab with one liar in it, on real sockets: what harms a payer is `Violated`, what harms only the evidence is
+//! `Inconclusive`, and neither is ever `Upheld`.
+
+mod support;
+#[path = "support/liar.rs"]
+mod liar;
+
+use std::{sync::Arc, time::Duration};
+
+use load_job::{Load, Progress};
+use paylab::lab::{Database, Lab};
+use paylab_experiment::{
+    contract::{LEDGER_PATH, RECORD_PATH},
+    payment::RunId,
+    plan::Plan,
+    predict::Prediction,
+    report::Report,
+    status::Verdict,
+    verdict::{Conclusion, conclude},
+};
+use serde_json::{Value, json};
+use support::{lesson_faults, plan};
+use tokio::{runtime::Runtime, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+fn safe_lesson() -> Plan {
+    plan(json!({"payments": {"count": 200}, "client": {"idempotencyKey": "PerPayment"},
+                "service": {"dedup": "UniqueKey"}, "faults": lesson_faults()}))
+}
+
+/// Runs the safe lesson with a load that `bend` has changed.
+fn run(bend: impl FnOnce(&mut Load)) -> (Report, Conclusion) {
+    let (plan, run): (_, RunId) = (safe_lesson(), "lies".parse().unwrap());
+    let lab = Lab::start(&plan, &run, &Database::Temporary).unwrap();
+    let mut load = lab.load(&plan, &run, 0);
+    bend(&mut load);
+    let executed = load_job::execute(&load, &Progress::default(), &CancellationToken::new());
+    let report = Runtime::new().unwrap().block_on(executed).unwrap();
+    lab.stop().unwrap();
+    let conclusion = conclude(&plan, &report, &Prediction::of(&plan, 0..plan.count));
+    (report, conclusion)
+}
+
+fn with_ledger(lie: impl Fn(&mut Vec<Value>) + Send + Sync + 'static) -> Conclusion {
+    run(|load| load.service = liar::in_front_of(&load.service, LEDGER_PATH, Arc::new(lie)).to_string()).1
+}
+
+fn with_record(lie: impl Fn(&mut Vec<Value>) + Send + Sync + 'static) -> Conclusion {
+    run(|load| load.control = liar::in_front_of(&load.control, RECORD_PATH, Arc::new(lie)).to_string()).1
+}
+
+fn add_to_total(items: &mut [Value], minor: i64) {
+    let footer = items.last_mut().unwrap();
+    footer["footer"]["total_minor"] = json!(footer["footer"]["total_minor"].as_i64().unwrap() + minor);
+}
+
+fn assert_is(conclusion: &Conclusion, verdict: Verdict, reason: &str) {
+    assert_eq!((conclusion.verdict, conclusion.reason.as_str()), (verdict, reason), "{}", conclusion.sentence);
+}
+
+#[test]
+fn without_a_lie_the_path_is_upheld() {
+    let honest = with_ledger(|_| {});
+    assert_is(&honest, Verdict::Upheld, "ClaimHeld");
+    assert_is(&with_record(|_| {}), Verdict::Upheld, "ClaimHeld");
+}
+
+#[test]
+fn a_service_that_drops_an_entry_is_convicted() {
+    let drop = with_ledger(|items| {
+        items.remove(7);
+        add_to_total(items, -100);
+    });
+    assert_is(&drop, Verdict::Violated, "AcknowledgedButLost");
+}
+
+#[test]
+fn a_service_that_forges_an_entry_is_convicted() {
+    let forge = with_ledger(|items| {
+        let mut forged = items[items.len() - 2].clone();
+        forged["entry"]["id"] = json!(forged["entry"]["id"].as_i64().unwrap() + 1);
+        forged["entry"]["reference"] = json!("lies.7000");
+        items.insert(items.len() - 1, forged);
+        add_to_total(items, 100);
+    });
+    assert_is(&forge, Verdict::Violated, "Phantom");
+}
+
+#[test]
+fn a_service_that_doubles_an_entry_is_convicted() {
+    let double = with_ledger(|items| {
+        let mut doubled = items[0].clone();
+        doubled["entry"]["id"] = json!(items[items.len() - 2]["entry"]["id"].as_i64().unwrap() + 1);
+        items.insert(items.len() - 1, doubled);
+        add_to_total(items, 100);
+    });
+    assert_eq!(double.verdict, Verdict::Violated, "{}", double.sentence);
+}
+
+#[test]
+fn a_service_that_changes_an_entry_is_convicted() {
+    let change = with_ledger(|items| {
+        items[3]["entry"]["amount_minor"] = json!(99);
+        add_to_total(items, -1);
+    });
+    assert_is(&change, Verdict::Violated, "Mismatched");
+}
+
+#[test]
+fn a_ledger_without_its_footer_or_with_a_wrong_sum_proves_nothing() {
+    let cut = with_ledger(|items| drop(items.pop()));
+    assert_is(&cut, Verdict::Inconclusive, "LedgerFlawed");
+    assert_is(&with_ledger(|items| add_to_total(items, 1)), Verdict::Inconclusive, "LedgerFlawed");
+}
+
+#[test]
+fn a_proxy_that_forgets_a_request_or_shows_other_coins_is_not_believed() {
+    let forget = with_record(|items| drop(items.remove(5)));
+    assert_is(&forget, Verdict::Inconclusive, "AttemptsDiffer");
+    let other = with_record(|items| items[5]["request"]["coins"][0] = json!("0000000000000000"));
+    assert_is(&other, Verdict::Inconclusive, "CoinsDiffer");
+    assert_is(&with_record(|items| drop(items.pop())), Verdict::Inconclusive, "RecordFlawed");
+}
+
+#[test]
+fn a_load_that_stops_early_is_not_believed() {
+    let plan = plan(json!({"payments": {"count": 100_000}, "client": {"idempotencyKey": "PerPayment"},
+                           "service": {"dedup": "UniqueKey"}, "faults": lesson_faults()}));
+    let run: RunId = "early".parse().unwrap();
+    let lab = Lab::start(&plan, &run, &Database::Temporary).unwrap();
+    let (progress, stop) = (Progress::default(), CancellationToken::new());
+    let load = lab.load(&plan, &run, 0);
+    let report = Runtime::new().unwrap().block_on(async {
+        let stopping = async {
+            while progress.attempts() < 100 {
+                sleep(Duration::from_millis(1)).await;
+            }
+            stop.cancel();
+        };
+        tokio::join!(load_job::execute(&load, &progress, &stop), stopping).0.unwrap()
+    });
+    let conclusion = conclude(&plan, &report, &Prediction::of(&plan, 0..plan.count));
+    assert_is(&conclusion, Verdict::Inconclusive, "LoadStopped");
+}
+
+#[test]
+fn a_dead_service_ends_in_a_clear_message_within_a_bounded_time() {
+    let plan = plan(json!({"payments": {"count": 50}, "client": {"retry": {"maxAttempts": 5}}}));
+    let run: RunId = "dead".parse().unwrap();
+    let mut lab = Lab::start(&plan, &run, &Database::Temporary).unwrap();
+    lab.stop_service().unwrap();
+    let load = lab.load(&plan, &run, 0);
+    let executed = load_job::execute(&load, &Progress::default(), &CancellationToken::new());
+    let report = Runtime::new().unwrap().block_on(executed).unwrap();
+    let conclusion = conclude(&plan, &report, &Prediction::of(&plan, 0..plan.count));
+    assert_eq!(conclusion.verdict, Verdict::Inconclusive);
+    let doubts = conclusion.doubts.join("\n");
+    assert!(doubts.contains("the ledger is not whole") && doubts.contains("reset though no fault said so"), "{doubts}");
+}

@@ -1,0 +1,127 @@
+//! The table of modes and nemeses, on real sockets: each broken mode is caught by its nemesis, each safe mode holds.
+
+mod support;
+
+use paylab_experiment::{history::AttemptTotals, report::Class};
+use serde_json::{Value, json};
+use support::{fault, lesson_faults, plan, run};
+
+const MODES: [&str; 8] =
+    ["None", "UniqueKey", "Replay", "CheckThenInsert", "Memory", "KeyThenApply", "ApplyThenKey", "AckThenApply"];
+
+/// What a nemesis has brought to light.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Holds,
+    Duplicates,
+    AcknowledgedButLost,
+    Mismatch,
+    Refusals,
+}
+
+use Seen::{AcknowledgedButLost, Duplicates, Holds, Mismatch, Refusals};
+
+fn seen(mode: &str, nemesis: &Value) -> Seen {
+    let mut spec = json!({
+        "payments": {"count": 60},
+        "client": {"idempotencyKey": "PerPayment", "retry": {"maxAttempts": 40, "backoff": {"base": "2ms", "cap": "20ms"}}},
+        "service": {},
+        "faults": [],
+    });
+    for part in ["client", "service"] {
+        for (field, value) in nemesis[part].as_object().into_iter().flatten() {
+            spec[part][field] = value.clone();
+        }
+    }
+    spec["service"]["dedup"] = json!(mode);
+    if let Some(faults) = nemesis.get("faults") {
+        spec["faults"] = faults.clone();
+    }
+    let measured = run(&plan(spec));
+    let report = &measured.report;
+    assert!(report.doubts.is_empty(), "{mode}: {:?}", report.doubts);
+    let AttemptTotals { rejected, .. } = report.attempts;
+    match () {
+        () if report.count(Class::Duplicated) > 0 => Duplicates,
+        () if report.count(Class::AcknowledgedButLost) > 0 => AcknowledgedButLost,
+        () if report.count(Class::Mismatched) > 0 => Mismatch,
+        () if rejected > 0 => Refusals,
+        () => {
+            assert_eq!(report.payments.booked, 60, "{mode}: {:?}", measured.conclusion);
+            Holds
+        }
+    }
+}
+
+fn check(nemesis: &Value, expected: [Seen; 8]) {
+    let table = MODES.map(|mode| (mode, seen(mode, nemesis)));
+    let expected: Vec<_> = MODES.into_iter().zip(expected).collect();
+    assert_eq!(table.to_vec(), expected, "{nemesis}");
+}
+
+#[test]
+fn lost_requests_and_responses_are_blind_to_the_broken_modes() {
+    let expected = [Duplicates, Holds, Holds, Holds, Holds, Holds, Holds, Holds];
+    check(&json!({"faults": lesson_faults()}), expected);
+    check(&json!({"faults": [fault("part", 0.3, "MidResponse")]}), expected);
+}
+
+#[test]
+fn half_a_request_is_never_booked() {
+    check(&json!({"faults": [fault("half", 0.4, "MidRequest")]}), [Holds; 8]);
+}
+
+#[test]
+fn a_retry_that_overtakes_its_first_request_catches_what_only_looks() {
+    let mut faults = lesson_faults();
+    faults.push(fault("late", 0.3, "AfterRequest"));
+    let nemesis = json!({"faults": faults, "service": {"processingTime": "30ms"}});
+    check(&nemesis, [Duplicates, Holds, Holds, Duplicates, Holds, Holds, Duplicates, Holds]);
+}
+
+#[test]
+fn hedged_copies_catch_what_only_looks() {
+    let nemesis = json!({"client": {"hedge": 2}, "service": {"processingTime": "30ms"}});
+    check(&nemesis, [Duplicates, Holds, Holds, Duplicates, Holds, Holds, Duplicates, Holds]);
+}
+
+#[test]
+fn a_slow_service_and_an_impatient_client_catch_what_only_looks() {
+    let nemesis = impatient("Finish");
+    check(&nemesis, [Duplicates, Holds, Holds, Duplicates, Holds, Holds, Duplicates, Holds]);
+}
+
+#[test]
+fn a_cancelled_booking_whose_key_is_already_kept_is_acknowledged_and_lost() {
+    let nemesis = impatient("Cancel");
+    assert_eq!(seen("KeyThenApply", &nemesis), AcknowledgedButLost);
+    assert_eq!(seen("Memory", &nemesis), AcknowledgedButLost);
+    assert_eq!(seen("UniqueKey", &nemesis), Holds);
+    assert_eq!(seen("Replay", &nemesis), Holds);
+}
+
+/// The first attempt of some payments waits longer than the client does.
+fn impatient(on_disconnect: &str) -> Value {
+    let retry = json!({"maxAttempts": 40, "attemptTimeout": "150ms", "backoff": {"base": "40ms", "cap": "80ms"}});
+    json!({"client": {"retry": retry, "concurrency": 60},
+           "service": {"processingTime": "200ms", "onDisconnect": on_disconnect}})
+}
+
+#[test]
+fn a_drifting_body_is_dropped_silently_by_a_key_and_refused_by_a_fingerprint() {
+    let nemesis = json!({"client": {"bodyDrift": "Amount"}, "faults": lesson_faults()});
+    check(&nemesis, [Duplicates, Mismatch, Refusals, Mismatch, Mismatch, Mismatch, Mismatch, Mismatch]);
+}
+
+#[test]
+fn a_key_of_each_attempt_protects_nothing() {
+    check(&json!({"client": {"idempotencyKey": "PerAttempt"}, "faults": lesson_faults()}), [Duplicates; 8]);
+}
+
+#[test]
+fn a_repeat_later_than_the_keys_life_is_booked_again() {
+    let retry = json!({"maxAttempts": 40, "backoff": {"base": "60ms", "cap": "60ms"}});
+    let faults = json!([fault("response-lost", 0.5, "BeforeResponse")]);
+    let late = |ttl: Value| seen("Replay", &json!({"client": {"retry": retry}, "service": {"keyTtl": ttl}, "faults": faults}));
+    assert_eq!((late(json!("1ms")), late(Value::Null)), (Duplicates, Holds));
+}

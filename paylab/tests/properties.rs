@@ -1,0 +1,88 @@
+//! Two hundred random small experiments, each on real sockets: what is measured is what was predicted.
+
+mod support;
+
+use paylab_experiment::{
+    plan::Plan,
+    predict::{depends_on, repeats_are_exact},
+    report::Class,
+    spec::Point,
+    totals::Total,
+};
+use proptest::{
+    prelude::*,
+    sample::select,
+    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
+};
+use serde_json::{Value, json};
+
+const EXPERIMENTS: u32 = 200;
+
+fn faults() -> impl Strategy<Value = Value> {
+    let point = select(Point::ALL.to_vec());
+    let only = prop_oneof![3 => Just(Value::Null), 1 => Just(json!([1])), 1 => Just(json!([2, 3]))];
+    let one = (0.0..0.6, point, only);
+    prop::collection::vec(one, 0..4).prop_map(|faults| {
+        let named = faults.into_iter().enumerate().map(|(index, (probability, at, attempts))| {
+            json!({"name": format!("fault-{index}"), "probability": probability, "reset": {"at": at}, "attempts": attempts})
+        });
+        Value::Array(named.collect())
+    })
+}
+
+fn client() -> impl Strategy<Value = Value> {
+    (
+        select(vec![0, 0, 1, 2, 4]),
+        select(vec!["None", "PerPayment", "PerPayment", "PerAttempt"]),
+        1..16,
+        1..3,
+        select(vec![1, 1, 2]),
+        select(vec!["PerAttempt", "KeepAlive"]),
+        select(vec!["None", "None", "Amount"]),
+    )
+        .prop_map(|(most, key, concurrency, workers, hedge, connection, drift)| {
+            let most = if most > 0 { most.max(hedge) } else { 0 };
+            json!({"retry": {"maxAttempts": most}, "idempotencyKey": key, "concurrency": concurrency, "workers": workers,
+                   "hedge": hedge, "connection": connection, "bodyDrift": drift})
+        })
+}
+
+fn service() -> impl Strategy<Value = Value> {
+    let modes =
+        ["None", "UniqueKey", "Replay", "CheckThenInsert", "Memory", "KeyThenApply", "ApplyThenKey", "AckThenApply"];
+    (select(modes.to_vec()), select(vec!["Book", "Book", "Refuse"]))
+        .prop_map(|(dedup, missing)| json!({"dedup": dedup, "missingKey": missing}))
+}
+
+fn experiments() -> impl Strategy<Value = Plan> {
+    (faults(), client(), service(), 1..40, 0..1_000_000)
+        .prop_filter_map("must be a plan whose result does not depend on timing", |(faults, client, service, count, seed)| {
+            let spec = json!({"faults": faults, "client": client, "service": service, "seed": seed,
+                              "payments": {"count": count}});
+            support::try_plan(spec).ok().filter(|plan| depends_on(plan).is_none())
+        })
+}
+
+#[test]
+fn what_is_measured_is_what_was_predicted() {
+    let config = Config { cases: EXPERIMENTS, failure_persistence: None, max_global_rejects: 20_000, ..Config::default() };
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[42; 32]);
+    let held = TestRunner::new_with_rng(config, rng).run(&experiments(), |plan| {
+        let measured = support::run(&plan);
+        let (report, prediction) = (&measured.report, &measured.prediction);
+        for total in Total::ALL.into_iter().filter(|total| *total != Total::Repeats || repeats_are_exact(&plan)) {
+            prop_assert_eq!(total.measured(report), total.predicted(prediction), "{:?}: {:?}", total, measured.conclusion);
+        }
+        prop_assert_eq!(report.booked_minor, prediction.booked_total.0);
+        prop_assert_eq!(report.count(Class::Mismatched), prediction.mismatched);
+        prop_assert_eq!(report.lab.forwarded, prediction.forwarded);
+        prop_assert_eq!(&report.faults, &prediction.faults);
+        let doubts: Vec<_> =
+            measured.conclusion.doubts.iter().filter(|doubt| !doubt.starts_with("too few chances")).collect();
+        prop_assert!(doubts.is_empty(), "{:?}", doubts);
+        Ok(())
+    });
+    if let Err(error) = held {
+        panic!("{error}");
+    }
+}

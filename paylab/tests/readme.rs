@@ -1,0 +1,52 @@
+//! The README runs as written: its commands exit with 0, and what it shows is what they print.
+
+use std::{fs, path::Path, process::Command};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+fn readme() -> String {
+    fs::read_to_string(root().join("README.md")).unwrap()
+}
+
+/// The fenced blocks of a kind.
+fn blocks(readme: &str, kind: &str) -> Vec<String> {
+    let fence = format!("```{kind}\n");
+    readme.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
+}
+
+/// Runs one of the README's commands with the binary under test in the place of `cargo run`.
+fn run(command: &str) -> String {
+    let arguments = command.strip_prefix("cargo run --release -- ").unwrap().split(' ');
+    let output = Command::new(env!("CARGO_BIN_EXE_paylab")).args(arguments).current_dir(root()).output().unwrap();
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A report without the one number that is never the same.
+fn without_time(report: &str) -> String {
+    let lines = report.lines().map(|line| match line.split_once(" s on ") {
+        Some((_, rest)) => format!("  TIME s on {rest}"),
+        None => line.to_owned(),
+    });
+    lines.collect::<Vec<_>>().join("\n").trim().to_owned()
+}
+
+#[test]
+fn its_commands_run_and_print_what_it_shows() {
+    let readme = readme();
+    let commands: Vec<_> = blocks(&readme, "sh").iter().flat_map(|block| block.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+    let runs: Vec<_> = commands.iter().filter(|command| command.starts_with("cargo run")).collect();
+    assert!(runs.len() >= 6 && commands.iter().any(|command| command.starts_with("cargo test")), "{commands:?}");
+    let shown = blocks(&readme, "text");
+    let printed: Vec<_> = runs.iter().map(|command| without_time(&run(command))).collect();
+    assert_eq!(printed[0], without_time(&shown[0]), "the report of the first command");
+    assert_eq!(printed[5], without_time(&shown[1]), "the diagram of explain");
+}
+
+#[test]
+fn its_experiment_is_one_that_can_be_run() {
+    let yaml = &blocks(&readme(), "yaml")[0];
+    assert!(paylab_experiment::file::parse(yaml, 0).is_ok());
+}
