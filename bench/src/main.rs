@@ -1,1 +1,85 @@
-fn main() {}
+//! Measures Paylab: every part as its own process, variants interleaved, medians. A program, never a test.
+#![expect(clippy::print_stdout, reason = "its results are its output")]
+
+mod booking;
+mod floor;
+mod lab;
+mod machine;
+mod process;
+mod samples;
+mod scale;
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+
+/// Measures Paylab on this machine and prints Markdown tables
+#[derive(Debug, Parser)]
+#[command(after_help = "Build first: cargo build --release. Then: cargo run --release -p paylab-bench -- all")]
+struct Cli {
+    /// What to measure
+    #[command(subcommand)]
+    what: What,
+    /// The binary under test; default: the one beside this program
+    #[arg(long, global = true, value_name = "FILE")]
+    paylab: Option<PathBuf>,
+    /// Rounds of each comparison; each variant runs once a round
+    #[arg(long, global = true, default_value_t = 5)]
+    rounds: usize,
+    /// Also append one JSON line for each sample to this file
+    #[arg(long, global = true, value_name = "FILE")]
+    samples: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+enum What {
+    /// Everything below
+    All,
+    /// Attempts a second and CPU for each part, beside the floor that TCP sets
+    Lab,
+    /// Group commit against one commit for each request, on both databases
+    Booking,
+    /// Time and peak memory from 1000 to 1,000,000 payments
+    Scale,
+    /// `paylab run` of the lesson
+    Lesson,
+    /// One end of the TCP floor (used by this program itself)
+    #[command(hide = true, subcommand)]
+    Floor(floor::End),
+}
+
+/// What every measurement needs.
+#[derive(Debug)]
+struct Bench {
+    paylab: PathBuf,
+    rounds: usize,
+    samples: Option<PathBuf>,
+}
+
+fn main() -> anyhow::Result<()> {
+    let Cli { what, paylab, rounds, samples } = Cli::parse();
+    if let What::Floor(end) = what {
+        return floor::run(&end);
+    }
+    let paylab = match paylab {
+        Some(path) => path,
+        None => std::env::current_exe()?.with_file_name("paylab"),
+    };
+    anyhow::ensure!(paylab.exists(), "{} is not there; build it: cargo build --release", paylab.display());
+    let bench = Bench { paylab, rounds, samples };
+    println!("{}", machine::facts().context("the machine's facts cannot be read")?);
+    match what {
+        What::All => {
+            lab::measure(&bench)?;
+            lab::lesson(&bench)?;
+            booking::measure(&bench)?;
+            scale::measure(&bench)
+        }
+        What::Lab => lab::measure(&bench),
+        What::Booking => booking::measure(&bench),
+        What::Scale => scale::measure(&bench),
+        What::Lesson => lab::lesson(&bench),
+        What::Floor(_) => Ok(()),
+    }
+}

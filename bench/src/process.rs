@@ -1,0 +1,127 @@
+//! A part as a child process: started on a free port, waited for, measured through /proc, ended by its own id.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail};
+
+/// A part must be ready after this long.
+const READY_WITHIN: Duration = Duration::from_secs(20);
+/// How often a child is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// The kernel counts CPU in hundredths of a second for every program.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// A running child. It ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Part {
+    child: Child,
+}
+
+/// What a child that has ended took.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Took {
+    pub(crate) wall_s: f64,
+    pub(crate) cpu_s: f64,
+    pub(crate) peak_mb: f64,
+}
+
+impl Part {
+    /// Starts a program; what it says on standard error is shown only when it fails to get ready.
+    pub(crate) fn start(program: &Path, arguments: &[String]) -> anyhow::Result<Self> {
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
+        Ok(Self { child })
+    }
+
+    /// Waits until `GET /readyz` at an address is answered 200.
+    pub(crate) fn wait_ready(&mut self, address: SocketAddr) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        while begun.elapsed() < READY_WITHIN {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("a part ended before it was ready: {status}");
+            }
+            if is_ready(address).unwrap_or(false) {
+                return Ok(());
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+        bail!("nothing was ready at {address} within {READY_WITHIN:?}")
+    }
+
+    /// CPU of the process so far, all threads, in seconds.
+    pub(crate) fn cpu_s(&self) -> anyhow::Result<f64> {
+        cpu_of(&self.child.id().to_string(), [13, 14])
+    }
+
+    /// The most memory it ever had resident, in megabytes.
+    pub(crate) fn peak_mb(&self) -> anyhow::Result<f64> {
+        peak_mb(self.child.id())
+    }
+
+    /// Waits for a child that ends by itself.
+    pub(crate) fn wait(mut self) -> anyhow::Result<Took> {
+        let begun = Instant::now();
+        let before_s = cpu_of("self", [15, 16])?;
+        let mut peak = 0.0_f64;
+        let status = loop {
+            peak = peak.max(self.peak_mb().unwrap_or(0.0));
+            if let Some(status) = self.child.try_wait()? {
+                break status;
+            }
+            thread::sleep(LOOK_EVERY);
+        };
+        anyhow::ensure!(status.success(), "a child failed: {status}");
+        let cpu_s = cpu_of("self", [15, 16])? - before_s;
+        Ok(Took { wall_s: begun.elapsed().as_secs_f64(), cpu_s, peak_mb: peak })
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            // A child that is already gone needs neither.
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+fn is_ready(address: SocketAddr) -> std::io::Result<bool> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(READY_WITHIN))?;
+    stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")?;
+    let mut head = [0; 12];
+    stream.read_exact(&mut head)?;
+    Ok(&head == b"HTTP/1.1 200")
+}
+
+/// The sum of two of the fields of /proc/PID/stat, in seconds; they are counted from 0 as in its manual from 1.
+fn cpu_of(process: &str, fields: [usize; 2]) -> anyhow::Result<f64> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The second field is a name in parentheses that may hold spaces.
+    let (_, rest) = stat.rsplit_once(") ").context("/proc/PID/stat has another shape")?;
+    let values: Vec<_> = rest.split(' ').collect();
+    let ticks = fields.iter().map(|field| values.get(field - 2).and_then(|value| value.parse::<f64>().ok()));
+    ticks.sum::<Option<f64>>().map(|ticks| ticks / TICKS_PER_SECOND).context("/proc/PID/stat has another shape")
+}
+
+fn peak_mb(process: u32) -> anyhow::Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("the process has no memory")?;
+    let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kib * 1024.0 / 1e6)
+}
