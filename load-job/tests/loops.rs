@@ -79,8 +79,8 @@ async fn kept_connections_carry_attempts_until_they_break() {
 async fn a_kept_connection_that_the_server_closes_is_replaced_and_no_attempt_is_lost() {
     for goodbye in ["Connection: close\r\n", ""] {
         let text = format!("HTTP/1.1 200 OK\r\n{goodbye}Content-Length: 0\r\n\r\n");
-        let server = Server::start(move |_| vec![Act::Send(text.clone()), Act::Close]).await;
-        let client = json!({"connection": "KeepAlive", "concurrency": 1, "rate": 200});
+        let server = Server::start(move |_| vec![Act::SendAndClose(text.clone())]).await;
+        let client = json!({"connection": "KeepAlive", "concurrency": 1});
         let history = run(&load(plan(20, client), &server.address)).await;
         assert_eq!((server.connections(), history.attempts.total, history.attempts.acknowledged), (20, 20, 20));
     }
@@ -135,7 +135,7 @@ async fn an_open_loop_that_cannot_keep_up_shows_in_its_latency() {
 
 #[tokio::test]
 async fn the_server_closes_first_so_the_client_keeps_its_ports() {
-    let server = Server::start(pay).await;
+    let server = Server::start(|_| vec![Act::Send(PAID.to_owned()), Act::CloseLate]).await;
     let history = run(&load(plan(30, json!({})), &server.address)).await;
     assert_eq!(history.row(PaymentId(29)).unwrap().belief, Belief::Acknowledged);
     let port = server.address.rsplit_once(':').unwrap().1.parse::<u16>().unwrap();
@@ -147,5 +147,5 @@ async fn the_server_closes_first_so_the_client_keeps_its_ports() {
         waiting.map(|line| [line[1], line[2]].map(|end| end.ends_with(&format!(":{port:04X}")))).collect();
     let servers = ends.iter().filter(|[local, _]| *local).count();
     let clients = ends.iter().filter(|[_, remote]| *remote).count();
-    assert_eq!((servers, clients), (30, 0));
+    assert!(servers >= 30 && clients == 0, "{servers} at the server, {clients} at the client");
 }

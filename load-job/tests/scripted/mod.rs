@@ -12,6 +12,7 @@ use std::{
 use load_job::{Load, Progress, deliver::deliver};
 use paylab_experiment::{history::History, payment::AttemptId, plan::Plan};
 use serde_json::{Value, json};
+use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -36,10 +37,14 @@ pub struct Request {
 #[derive(Debug, Clone)]
 pub enum Act {
     Send(String),
+    /// Sends the answer and the end of the connection in one segment, so that the client learns of both at once.
+    SendAndClose(String),
     /// Waits until so many requests have come in all.
     AwaitRequests(usize),
     /// Ends the connection cleanly.
     Close,
+    /// Ends it cleanly, but gives the client a moment to be the first.
+    CloseLate,
     /// Ends it with a reset.
     Reset,
     /// Says nothing until the client has gone.
@@ -162,7 +167,17 @@ async fn converse(
                 Act::AwaitRequests(count) => {
                     until(|| seen.lock().unwrap().requests.len() >= count).await;
                 }
+                Act::SendAndClose(text) => {
+                    SockRef::from(&stream).set_tcp_cork(true)?;
+                    stream.write_all(text.as_bytes()).await?;
+                    return stream.shutdown().await;
+                }
                 Act::Close => return stream.shutdown().await,
+                Act::CloseLate => {
+                    // Long enough for a client that does not wait, far less than a client waits for.
+                    let _ = timeout(Duration::from_millis(50), stream.read(&mut [0])).await;
+                    return stream.shutdown().await;
+                }
                 Act::Reset => return stream.set_zero_linger(),
                 Act::Silence => {
                     while stream.read(&mut [0; 1024]).await.unwrap_or(0) > 0 {}
