@@ -70,7 +70,7 @@ pub enum Belief {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct AttemptTotals {
-    /// All attempts.
+    /// All attempts, those that never left their machine included.
     pub total: u64,
     /// Acknowledged, repeats included.
     pub acknowledged: u64,
@@ -173,6 +173,18 @@ impl AttemptTotals {
                 }
             }
         }
+    }
+
+    /// Attempts that got as far as the proxy: the others never left their machine.
+    #[must_use]
+    pub const fn reached(&self) -> u64 {
+        self.total - self.unreached - self.no_port
+    }
+
+    /// Attempts that the service refused.
+    #[must_use]
+    pub const fn refused(&self) -> u64 {
+        self.rejected - self.unreached - self.no_port
     }
 
     /// The sum of two shares.

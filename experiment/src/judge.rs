@@ -136,7 +136,7 @@ fn doubt_load(plan: &Plan, history: &History, report: &mut Report) {
     let gave_up = |belief| match belief {
         Belief::Untried => true,
         // The only answer that ends unlimited retries without an acknowledgement is a refusal.
-        Belief::Unknown => unlimited && history.attempts.rejected == 0,
+        Belief::Unknown => unlimited && history.attempts.refused() == 0,
         Belief::Acknowledged | Belief::Rejected => false,
     };
     let mut unended = history.rows().filter(|(_, row)| gave_up(row.belief)).map(|(payment, _)| payment.0);

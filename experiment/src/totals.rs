@@ -69,7 +69,7 @@ impl Total {
     #[must_use]
     pub fn measured(self, report: &Report) -> u64 {
         match self {
-            Self::Attempts => report.attempts.total,
+            Self::Attempts => report.attempts.reached(),
             Self::Entries => report.entries,
             Self::Acknowledged => report.payments.acknowledged,
             Self::Repeats => report.attempts.repeats,

@@ -57,7 +57,7 @@ pub fn conclude(plan: &Plan, report: &Report, prediction: &Prediction) -> Conclu
     let mut report = report.clone();
     doubt_instruments(plan, &mut report);
     doubt_faults(plan, prediction, &mut report);
-    let exposures = exposures(plan, report.attempts.total, report.lab.forwarded, report.lab.repeats_forwarded);
+    let exposures = exposures(plan, report.attempts.reached(), report.lab.forwarded, report.lab.repeats_forwarded);
     doubt_exposures(plan, prediction, exposures, &mut report);
     let broken = broken(plan, &report);
     let doubts: Vec<_> = report.doubts.iter().map(|(doubt, note)| doubt_text(*doubt, note)).collect();
@@ -112,7 +112,7 @@ fn doubt_instruments(plan: &Plan, report: &mut Report) {
     }
     let totals = report.attempts;
     if !report.doubts.contains_key(&Doubt::RecordFlawed) {
-        let reached = totals.total - totals.unreached - totals.no_port;
+        let reached = totals.reached();
         let differ = match plan.client.connection {
             ConnectionPolicy::PerAttempt => connections != reached,
             ConnectionPolicy::KeepAlive => connections > reached,

@@ -160,7 +160,7 @@ impl Report<'_> {
 
     fn write_lab(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Measured { report, conclusion, .. } = self.measured;
-        let (connections, attempts) = (report.lab.connections, report.attempts.total);
+        let (connections, attempts) = (report.lab.connections, report.attempts.reached());
         let relation = if connections == attempts { "=" } else { "for" };
         let (unintended, exposures) = (report.lab.unintended_resets, conclusion.exposures);
         let exposed = match self.plan.claim {
