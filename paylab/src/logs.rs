@@ -1,6 +1,6 @@
 //! Structured logs on standard error, so that standard output belongs to results.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
@@ -32,7 +32,8 @@ pub enum Format {
 /// The filter cannot be read.
 pub fn start(logs: &Logs, usual: &str) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(logs.filter.as_deref().unwrap_or(usual)).context("--log cannot be read")?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let colours = io::stderr().is_terminal();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours);
     // It fails only when another subscriber is already there, which then does the work.
     let _ = match logs.format {
         Format::Text => builder.try_init(),
