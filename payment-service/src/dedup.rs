@@ -109,10 +109,7 @@ pub(crate) async fn memory(ledger: &Ledger, payment: &Payment, key: &str, gap: D
         return Ok(Answer::Repeat);
     }
     sleep_for(gap).await;
-    let mut tx = ledger.begin().await?;
-    tx.book(&[payment]).await?;
-    tx.commit().await?;
-    Ok(Answer::Booked)
+    book_now(ledger, payment).await
 }
 
 /// The key first, the booking in the next transaction. What ends in between is acknowledged for ever and never booked.
@@ -124,10 +121,7 @@ pub(crate) async fn key_then_apply(ledger: &Ledger, payment: &Payment, key: &str
         return Ok(Answer::Repeat);
     }
     sleep_for(gap).await;
-    let mut tx = ledger.begin().await?;
-    tx.book(&[payment]).await?;
-    tx.commit().await?;
-    Ok(Answer::Booked)
+    book_now(ledger, payment).await
 }
 
 /// The booking first, the key in the next transaction. What ends in between, or runs at once, is booked again.
@@ -153,6 +147,14 @@ pub(crate) async fn apply_later(ledger: &Ledger, payment: &Payment, gap: Duratio
     tx.book_new(&[payment]).await?;
     tx.commit().await?;
     Ok(Answer::Accepted)
+}
+
+/// The booking alone, in a transaction of its own.
+async fn book_now(ledger: &Ledger, payment: &Payment) -> Booked {
+    let mut tx = ledger.begin().await?;
+    tx.book(&[payment]).await?;
+    tx.commit().await?;
+    Ok(Answer::Booked)
 }
 
 /// The answers of a batch whose new keys are booked.
