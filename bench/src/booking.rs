@@ -41,14 +41,19 @@ pub(crate) fn measure(bench: &Bench) -> anyhow::Result<()> {
             let directory = TempDir::new()?;
             let schema = format!("bench_{commit}_{round}");
             let arguments = match &postgres {
-                Some(server) if database == "postgresql" => ["--database", server.url(), "--schema", &schema].map(str::to_owned).to_vec(),
+                Some(server) if database == "postgresql" => {
+                    ["--database", server.url(), "--schema", &schema].map(str::to_owned).to_vec()
+                }
                 _ => vec!["--database".to_owned(), format!("sqlite:{}", directory.path().join("ledger.db").display())],
             };
             let rate = bookings_per_s(&bench.paylab, &arguments, commit)?;
             samples.note(&format!("{database} {commit}"), "bookings_per_s", rate)?;
         }
     }
-    println!("### Bookings a second, UniqueKey, {CONCURRENCY} in flight, new connections, {} rounds, medians\n", bench.rounds);
+    println!(
+        "### Bookings a second, UniqueKey, {CONCURRENCY} in flight, new connections, {} rounds, medians\n",
+        bench.rounds
+    );
     println!("| database | group commit | one commit each | ratio |");
     println!("|---|---|---|---|");
     for database in databases {

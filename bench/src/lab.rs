@@ -62,7 +62,10 @@ pub(crate) fn run(paylab: &Path, payments: u32, concurrency: u32) -> anyhow::Res
     arguments.extend(addresses.iter().flat_map(|(option, address)| [(*option).to_owned(), address.to_string()]));
     let load = Part::start(paylab, &arguments)?.wait()?;
     let report: serde_json::Value = serde_json::from_str(&fs::read_to_string(report)?)?;
-    anyhow::ensure!(report["entries"] == payments && report["doubts"] == serde_json::json!({}), "not a clean run: {report}");
+    anyhow::ensure!(
+        report["entries"] == payments && report["doubts"] == serde_json::json!({}),
+        "not a clean run: {report}"
+    );
     Ok(LabRun {
         attempts: report["attempts"]["total"].as_f64().unwrap_or(f64::NAN),
         load,

@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context as _, anyhow};
 use load_job::{Load, Progress};
-use paylab_experiment::{payment::RunId, plan::Plan, report::Report};
+use paylab_experiment::{payment::RunId, plan::Plan, report::Report, span::Span};
 use payment_service::PaymentService;
 use reset_proxy::ResetProxy;
 use tempfile::TempDir;
@@ -22,6 +22,11 @@ use tokio_util::sync::CancellationToken;
 
 /// The proxy's rules outlive a stalled load by this long.
 const LEASE: Duration = Duration::from_secs(30);
+
+/// More than the largest experiment has in flight.
+const CONNECTIONS_MAX: u32 = 16_384;
+/// The service is on this machine; where it cannot be dialled at once it is gone.
+const DIAL_TIMEOUT: Span = Span::from_ms(5_000);
 
 /// Where the service keeps its ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -238,8 +243,9 @@ fn start_proxy(service: SocketAddr) -> anyhow::Result<Part<ProxyAddresses>> {
     let options = reset_proxy::options::Options {
         listen: loopback(),
         control: loopback(),
-        upstream: service.to_string(),
-        ..reset_proxy::options::Options::default()
+        upstream: service.into(),
+        connections_max: CONNECTIONS_MAX,
+        dial_timeout: DIAL_TIMEOUT,
     };
     Part::start("reset-proxy", async move |tell, shutdown| {
         let proxy = ResetProxy::start(options).await?;

@@ -1,4 +1,5 @@
 //! The binary as a user meets it: exit codes, what is on which stream, refusals by field.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     io::Write as _,
@@ -63,7 +64,8 @@ fn machines_get_one_object_with_the_fields_of_the_status_and_nothing_else() {
         status["prediction"]["exact"]["entries"].clone(),
         status["samples"][0]["payment"].clone(),
     ];
-    let expected = serde_json::json!(["Completed", "Violated", "AtLeastOnce", "Duplicated", "1455.00", "455.00", 1455, 1]);
+    let expected =
+        serde_json::json!(["Completed", "Violated", "AtLeastOnce", "Duplicated", "1455.00", "455.00", 1455, 1]);
     assert_eq!(Value::Array(seen.to_vec()), expected);
 }
 
@@ -90,11 +92,14 @@ fn every_fault_of_a_file_has_a_line_with_its_field() {
     let output = paylab(&["run", "-"], &experiment(spec));
     assert_eq!((output.status.code(), text(&output.stdout)), (Some(64), String::new()));
     let lines: Vec<_> = text(&output.stderr).lines().map(str::to_owned).collect();
-    assert_eq!(lines, [
-        r#"-: spec.claim: "Twice" is not allowed; use "AtMostOnce", "AtLeastOnce", "ExactlyOnce""#,
-        "-: spec.faults[0].probability: 2 is too large; at most 1 is allowed",
-        "-: spec.payments.count: 0 is too small; at least 1 is allowed",
-    ]);
+    assert_eq!(
+        lines,
+        [
+            r#"-: spec.claim: "Twice" is not allowed; use "AtMostOnce", "AtLeastOnce", "ExactlyOnce""#,
+            "-: spec.faults[0].probability: 2 is too large; at most 1 is allowed",
+            "-: spec.payments.count: 0 is too small; at least 1 is allowed",
+        ]
+    );
     let replicas = paylab(&["run", "-"], &experiment("{claim: ExactlyOnce, service: {replicas: 2}}"));
     assert_eq!(replicas.status.code(), Some(64));
     assert!(text(&replicas.stderr).starts_with("-: spec.service.replicas: 2 needs a cluster"));
@@ -102,7 +107,8 @@ fn every_fault_of_a_file_has_a_line_with_its_field() {
 
 #[test]
 fn what_cannot_be_predicted_is_said() {
-    let spec = "{claim: ExactlyOnce, client: {hedge: 2, idempotencyKey: PerPayment}, service: {dedup: CheckThenInsert}}";
+    let spec =
+        "{claim: ExactlyOnce, client: {hedge: 2, idempotencyKey: PerPayment}, service: {dedup: CheckThenInsert}}";
     let output = paylab(&["predict", "-"], &experiment(spec));
     assert!(text(&output.stdout).contains("depends on timing: which of two requests at once is faster"));
     let exact = paylab(&["predict", "examples/pay-exactly-once.yaml", "--output", "json"], "");

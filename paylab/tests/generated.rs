@@ -1,4 +1,5 @@
 //! Files that are made from the code are those in the tree.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{fs, path::Path};
 

@@ -1,4 +1,5 @@
 //! The four lessons end as they are known to end: at any concurrency, on both databases, every time.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 

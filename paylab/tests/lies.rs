@@ -1,9 +1,10 @@
 //! The whole lab with one liar in it, on real sockets: what harms a payer is `Violated`, what harms only the evidence is
 //! `Inconclusive`, and neither is ever `Upheld`.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod support;
 #[path = "support/liar.rs"]
 mod liar;
+mod support;
 
 use std::{sync::Arc, time::Duration};
 
@@ -34,11 +35,15 @@ fn run(bend: impl FnOnce(&mut Load)) -> (Report, Conclusion) {
     let lab = Lab::start(&plan, &run, &Database::Temporary).unwrap();
     let mut load = lab.load(&plan, &run, 0);
     bend(&mut load);
-    let executed = load_job::execute(&load, &Progress::default(), &CancellationToken::new());
-    let report = Runtime::new().unwrap().block_on(executed).unwrap();
+    let report = execute(&load);
     lab.stop().unwrap();
     let conclusion = conclude(&plan, &report, &Prediction::of(&plan, 0..plan.count));
     (report, conclusion)
+}
+
+fn execute(load: &Load) -> Report {
+    let (progress, shutdown) = (Progress::default(), CancellationToken::new());
+    Runtime::new().unwrap().block_on(load_job::execute(load, &progress, &shutdown)).unwrap()
 }
 
 fn with_ledger(lie: impl Fn(&mut Vec<Value>) + Send + Sync + 'static) -> Conclusion {
@@ -150,8 +155,7 @@ fn a_dead_service_ends_in_a_clear_message_within_a_bounded_time() {
     let mut lab = Lab::start(&plan, &run, &Database::Temporary).unwrap();
     lab.stop_service().unwrap();
     let load = lab.load(&plan, &run, 0);
-    let executed = load_job::execute(&load, &Progress::default(), &CancellationToken::new());
-    let report = Runtime::new().unwrap().block_on(executed).unwrap();
+    let report = execute(&load);
     let conclusion = conclude(&plan, &report, &Prediction::of(&plan, 0..plan.count));
     assert_eq!(conclusion.verdict, Verdict::Inconclusive);
     let doubts = conclusion.doubts.join("\n");

@@ -1,4 +1,5 @@
 //! The table of modes and nemeses, on real sockets: each broken mode is caught by its nemesis, each safe mode holds.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 
@@ -122,6 +123,7 @@ fn a_key_of_each_attempt_protects_nothing() {
 fn a_repeat_later_than_the_keys_life_is_booked_again() {
     let retry = json!({"maxAttempts": 40, "backoff": {"base": "60ms", "cap": "60ms"}});
     let faults = json!([fault("response-lost", 0.5, "BeforeResponse")]);
-    let late = |ttl: Value| seen("Replay", &json!({"client": {"retry": retry}, "service": {"keyTtl": ttl}, "faults": faults}));
+    let late =
+        |ttl: Value| seen("Replay", &json!({"client": {"retry": retry}, "service": {"keyTtl": ttl}, "faults": faults}));
     assert_eq!((late(json!("1ms")), late(Value::Null)), (Duplicates, Holds));
 }

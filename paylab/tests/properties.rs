@@ -1,4 +1,5 @@
 //! Two hundred random small experiments, each on real sockets: what is measured is what was predicted.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 
@@ -55,23 +56,32 @@ fn service() -> impl Strategy<Value = Value> {
 }
 
 fn experiments() -> impl Strategy<Value = Plan> {
-    (faults(), client(), service(), 1..40, 0..1_000_000)
-        .prop_filter_map("must be a plan whose result does not depend on timing", |(faults, client, service, count, seed)| {
+    (faults(), client(), service(), 1..40, 0..1_000_000).prop_filter_map(
+        "must be a plan whose result does not depend on timing",
+        |(faults, client, service, count, seed)| {
             let spec = json!({"faults": faults, "client": client, "service": service, "seed": seed,
                               "payments": {"count": count}});
             support::try_plan(spec).ok().filter(|plan| depends_on(plan).is_none())
-        })
+        },
+    )
 }
 
 #[test]
 fn what_is_measured_is_what_was_predicted() {
-    let config = Config { cases: EXPERIMENTS, failure_persistence: None, max_global_rejects: 20_000, ..Config::default() };
+    let config =
+        Config { cases: EXPERIMENTS, failure_persistence: None, max_global_rejects: 20_000, ..Config::default() };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[42; 32]);
     let held = TestRunner::new_with_rng(config, rng).run(&experiments(), |plan| {
         let measured = support::run(&plan);
         let (report, prediction) = (&measured.report, &measured.prediction);
         for total in Total::ALL.into_iter().filter(|total| *total != Total::Repeats || repeats_are_exact(&plan)) {
-            prop_assert_eq!(total.measured(report), total.predicted(prediction), "{:?}: {:?}", total, measured.conclusion);
+            prop_assert_eq!(
+                total.measured(report),
+                total.predicted(prediction),
+                "{:?}: {:?}",
+                total,
+                measured.conclusion
+            );
         }
         prop_assert_eq!(report.booked_minor, prediction.booked_total.0);
         prop_assert_eq!(report.count(Class::Mismatched), prediction.mismatched);

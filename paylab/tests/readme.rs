@@ -1,4 +1,5 @@
 //! The README runs as written: its commands exit with 0, and what it shows is what they print.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{fs, path::Path, process::Command};
 
@@ -36,7 +37,8 @@ fn without_time(report: &str) -> String {
 #[test]
 fn its_commands_run_and_print_what_it_shows() {
     let readme = readme();
-    let commands: Vec<_> = blocks(&readme, "sh").iter().flat_map(|block| block.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+    let commands: Vec<_> =
+        blocks(&readme, "sh").iter().flat_map(|block| block.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
     let runs: Vec<_> = commands.iter().filter(|command| command.starts_with("cargo run")).collect();
     assert!(runs.len() >= 6 && commands.iter().any(|command| command.starts_with("cargo test")), "{commands:?}");
     let shown = blocks(&readme, "text");

@@ -14,27 +14,27 @@ pub use crate::upstream::{Authority, AuthorityError};
 #[derive(Debug, Clone, Args)]
 pub struct Options {
     /// Where clients connect: IP:PORT; port 0 takes a free one.
-    #[arg(long, env = "RESET_PROXY_LISTEN", value_name = "IP:PORT",
+    #[arg(long, env = "PAYLAB_LISTEN", value_name = "IP:PORT",
         default_value_t = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PROXY_PORT)))]
     pub listen: SocketAddr,
 
     /// Where the proxy is controlled: IP:PORT. Whoever reaches it can break connections; keep it on loopback or behind a network policy.
-    #[arg(long, env = "RESET_PROXY_CONTROL", value_name = "IP:PORT",
+    #[arg(long, env = "PAYLAB_CONTROL", value_name = "IP:PORT",
         default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, CONTROL_PORT)))]
     pub control: SocketAddr,
 
     /// The service behind the proxy: HOST:PORT, resolved when it is dialled.
-    #[arg(long, env = "RESET_PROXY_UPSTREAM", value_name = "HOST:PORT",
+    #[arg(long, env = "PAYLAB_UPSTREAM", value_name = "HOST:PORT",
         default_value_t = Authority::from(SocketAddr::from((Ipv4Addr::LOCALHOST, SERVICE_PORT))))]
     pub upstream: Authority,
 
     /// Connections open at once, 1 to 65536; past it, new ones wait to be accepted. Each needs two file descriptors.
-    #[arg(long, env = "RESET_PROXY_CONNECTIONS_MAX", value_name = "COUNT", default_value_t = 4096,
+    #[arg(long, env = "PAYLAB_CONNECTIONS_MAX", value_name = "COUNT", default_value_t = 4096,
         value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub connections_max: u32,
 
     /// How long dialling the service may take, such as 250ms or 5s.
-    #[arg(long, env = "RESET_PROXY_DIAL_TIMEOUT", value_name = "SPAN", default_value_t = Span::from_ms(5_000))]
+    #[arg(long, env = "PAYLAB_DIAL_TIMEOUT", value_name = "SPAN", default_value_t = Span::from_ms(5_000))]
     pub dial_timeout: Span,
 }
 

@@ -11,10 +11,10 @@ use paylab_experiment::evidence::Sealer;
 use serde_json::{Value, json};
 
 /// Changes the items of a stream; the last one is the footer.
-pub type Lie = Arc<dyn Fn(&mut Vec<Value>) + Send + Sync>;
+pub(crate) type Lie = Arc<dyn Fn(&mut Vec<Value>) + Send + Sync>;
 
 /// Starts a liar in front of `part` that bends `GET path`. It serves until the test process ends.
-pub fn in_front_of(part: &str, path: &'static str, lie: Lie) -> SocketAddr {
+pub(crate) fn in_front_of(part: &str, path: &'static str, lie: Lie) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let part = part.to_owned();

@@ -1,4 +1,5 @@
 //! What the tests of the whole lab share: plans from JSON, and runs of them.
+#![allow(dead_code, clippy::unwrap_used, reason = "each test uses a part of it, and fails by panicking")]
 
 use paylab::{
     lab::Database,
@@ -11,12 +12,12 @@ use paylab_experiment::{
 use serde_json::{Value, json};
 
 /// The plan of a spec; what it leaves out is the lesson's, but for the faults.
-pub fn plan(spec: Value) -> Plan {
+pub(crate) fn plan(spec: Value) -> Plan {
     try_plan(spec).unwrap()
 }
 
 /// The same, or what is wrong with it.
-pub fn try_plan(mut spec: Value) -> Result<Plan, Vec<Refusal>> {
+pub(crate) fn try_plan(mut spec: Value) -> Result<Plan, Vec<Refusal>> {
     for (field, value) in [("claim", json!("ExactlyOnce")), ("seed", json!(42))] {
         spec.as_object_mut().unwrap().entry(field).or_insert(value);
     }
@@ -25,15 +26,15 @@ pub fn try_plan(mut spec: Value) -> Result<Plan, Vec<Refusal>> {
 }
 
 /// The lesson's two faults.
-pub fn lesson_faults() -> Vec<Value> {
+pub(crate) fn lesson_faults() -> Vec<Value> {
     vec![fault("request-lost", 0.3, "BeforeRequest"), fault("response-lost", 0.3, "BeforeResponse")]
 }
 
-pub fn fault(name: &str, probability: f64, at: &str) -> Value {
+pub(crate) fn fault(name: &str, probability: f64, at: &str) -> Value {
     json!({"name": name, "probability": probability, "reset": {"at": at}})
 }
 
 /// Runs a plan for real, on SQLite.
-pub fn run(plan: &Plan) -> Measured {
+pub(crate) fn run(plan: &Plan) -> Measured {
     measure(plan, &Database::Temporary).unwrap()
 }

@@ -1,0 +1,250 @@
+//! A proxy between a client and a service that a test plays by hand, on real sockets. Every wait is bounded.
+#![allow(dead_code, reason = "each test file uses its part of it")]
+
+use std::{future::Future, io, net::SocketAddr, time::Duration};
+
+use paylab_experiment::{
+    contract::{COUNTERS_PATH, DRAIN_PATH, ProxyCounters, RECORD_PATH, RULES_PATH, Rules},
+    evidence::Sealer,
+    record::{RecordFooter, RecordItem, RecordLine},
+    span::Span,
+    spec::{Fault, Point, Reset},
+};
+use reset_proxy::{ResetProxy, options::Options};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const SEED: u64 = 42;
+pub(crate) const LEASE_MS: u64 = 60_000;
+
+/// Awaits what must happen soon.
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
+}
+
+/// One end of a connection, played by the test.
+pub(crate) struct Peer(pub(crate) TcpStream);
+
+/// How a peer sees its connection end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Eof,
+    Reset,
+}
+
+impl Peer {
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        soon("a write", self.0.write_all(bytes.as_ref())).await.expect("the peer takes what it is sent");
+    }
+
+    /// Reads exactly these bytes.
+    pub(crate) async fn expect(&mut self, bytes: impl AsRef<[u8]>) {
+        let bytes = bytes.as_ref();
+        let mut seen = vec![0; bytes.len()];
+        let mut count = 0;
+        while count < seen.len() {
+            match soon("bytes", self.0.read(&mut seen[count..])).await {
+                Ok(0) => break,
+                Ok(more) => count += more,
+                Err(error) => panic!("{error} after {:?}", String::from_utf8_lossy(&seen[..count])),
+            }
+        }
+        assert_eq!(String::from_utf8_lossy(&seen[..count]), String::from_utf8_lossy(bytes));
+    }
+
+    /// Reads to the end.
+    pub(crate) async fn rest(&mut self) -> (Vec<u8>, Ending) {
+        let mut bytes = Vec::new();
+        match soon("the end", self.0.read_to_end(&mut bytes)).await {
+            Ok(_) => (bytes, Ending::Eof),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => (bytes, Ending::Reset),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Reads to the end, of which nothing is left.
+    pub(crate) async fn ends_with(&mut self, ending: Ending) {
+        let (bytes, seen) = self.rest().await;
+        assert_eq!((String::from_utf8_lossy(&bytes).as_ref(), seen), ("", ending));
+    }
+
+    pub(crate) async fn half_close(&mut self) {
+        self.0.shutdown().await.expect("a peer can end its side");
+    }
+
+    pub(crate) fn reset(self) {
+        self.0.set_zero_linger().expect("a socket can be reset");
+    }
+}
+
+/// The proxy, its clients and its service.
+pub(crate) struct Lab {
+    pub(crate) address: SocketAddr,
+    pub(crate) control: SocketAddr,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) serving: JoinHandle<Result<(), reset_proxy::Error>>,
+    listener: TcpListener,
+    /// The same socket, to be asked without the runtime.
+    knock: std::net::TcpListener,
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+pub(crate) fn loopback() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+pub(crate) fn options(upstream: SocketAddr) -> Options {
+    Options {
+        listen: loopback(),
+        control: loopback(),
+        upstream: upstream.into(),
+        connections_max: 64,
+        dial_timeout: Span::from_ms(5_000),
+    }
+}
+
+impl Lab {
+    /// A proxy without rules.
+    pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Options)) -> Self {
+        let listener = TcpListener::bind(loopback()).await.expect("a free port");
+        let listener = listener.into_std().expect("a listener of the standard library");
+        let knock = listener.try_clone().expect("a second handle");
+        let listener = TcpListener::from_std(listener).expect("a listener of the runtime");
+        let mut options = options(listener.local_addr().expect("bound"));
+        change(&mut options);
+        let proxy = ResetProxy::start(options).await.expect("free ports");
+        let (address, control) = (proxy.address(), proxy.control_address());
+        let shutdown = CancellationToken::new();
+        let serving = tokio::spawn(proxy.serve(shutdown.clone()));
+        Self { address, control, shutdown, serving, listener, knock }
+    }
+
+    /// A proxy that strikes every request at this point.
+    pub(crate) async fn striking(at: Point) -> Self {
+        let lab = Self::start().await;
+        lab.put(&rules("run-1", vec![always("struck", at)])).await;
+        lab
+    }
+
+    /// A proxy whose rules let every request pass.
+    pub(crate) async fn passing() -> Self {
+        let lab = Self::start().await;
+        lab.put(&rules("run-1", vec![])).await;
+        lab
+    }
+
+    pub(crate) async fn client(&self) -> Peer {
+        Peer(soon("a connection", TcpStream::connect(self.address)).await.expect("the proxy listens"))
+    }
+
+    /// The next connection that the proxy dials.
+    pub(crate) async fn service(&self) -> Peer {
+        Peer(soon("a dialled connection", self.listener.accept()).await.expect("the proxy dials").0)
+    }
+
+    /// A client's request on its way: both ends, when the service has read all of it.
+    pub(crate) async fn deliver(&self, request: &str) -> (Peer, Peer) {
+        let mut client = self.client().await;
+        client.send(request).await;
+        let mut service = self.service().await;
+        service.expect(request).await;
+        (client, service)
+    }
+
+    pub(crate) fn was_not_dialled(&self) -> bool {
+        matches!(self.knock.accept(), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    pub(crate) async fn ask(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+        let mut peer = Peer(soon("a connection", TcpStream::connect(self.control)).await.expect("control listens"));
+        // HTTP/1.0, so that answers are not chunked.
+        peer.send(format!("{method} {path} HTTP/1.0\r\nContent-Length: {}\r\n\r\n{body}", body.len())).await;
+        let (bytes, _) = peer.rest().await;
+        let text = String::from_utf8(bytes).expect("text");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+        (status, body.to_owned())
+    }
+
+    pub(crate) async fn put(&self, rules: &Rules) {
+        let (status, body) = self.ask("PUT", RULES_PATH, &serde_json::to_string(rules).expect("JSON")).await;
+        assert_eq!(status, 200, "{body}");
+    }
+
+    pub(crate) async fn drained(&self) {
+        let (status, body) = self.ask("GET", DRAIN_PATH, "").await;
+        assert_eq!(status, 200, "{body}");
+    }
+
+    pub(crate) async fn counters(&self) -> ProxyCounters {
+        serde_json::from_str(&self.ask("GET", COUNTERS_PATH, "").await.1).expect("counters")
+    }
+
+    /// The record, its seal checked, once nothing is in flight.
+    pub(crate) async fn record(&self) -> (Vec<RecordLine>, RecordFooter) {
+        self.drained().await;
+        self.record_now("").await
+    }
+
+    pub(crate) async fn record_now(&self, query: &str) -> (Vec<RecordLine>, RecordFooter) {
+        let (status, text) = self.ask("GET", &format!("{RECORD_PATH}{query}"), "").await;
+        assert_eq!(status, 200, "{text}");
+        let mut sealer = Sealer::default();
+        let mut lines = Vec::new();
+        for text in text.split_inclusive('\n') {
+            match serde_json::from_str(text).expect("an item of the record") {
+                RecordItem::Request(line) => {
+                    sealer.add(text.as_bytes());
+                    lines.push(line);
+                }
+                RecordItem::Footer(footer) => {
+                    assert_eq!(footer.seal, sealer.seal());
+                    return (lines, footer);
+                }
+            }
+        }
+        panic!("no footer in {text:?}");
+    }
+
+    /// The only line of the record.
+    pub(crate) async fn only_line(&self) -> RecordLine {
+        let (lines, _) = self.record().await;
+        let [line] = lines.try_into().expect("one line");
+        line
+    }
+}
+
+pub(crate) fn rules(run_id: &str, faults: Vec<Fault>) -> Rules {
+    Rules { run_id: run_id.into(), seed: SEED, faults, lease_ms: LEASE_MS }
+}
+
+pub(crate) fn fault(name: &str, probability: f64, at: Point) -> Fault {
+    Fault { name: name.into(), probability, reset: Reset { at }, attempts: None, payments: None }
+}
+
+pub(crate) fn always(name: &str, at: Point) -> Fault {
+    fault(name, 1.0, at)
+}
+
+/// A payment of ten bytes: attempt `k` of payment `i`.
+pub(crate) fn pay(i: u64, k: u32) -> String {
+    format!("POST /payments/ HTTP/1.1\r\nHost: lab\r\nPaylab-Attempt: {i}/{k}\r\nContent-Length: 10\r\n\r\n0123456789")
+}
+
+pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nbooked";
+pub(crate) const OK_LAST: &str = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\nbooked";

@@ -1,0 +1,174 @@
+//! A PostgreSQL for tests: the one that `PAYLAB_TEST_POSTGRES` names, or Debian's own in a temporary directory.
+//!
+//! The server is the child of a shell that reads from this process. When this process ends, in whatever way, the shell reads the
+//! end of its input, stops the server and removes the directory.
+
+use std::{
+    env, fs,
+    io::{self, Read as _},
+    net::{TcpListener, TcpStream},
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::OnceLock,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Names a server to be used: `postgres://USER@HOST/DATABASE`.
+const SERVER_ENV: &str = "PAYLAB_TEST_POSTGRES";
+/// When set, a test without a server fails instead of being skipped.
+const REQUIRE_ENV: &str = "PAYLAB_TEST_REQUIRE_POSTGRES";
+/// Where Debian keeps its versions.
+const DEBIAN: &str = "/usr/lib/postgresql";
+/// The server must take connections after this long.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// Makes a server in `$1`, with its programs in `$2`, on port `$3`, with further options `$4`, as user `$5` when that is not
+/// empty; ends it with standard input.
+const KEEPER: &str = r#"
+set -eu
+directory=$1 programs=$2 port=$3 options=$4 user=$5
+as() { if [ -n "$user" ]; then runuser -u "$user" -- "$@"; else "$@"; fi; }
+trap 'rm -rf "$directory"' EXIT
+if [ -n "$user" ]; then chown "$user" "$directory"; fi
+as "$programs/initdb" --pgdata="$directory/data" --username=postgres --auth=trust --no-sync >"$directory/log" 2>&1 || { cat "$directory/log" >&2; exit 1; }
+as "$programs/postgres" -D "$directory/data" -k "$directory" -h 127.0.0.1 -p "$port" -c max_connections=200 $options >/dev/null 2>&1 &
+server=$!
+echo ready
+cat >/dev/null
+as "$programs/pg_ctl" --pgdata="$directory/data" --mode=immediate stop >/dev/null 2>&1
+wait "$server" || true
+"#;
+
+/// Whether what is committed survives a crash of the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// As a server is set up by default.
+    Durable,
+    /// Without fsync: for tests in which no machine crashes.
+    Fast,
+}
+
+/// A server that takes connections.
+#[derive(Debug)]
+pub struct Postgres {
+    url: String,
+    /// Ends with its standard input, which is held here.
+    _keeper: Option<Child>,
+}
+
+impl Postgres {
+    /// Its superuser's database.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+/// The server of this process, started by whoever asks first; `None`, and a line on standard error, where there is none.
+///
+/// # Panics
+/// There is none, and `PAYLAB_TEST_REQUIRE_POSTGRES` says that there must be.
+#[must_use]
+#[expect(clippy::print_stderr, reason = "whoever runs the tests must see what was skipped")]
+pub fn postgres(durability: Durability) -> Option<&'static Postgres> {
+    static DURABLE: OnceLock<Result<Postgres, String>> = OnceLock::new();
+    static FAST: OnceLock<Result<Postgres, String>> = OnceLock::new();
+    let server = match durability {
+        Durability::Durable => &DURABLE,
+        Durability::Fast => &FAST,
+    };
+    match server.get_or_init(|| find(durability)) {
+        Ok(postgres) => Some(postgres),
+        Err(reason) => {
+            assert!(env::var_os(REQUIRE_ENV).is_none(), "{REQUIRE_ENV} is set, but {reason}");
+            eprintln!("SKIPPED on PostgreSQL: {reason}; install it, or name a server in {SERVER_ENV}");
+            None
+        }
+    }
+}
+
+fn find(durability: Durability) -> Result<Postgres, String> {
+    match env::var(SERVER_ENV) {
+        Ok(url) => Ok(Postgres { url, _keeper: None }),
+        Err(_) => start(durability),
+    }
+}
+
+fn start(durability: Durability) -> Result<Postgres, String> {
+    let programs = programs().ok_or_else(|| format!("there is no {DEBIAN}/*/bin/initdb"))?;
+    let failed = |error: io::Error| format!("PostgreSQL cannot be started: {error}");
+    let directory = tempfile::Builder::new().prefix("paylab-postgres-").tempdir().map_err(failed)?.keep();
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).map_err(failed)?.port();
+    let options = match durability {
+        Durability::Durable => "",
+        Durability::Fast => "-c fsync=off -c synchronous_commit=off -c full_page_writes=off",
+    };
+    // The server refuses to run as root.
+    let user = if is_root().map_err(failed)? { "postgres" } else { "" };
+    let arguments =
+        [directory.as_os_str(), programs.as_os_str(), port.to_string().as_ref(), options.as_ref(), user.as_ref()]
+            .map(std::ffi::OsStr::to_owned);
+    let mut keeper = Command::new("sh")
+        .args(["-c", KEEPER, "sh"])
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(failed)?;
+    wait_ready(&mut keeper, port)?;
+    Ok(Postgres { url: format!("postgres://postgres@127.0.0.1:{port}/postgres"), _keeper: Some(keeper) })
+}
+
+/// The newest version's programs.
+fn programs() -> Option<PathBuf> {
+    let versions = fs::read_dir(DEBIAN).ok()?.flatten().map(|version| version.path().join("bin"));
+    let mut found: Vec<_> = versions.filter(|programs| programs.join("initdb").exists()).collect();
+    found.sort();
+    found.pop()
+}
+
+fn is_root() -> io::Result<bool> {
+    Ok(fs::metadata(Path::new("/proc/self"))?.uid() == 0)
+}
+
+fn wait_ready(keeper: &mut Child, port: u16) -> Result<(), String> {
+    let mut ready = [0; 6];
+    let made = keeper.stdout.as_mut().map(|output| output.read_exact(&mut ready));
+    if !matches!(made, Some(Ok(()))) {
+        return Err("PostgreSQL cannot make its directory; see above".to_owned());
+    }
+    let begun = Instant::now();
+    while begun.elapsed() < READY_WITHIN {
+        if takes_connections(port).unwrap_or(false) {
+            return Ok(());
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    Err(format!("PostgreSQL took no connections within {READY_WITHIN:?}"))
+}
+
+/// Asks for TLS, which every server that is up answers with one letter.
+fn takes_connections(port: u16) -> io::Result<bool> {
+    use std::io::Write as _;
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+    stream.write_all(&[0, 0, 0, 8, 4, 210, 22, 47])?;
+    let mut answer = [0];
+    stream.read_exact(&mut answer)?;
+    Ok(matches!(answer, [b'N' | b'S']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_was_found_or_started_takes_connections() {
+        if let Some(postgres) = postgres(Durability::Fast) {
+            assert!(postgres.url().starts_with("postgres"));
+            assert_eq!(postgres.url(), super::postgres(Durability::Fast).unwrap().url(), "one server a process");
+        }
+    }
+}
