@@ -54,9 +54,14 @@ impl Flights {
     /// Answers `GET /drain`: 200 once everything that has begun before has ended, 503 when that takes too long.
     ///
     /// # Errors
-    /// It takes too long.
+    /// It takes too long, or is asked to wait too long.
     pub async fn answer(&self, query: DrainQuery) -> Result<StatusCode, Refusal> {
-        let most = Duration::from_millis(query.timeout_ms.unwrap_or(DRAIN_MS).min(DRAIN_MS_MAX));
+        let timeout_ms = query.timeout_ms.unwrap_or(DRAIN_MS);
+        if timeout_ms > DRAIN_MS_MAX {
+            let detail = format!("{timeout_ms} is too long; use at most {DRAIN_MS_MAX} milliseconds");
+            return Err(Refusal::of_field("timeout_ms", detail));
+        }
+        let most = Duration::from_millis(timeout_ms);
         if self.drain(most).await {
             Ok(StatusCode::OK)
         } else {

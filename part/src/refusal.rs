@@ -4,7 +4,10 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use paylab_experiment::contract::{PROBLEM_JSON, Problem};
+use paylab_experiment::{
+    contract::{PROBLEM_JSON, Problem},
+    plan,
+};
 
 /// A refusal on its way out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +29,13 @@ impl Refusal {
     /// A 400 that names a field.
     pub fn of_field(field: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { status: StatusCode::BAD_REQUEST, field: Some(field.into()), detail: detail.into() }
+    }
+
+    /// A 400 for fields that are wrong, of which there is at least one: all are in the detail, the first is named.
+    #[must_use]
+    pub fn of_fields(wrong: &[plan::Refusal]) -> Self {
+        let detail = wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        Self { status: StatusCode::BAD_REQUEST, field: wrong.first().map(|refusal| refusal.field.clone()), detail }
     }
 }
 

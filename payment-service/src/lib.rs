@@ -1,7 +1,7 @@
 //! A payment service with eight ways to treat a repeat, five of them broken on purpose.
 //!
-//! The way of a payment: `http` reads it, `bookings` leads it to its mode, `dedup` books it, `ledger` is the SQL. This crate must not
-//! know of faults, proxies or clients.
+//! The way of a payment: `http` reads it, `bookings` leads it to its mode, `dedup` books it, `ledger` is the SQL. This
+//! crate must not know of faults, proxies or clients.
 
 mod bookings;
 mod dedup;
@@ -15,7 +15,6 @@ mod writer;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::serve::ListenerExt as _;
 use paylab_part::listen::listen;
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -64,10 +63,6 @@ impl PaymentService {
         let Self { listener, address: _, bookings, writer } = self;
         let ledger = bookings.ledger.clone();
         let router = http::router(Arc::clone(&bookings));
-        let listener = listener.tap_io(|stream| {
-            // Without it answers are only slower.
-            let _ = stream.set_nodelay(true);
-        });
         let stopped = shutdown.clone();
         let serving = axum::serve(listener, router).with_graceful_shutdown(async move { stopped.cancelled().await });
         let deadline = async {

@@ -1,6 +1,6 @@
 //! The control port: rules, lease, record, plan, counters, drain. It must not touch a client's connection.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Json, Router,
@@ -18,20 +18,18 @@ use paylab_experiment::{
     },
     fate::Dice,
     payment::{AttemptId, PaymentId},
-    plan::Refusal,
+    plan,
 };
+use paylab_part::refusal::Refusal;
 use tracing::info;
 
 use crate::{
-    flights::Drained,
+    asked::{Asked, parse},
     plane::FaultPlane,
     record::export::export,
-    refusal::{Asked, Refused, parse},
     rules::{PutError, RenewError, check},
 };
 
-const DRAIN_MS_DEFAULT: u64 = 10_000;
-const DRAIN_MS_MAX: u64 = 60_000;
 const PLAN_PAYMENTS_DEFAULT: u64 = 10;
 const PLAN_PAYMENTS_MAX: u64 = 100_000;
 const PLAN_ATTEMPTS_DEFAULT: u32 = 3;
@@ -54,11 +52,11 @@ pub(crate) fn router(plane: Arc<FaultPlane>) -> Router {
         .with_state(plane)
 }
 
-async fn put_rules(State(plane): State<Arc<FaultPlane>>, body: Bytes) -> Result<Json<RulesInForce>, Refused> {
+async fn put_rules(State(plane): State<Arc<FaultPlane>>, body: Bytes) -> Result<Json<RulesInForce>, Refusal> {
     let rules: Rules = parse(&body)?;
     let refusals = check(&rules);
     if !refusals.is_empty() {
-        return Err(Refused::fields(&refusals));
+        return Err(Refusal::of_fields(&refusals));
     }
     let in_force = plane.rules.put(rules)?;
     let Rules { run_id, seed, faults, lease_ms } = &in_force.rules;
@@ -66,7 +64,7 @@ async fn put_rules(State(plane): State<Arc<FaultPlane>>, body: Bytes) -> Result<
     Ok(Json(in_force))
 }
 
-async fn show_rules(State(plane): State<Arc<FaultPlane>>) -> Result<Json<RulesInForce>, Refused> {
+async fn show_rules(State(plane): State<Arc<FaultPlane>>) -> Result<Json<RulesInForce>, Refusal> {
     match plane.rules.current() {
         Some(rules) => Ok(Json(rules.show())),
         None => Err(no_rules()),
@@ -79,7 +77,7 @@ async fn remove_rules(State(plane): State<Arc<FaultPlane>>) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-async fn renew_lease(State(plane): State<Arc<FaultPlane>>, body: Bytes) -> Result<Json<RulesInForce>, Refused> {
+async fn renew_lease(State(plane): State<Arc<FaultPlane>>, body: Bytes) -> Result<Json<RulesInForce>, Refusal> {
     let LeaseRenewal { run_id } = parse(&body)?;
     Ok(Json(plane.rules.renew(&run_id)?))
 }
@@ -92,13 +90,13 @@ async fn tell_record(State(plane): State<Arc<FaultPlane>>, Asked(window): Asked<
 async fn tell_plan(
     State(plane): State<Arc<FaultPlane>>,
     Asked(query): Asked<PlanQuery>,
-) -> Result<impl IntoResponse, Refused> {
+) -> Result<impl IntoResponse, Refusal> {
     let from = query.from.unwrap_or(0);
     let to = query.to.unwrap_or(from.saturating_add(PLAN_PAYMENTS_DEFAULT));
     let attempts = query.attempts.unwrap_or(PLAN_ATTEMPTS_DEFAULT);
     let refusals = check_plan(from, to, attempts);
     if !refusals.is_empty() {
-        return Err(Refused::fields(&refusals));
+        return Err(Refusal::of_fields(&refusals));
     }
     let record = Arc::clone(&plane.rules.current().ok_or_else(no_rules)?.record);
     let ids = (from..to)
@@ -114,29 +112,18 @@ async fn show_counters(State(plane): State<Arc<FaultPlane>>) -> Json<ProxyCounte
     Json(plane.counters.show(plane.flights.count()))
 }
 
-async fn drain(State(plane): State<Arc<FaultPlane>>, Asked(query): Asked<DrainQuery>) -> Result<(), Refused> {
-    let timeout_ms = query.timeout_ms.unwrap_or(DRAIN_MS_DEFAULT);
-    if timeout_ms > DRAIN_MS_MAX {
-        let text = format!("{timeout_ms} is too long; use at most {DRAIN_MS_MAX} milliseconds");
-        return Err(Refused::fields(&[Refusal::new("timeout_ms", text)]));
-    }
-    match plane.flights.drain(Duration::from_millis(timeout_ms)).await {
-        Drained::All => Ok(()),
-        Drained::Left(relays) => {
-            let text = format!("{relays} relays have not ended after {timeout_ms} ms");
-            Err(Refused::new(StatusCode::SERVICE_UNAVAILABLE, "not drained", text))
-        }
-    }
+async fn drain(State(plane): State<Arc<FaultPlane>>, Asked(query): Asked<DrainQuery>) -> Result<StatusCode, Refusal> {
+    plane.flights.answer(query).await
 }
 
-fn check_plan(from: u64, to: u64, attempts: u32) -> Vec<Refusal> {
+fn check_plan(from: u64, to: u64, attempts: u32) -> Vec<plan::Refusal> {
     let mut refusals = Vec::new();
     if to < from || to - from > PLAN_PAYMENTS_MAX {
         let text = format!("must be from {from} to {}", from.saturating_add(PLAN_PAYMENTS_MAX));
-        refusals.push(Refusal::new("to", text));
+        refusals.push(plan::Refusal::new("to", text));
     }
     if !(1..=PLAN_ATTEMPTS_MAX).contains(&attempts) {
-        refusals.push(Refusal::new("attempts", format!("must be from 1 to {PLAN_ATTEMPTS_MAX}")));
+        refusals.push(plan::Refusal::new("attempts", format!("must be from 1 to {PLAN_ATTEMPTS_MAX}")));
     }
     refusals
 }
@@ -156,24 +143,24 @@ fn fate_line(dice: &Dice, id: AttemptId) -> serde_json::Result<Vec<u8>> {
     Ok(line)
 }
 
-fn no_rules() -> Refused {
-    Refused::new(StatusCode::NOT_FOUND, "no rules", "no rules are in force")
+fn no_rules() -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, "no rules are in force")
 }
 
-impl From<PutError> for Refused {
+impl From<PutError> for Refusal {
     fn from(error: PutError) -> Self {
         match error {
-            PutError::Changed(_) => Self::new(StatusCode::CONFLICT, "other rules in force", error.to_string()),
-            PutError::Record(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "no record", error.to_string()),
+            PutError::Changed(_) => Self::new(StatusCode::CONFLICT, error.to_string()),
+            PutError::Record(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         }
     }
 }
 
-impl From<RenewError> for Refused {
+impl From<RenewError> for Refusal {
     fn from(error: RenewError) -> Self {
         match error {
             RenewError::NoRules => no_rules(),
-            RenewError::OtherRun(_) => Self::new(StatusCode::CONFLICT, "other rules in force", error.to_string()),
+            RenewError::OtherRun(_) => Self::new(StatusCode::CONFLICT, error.to_string()),
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use paylab_part::listen::listen;
 use thiserror::Error;
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -13,13 +14,13 @@ use tracing::info;
 
 use crate::{options::Options, plane::FaultPlane};
 
+mod asked;
 mod buffer;
 mod chunked;
 mod control;
 mod counters;
 mod ending;
 mod exchange;
-mod flights;
 mod head;
 mod listener;
 pub mod options;
@@ -27,7 +28,6 @@ mod passage;
 mod peek;
 mod plane;
 mod record;
-mod refusal;
 mod relay;
 mod response;
 mod rules;
@@ -120,7 +120,7 @@ impl ResetProxy {
 }
 
 fn bind(address: SocketAddr, purpose: &'static str) -> Result<(TcpListener, SocketAddr), Error> {
-    let bound = listener::bind(address).and_then(|listener| {
+    let bound = listen(address).and_then(|listener| {
         let address = listener.local_addr()?;
         Ok((listener, address))
     });

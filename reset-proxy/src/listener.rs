@@ -1,8 +1,7 @@
 //! Accepts clients, each to its own task, and no more than fit.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -11,10 +10,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::{counters::count, flights::Drained, plane::FaultPlane, relay::Relay};
+use crate::{counters::count, plane::FaultPlane, relay::Relay};
 
-/// As many clients may wait to be accepted; a shorter queue costs a second when it overflows.
-const BACKLOG: i32 = 1024;
 /// When no descriptor is left, the next try waits so long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 /// What is in flight at shutdown has so long to end.
@@ -29,18 +26,6 @@ struct Admission {
     _permit: OwnedSemaphorePermit,
 }
 
-/// Binds a listener whose connections send without delay.
-pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    // Accepted sockets inherit it.
-    socket.set_tcp_nodelay(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
-}
-
 /// Relays connections until the token is cancelled; then lets what is in flight end.
 pub(crate) async fn accept(
     listener: TcpListener,
@@ -51,8 +36,8 @@ pub(crate) async fn accept(
     let room = Arc::new(Semaphore::new(connections_max as usize));
     let stop = CancellationToken::new();
     shutdown.run_until_cancelled(accept_all(listener, &plane, &room, &stop)).await;
-    if let Drained::Left(relays) = plane.flights.drain(LAST_FLIGHTS).await {
-        warn!(relays, "stopped before these relays had ended");
+    if !plane.flights.drain(LAST_FLIGHTS).await {
+        warn!(relays = plane.flights.count(), "stopped before these relays had ended");
     }
     stop.cancel();
     let _ = timeout(LAST_TASKS, room.acquire_many(connections_max)).await;

@@ -1,15 +1,15 @@
 //! What all connections of the fault plane share.
 
-use std::sync::Arc;
+use paylab_part::flights::Flights;
 
-use crate::{counters::Counters, flights::Flights, options::Options, rules::RuleBook, upstream::Upstream};
+use crate::{counters::Counters, options::Options, rules::RuleBook, upstream::Upstream};
 
 /// The rules, the counts, the relays under way, and the service.
 #[derive(Debug)]
 pub(crate) struct FaultPlane {
     pub(crate) rules: RuleBook,
     pub(crate) counters: Counters,
-    pub(crate) flights: Arc<Flights>,
+    pub(crate) flights: Flights,
     pub(crate) upstream: Upstream,
 }
 
@@ -18,7 +18,7 @@ impl FaultPlane {
         Self {
             rules: RuleBook::default(),
             counters: Counters::default(),
-            flights: Arc::default(),
+            flights: Flights::default(),
             upstream: Upstream::new(options.upstream.clone(), options.dial_timeout.duration()),
         }
     }

@@ -9,12 +9,12 @@ use std::{
 
 use paylab_experiment::{record::Protocol, spec::Point};
 use tokio::net::TcpStream;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::debug;
 
 use crate::{
     counters::count,
     exchange::{Exchange, Why},
-    flights::Flight,
     head::{self, Parsed, Persistence, RequestHead},
     passage::Passage,
     peek::glimpse,
@@ -36,7 +36,7 @@ pub(crate) struct Relay {
     up: Passage,
     down: Passage,
     /// Held from the first byte of a request, or the accepting of the connection, to the end of the answer.
-    flight: Option<Flight>,
+    flight: Option<TaskTrackerToken>,
     seating: Seating,
     /// What the last answer said of the connection.
     persistence: Persistence,

@@ -121,14 +121,13 @@ async fn a_drain_waits_for_what_had_begun_and_not_for_what_is_newer() {
     let lab = Lab::passing().await;
     let (mut old, mut old_service) = lab.deliver(&pay(1, 1)).await;
     assert_eq!(lab.ask("GET", &format!("{DRAIN_PATH}?timeout_ms=1"), "").await.0, 503);
-    let mut drain = std::pin::pin!(lab.ask("GET", DRAIN_PATH, ""));
-    // The drain has begun once a later request at the control port is answered: it was accepted before it.
-    assert!(futures::poll!(drain.as_mut()).is_pending());
-    while lab.counters().await.connections < 1 {}
+    let mut drain = lab.asked("GET", DRAIN_PATH, "").await;
+    // The drain has begun once a later request at the control port is answered.
+    lab.counters().await;
     let _newer = lab.deliver(&pay(2, 1)).await;
     old_service.send(OK).await;
     old.expect(OK).await;
-    assert_eq!(drain.await.0, 200);
+    assert_eq!(drain.answer().await.0, 200);
     assert_eq!(lab.counters().await.in_flight, 1);
 }
 

@@ -74,6 +74,15 @@ impl Peer {
         assert_eq!((String::from_utf8_lossy(&bytes).as_ref(), seen), ("", ending));
     }
 
+    /// The answer of the control port: its status and its body.
+    pub(crate) async fn answer(&mut self) -> (u16, String) {
+        let (bytes, _) = self.rest().await;
+        let text = String::from_utf8(bytes).expect("text");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+        (status, body.to_owned())
+    }
+
     pub(crate) async fn half_close(&mut self) {
         self.0.shutdown().await.expect("a peer can end its side");
     }
@@ -171,14 +180,15 @@ impl Lab {
     }
 
     pub(crate) async fn ask(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+        self.asked(method, path, body).await.answer().await
+    }
+
+    /// A request to the control port that is on its way.
+    pub(crate) async fn asked(&self, method: &str, path: &str, body: &str) -> Peer {
         let mut peer = Peer(soon("a connection", TcpStream::connect(self.control)).await.expect("control listens"));
         // HTTP/1.0, so that answers are not chunked.
         peer.send(format!("{method} {path} HTTP/1.0\r\nContent-Length: {}\r\n\r\n{body}", body.len())).await;
-        let (bytes, _) = peer.rest().await;
-        let text = String::from_utf8(bytes).expect("text");
-        let (head, body) = text.split_once("\r\n\r\n").expect("a head");
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-        (status, body.to_owned())
+        peer
     }
 
     pub(crate) async fn put(&self, rules: &Rules) {
