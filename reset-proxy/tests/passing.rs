@@ -216,15 +216,16 @@ async fn after_an_upgrade_the_connection_is_bytes_of_the_same_request() {
     let lab = Lab::passing().await;
     let (mut client, mut service) =
         lab.deliver("GET /chat HTTP/1.1\r\nPaylab-Attempt: 7/2\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n").await;
-    service.send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\nhello").await;
-    client.expect("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\nhello").await;
+    let switched = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\nhello";
+    service.send(switched).await;
+    client.expect(switched).await;
     client.send("GET /not/a/request HTTP/1.1\r\n\r\n").await;
     service.expect("GET /not/a/request HTTP/1.1\r\n\r\n").await;
     drop(client);
     service.ends_with(Ending::Eof).await;
     drop(service);
     let line = lab.only_line().await;
-    assert_eq!((line.status, line.end, line.bytes_down), (Some(101), End::Relayed, 56));
+    assert_eq!((line.status, line.end, line.bytes_down), (Some(101), End::Relayed, switched.len() as u64));
 }
 
 #[tokio::test]
