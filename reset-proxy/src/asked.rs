@@ -21,7 +21,7 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
             path => Refusal::of_field(path, &fault),
         }
     })?;
-    json.end().map_err(|error| Refusal::of_field("", &error.to_string()))?;
+    json.end().map_err(|error| Refusal::of_field("", error.to_string()))?;
     Ok(parsed)
 }
 
