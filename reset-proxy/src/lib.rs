@@ -1,8 +1,8 @@
 //! A proxy that resets connections at a point of the request, as the rules of a run and its seed say, and writes down
 //! what it did. It knows requests, not payments: it must not know of money, ledgers or claims.
 //!
-//! Not here yet: the Toxiproxy-compatible plane. It will be routes beside [`control`]'s and other relays beside
-//! [`relay`]'s, on listeners of its own.
+//! Not here yet: the Toxiproxy-compatible plane. It will be routes beside `control`'s and other relays beside
+//! `relay`'s, on listeners of its own.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
