@@ -9,7 +9,7 @@ use std::{
 use paylab_experiment::ledger::Entry;
 use serde_json::json;
 use sqlx::{
-    Executor as _, PgPool, Postgres, Sqlite, SqlitePool, Transaction,
+    ConnectOptions as _, Connection as _, Executor as _, PgPool, Postgres, Sqlite, SqlitePool, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions, PgRow},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
@@ -93,13 +93,11 @@ impl Ledger {
             create_schema(options.clone(), schema).await?;
             options = options.options([("search_path", schema)]);
         }
-        let pool = PgPoolOptions::new()
-            .max_connections(POSTGRES_CONNECTIONS)
-            .connect_with(options)
-            .await
-            .map_err(Error::Open)?;
-        sqlx::migrate!("migrations/postgres").run(&pool).await?;
-        Ok(Self::Postgres(pool))
+        // Not from the pool, which would try again for half a minute where nobody listens.
+        let mut first = options.connect().await.map_err(Error::Open)?;
+        sqlx::migrate!("migrations/postgres").run(&mut first).await?;
+        first.close().await.map_err(Error::Open)?;
+        Ok(Self::Postgres(PgPoolOptions::new().max_connections(POSTGRES_CONNECTIONS).connect_lazy_with(options)))
     }
 
     /// Begins a transaction that writes.
@@ -148,7 +146,6 @@ async fn create_schema(options: PgConnectOptions, schema: &str) -> Result<(), Er
 }
 
 async fn on_schema(options: PgConnectOptions, statement: String) -> Result<(), Error> {
-    use sqlx::{ConnectOptions as _, Connection as _};
     let mut connection = options.connect().await.map_err(Error::Open)?;
     connection.execute(sqlx::AssertSqlSafe(statement)).await.map_err(Error::Open)?;
     connection.close().await.map_err(Error::Open)

@@ -1,0 +1,106 @@
+//! The ledger as the judge reads it: in order, whole, of one moment, and without a footer when it could not be read to its end.
+
+mod support;
+
+use paylab_experiment::{contract::LEDGER_PATH, spec::Dedup};
+use payment_service::{Error, PaymentService, options::Options};
+use support::{Answer, Database, Payment, on_each_database, read_ledger, soon};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+/// Entries without any traffic; `generate` is the database's own way to count.
+async fn fill(database: &Database, count: u32) {
+    let numbers = if database.schema.is_some() {
+        format!("select generate_series(1, {count}) as n")
+    } else {
+        format!("with recursive up (n) as (select 1 union all select n + 1 from up where n < {count}) select n from up")
+    };
+    let insert = "insert into entries (reference, src, dest, amount_minor) select 'payment ' || n, 'a', 'b', 100 from";
+    database.sql(&format!("{insert} ({numbers}) as numbers")).await;
+}
+
+#[tokio::test]
+async fn it_is_whole_however_many_pages_it_has() {
+    on_each_database(async |database| {
+        let service = database.serve(Dedup::None).await;
+        let (entries, footer) = service.ledger().await;
+        assert_eq!((entries.len(), footer.seal.lines, footer.total_minor), (0, 0, 0));
+        for (more, total, lines, total_minor) in
+            [(999, 999, 999, 99_900), (1, 1000, 1000, 100_000), (1501, 2501, 2501, 250_100)]
+        {
+            fill(database, more).await;
+            let (entries, footer) = service.ledger().await;
+            assert_eq!((entries.len(), footer.seal.lines, footer.total_minor), (total, lines, total_minor));
+            assert!(entries.is_sorted_by(|one, next| one.id < next.id), "in order, no entry twice");
+        }
+        service.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn it_shows_one_moment_though_payments_come_while_it_is_read() {
+    on_each_database(async |database| {
+        let service = database.serve(Dedup::None).await;
+        fill(database, 100_000).await;
+        let mut reading = service.connect().await;
+        reading.write_all(format!("GET {LEDGER_PATH} HTTP/1.0\r\n\r\n").as_bytes()).await.unwrap();
+        let mut first = vec![0; 1000];
+        soon("the first entries", reading.read_exact(&mut first)).await.unwrap();
+        assert_eq!(service.pay(&Payment::of("late")).await.status, 200);
+        let rest = Answer::read_after(first, reading).await;
+        let (entries, footer) = read_ledger(&rest.body);
+        assert_eq!((entries.len(), footer.total_minor), (100_000, 10_000_000));
+        assert_eq!(service.ledger().await.0.len(), 100_001);
+        service.stop().await;
+    })
+    .await;
+}
+
+/// Only PostgreSQL can take a connection away from whom it serves.
+#[tokio::test]
+async fn it_breaks_off_without_a_footer_when_the_database_fails() {
+    let Some(database) = Database::postgres() else { return };
+    let service = database.serve(Dedup::None).await;
+    fill(&database, 100_000).await;
+    let mut reading = service.connect().await;
+    reading
+        .write_all(format!("GET {LEDGER_PATH} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").as_bytes())
+        .await
+        .unwrap();
+    let mut first = vec![0; 1000];
+    soon("the first entries", reading.read_exact(&mut first)).await.unwrap();
+    let schema = database.schema.as_deref().unwrap();
+    database
+        .sql(&format!(
+            "select count(pg_terminate_backend(pid)) from pg_locks join pg_class on pg_class.oid = relation
+             where relnamespace = '{schema}'::regnamespace and pid <> pg_backend_pid()"
+        ))
+        .await;
+    let mut rest = Vec::new();
+    let _ = soon("the end", reading.read_to_end(&mut rest)).await;
+    let text = String::from_utf8_lossy(&rest);
+    assert!(!text.contains("footer"), "what is not whole must not look whole");
+    assert!(!text.ends_with("0\r\n\r\n"), "nor like a body that has ended");
+    service.stop().await;
+    database.remove().await;
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_be_had_is_named_with_what_may_be_used() {
+    let nowhere = Database::sqlite();
+    let of = |database: &str, schema: Option<&str>| Options {
+        database: database.to_owned(),
+        schema: schema.map(str::to_owned),
+        ..nowhere.options(Dedup::None)
+    };
+    for (options, word) in [
+        (of("mysql://h/d", None), "use sqlite:FILE or postgres://"),
+        (of("ledger.db", None), "use sqlite:FILE or postgres://"),
+        (of("sqlite:/nowhere/at/all.db", None), "cannot open the ledger's database"),
+        (of("postgres://nobody@127.0.0.1:1/none", None), "cannot open the ledger's database"),
+        (of("postgres://nobody@127.0.0.1:1/none", Some("a; drop")), "is no name for a schema"),
+    ] {
+        let error: Error = PaymentService::start(options).await.unwrap_err();
+        assert!(error.to_string().contains(word), "{error}");
+    }
+}
