@@ -232,3 +232,42 @@ impl Drop for InFlight {
         self.keys.remove(&self.key);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::stream::{FuturesUnordered, StreamExt as _};
+    use paylab_experiment::{money::MinorUnits, span::Span};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_comes_when_too_many_wait_is_refused_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", directory.path().join("ledger.db").display());
+        let options = Options {
+            listen: ([127, 0, 0, 1], 0).into(),
+            database: url,
+            schema: None,
+            dedup: Dedup::None,
+            on_disconnect: OnDisconnect::Cancel,
+            processing_time: Span::from_ms(3_600_000),
+            key_ttl: None,
+            missing_key: MissingKey::Book,
+            commit: Commit::Group,
+        };
+        let ledger = Ledger::open(&options.database, None).await.unwrap();
+        let (bookings, _writer) = Bookings::new(ledger, &options);
+        let bookings = Arc::new(bookings);
+        let payment = || Payment {
+            reference: None,
+            key: None,
+            src: "bianca".to_owned(),
+            dest: "marc".to_owned(),
+            amount: MinorUnits(100),
+        };
+        // More than the queue and the batch that the writer has taken from it.
+        let crowd = writer::QUEUE_MAX + writer::BATCH_MAX + 1;
+        let mut waiting: FuturesUnordered<_> = (0..crowd).map(|_| bookings.book(payment())).collect();
+        assert_eq!(waiting.next().await, Some(Err(Refusal::Busy)));
+    }
+}

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Bookings in one transaction at most.
-const BATCH_MAX: usize = 512;
+pub(crate) const BATCH_MAX: usize = 512;
 /// Requests that may wait; more are refused before anything is enqueued.
 pub(crate) const QUEUE_MAX: usize = 4096;
 
