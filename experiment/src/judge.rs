@@ -54,7 +54,7 @@ pub fn judge(plan: &Plan, history: &History, record: &RecordTally, ledger: &Ledg
 impl Witnesses<'_> {
     fn count(&self, plan: &Plan, report: &mut Report) {
         let acknowledged = self.client.belief == Belief::Acknowledged;
-        let booked = self.ledger.entries > 0;
+        let booked = self.ledger.entries() > 0;
         let forwarded = u64::from(self.proxy.forwarded);
         let totals = &mut report.payments;
         totals.intended += 1;
@@ -65,7 +65,7 @@ impl Witnesses<'_> {
         report.lab.recorded += u64::from(self.proxy.requests);
         report.lab.forwarded += forwarded;
         report.lab.repeats_forwarded += forwarded.saturating_sub(1);
-        let excess = i64::from(self.ledger.entries.saturating_sub(1));
+        let excess = i64::from(self.ledger.entries().saturating_sub(1));
         report.lab.excess_minor += excess.saturating_mul(plan.amount.0);
         if self.proxy.requests != self.client.attempts {
             let off = self.proxy.requests.abs_diff(self.client.attempts);
@@ -75,7 +75,7 @@ impl Witnesses<'_> {
 
     /// Puts the payment into every class it belongs to.
     fn classify(&self, plan: &Plan, history: &History, ledger: &LedgerTally, report: &mut Report) {
-        let entries = self.ledger.entries;
+        let entries = self.ledger.entries();
         let mut put = |class: Class| {
             let (attempts, entries) = (u64::from(self.client.attempts), u64::from(entries));
             let case = Case { payment: self.payment.0, attempts, entries };
@@ -120,8 +120,8 @@ impl Witnesses<'_> {
     fn is_mismatched(&self, plan: &Plan, ledger: &LedgerTally) -> bool {
         let acknowledged = plan.amount_of(u32::from(self.client.acknowledged_by));
         let was_acknowledged = self.client.acknowledged_by > 0;
-        self.ledger.foreign
-            || (self.ledger.entries > 0 && was_acknowledged && !ledger.holds(self.payment, acknowledged))
+        self.ledger.is_foreign()
+            || (self.ledger.entries() > 0 && was_acknowledged && !ledger.holds(self.payment, acknowledged))
     }
 }
 

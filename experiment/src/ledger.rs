@@ -81,13 +81,31 @@ pub struct LedgerTally {
     pub phantom_references: Vec<String>,
 }
 
-/// What the ledger holds of one payment.
+/// What the ledger holds of one payment, in two bytes: the number of its entries, and one bit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct LedgerRow {
-    /// Its entries.
-    pub entries: u16,
+pub struct LedgerRow(u16);
+
+impl LedgerRow {
+    /// Set once an entry was foreign.
+    const FOREIGN: u16 = 1 << 15;
+
+    /// Its entries; from 32,767 on no more are counted.
+    #[must_use]
+    pub const fn entries(self) -> u16 {
+        self.0 & !Self::FOREIGN
+    }
+
     /// Whether an entry has parties or an amount that no attempt can have asked for.
-    pub foreign: bool,
+    #[must_use]
+    pub const fn is_foreign(self) -> bool {
+        self.0 & Self::FOREIGN != 0
+    }
+
+    fn add(&mut self, foreign: bool) {
+        let entries = (self.entries() + 1).min(!Self::FOREIGN);
+        let foreign = if foreign { Self::FOREIGN } else { self.0 & Self::FOREIGN };
+        self.0 = entries | foreign;
+    }
 }
 
 impl LedgerTally {
@@ -140,7 +158,7 @@ impl LedgerTally {
     #[must_use]
     pub fn holds(&self, payment: PaymentId, amount: MinorUnits) -> bool {
         match self.drift {
-            BodyDrift::None => amount.0 == self.amount_minor && self.row(payment).entries > 0,
+            BodyDrift::None => amount.0 == self.amount_minor && self.row(payment).entries() > 0,
             BodyDrift::Amount => self.amounts.get(&payment.0).is_some_and(|amounts| amounts.contains(&amount.0)),
         }
     }
@@ -165,8 +183,7 @@ impl LedgerTally {
             BodyDrift::None => entry.amount_minor == self.amount_minor,
             BodyDrift::Amount => entry.amount_minor >= self.amount_minor,
         };
-        row.entries = row.entries.saturating_add(1);
-        row.foreign |= !amount_fits || (&entry.src, &entry.dest) != (&self.parties.0, &self.parties.1);
+        row.add(!amount_fits || (&entry.src, &entry.dest) != (&self.parties.0, &self.parties.1));
         if self.drift == BodyDrift::Amount {
             self.amounts.entry(payment.0).or_default().push(entry.amount_minor);
         }
