@@ -41,7 +41,11 @@ enum What {
     /// Group commit against one commit for each request, on both databases
     Booking,
     /// Time and peak memory from 1000 to 1,000,000 payments
-    Scale,
+    Scale {
+        /// How many payments, from small to large
+        #[arg(long, value_delimiter = ',', default_values_t = scale::PAYMENTS)]
+        payments: Vec<u32>,
+    },
     /// `paylab run` of the lesson
     Lesson,
     /// One end of the TCP floor (used by this program itself)
@@ -74,11 +78,11 @@ fn main() -> anyhow::Result<()> {
             lab::measure(&bench)?;
             lab::lesson(&bench)?;
             booking::measure(&bench)?;
-            scale::measure(&bench)
+            scale::measure(&bench, &scale::PAYMENTS)
         }
         What::Lab => lab::measure(&bench),
         What::Booking => booking::measure(&bench),
-        What::Scale => scale::measure(&bench),
+        What::Scale { payments } => scale::measure(&bench, &payments),
         What::Lesson => lab::lesson(&bench),
         What::Floor(_) => Ok(()),
     }

@@ -20,6 +20,8 @@ use crate::{error::Error, request::Payment};
 const POSTGRES_CONNECTIONS: u32 = 16;
 /// Connections that read SQLite; a single other one writes.
 const SQLITE_READERS: u32 = 2;
+/// Pages in the write-ahead log (32 MiB) before they go to the database: the same page is then written less often.
+const CHECKPOINT_PAGES: u32 = 8192;
 /// A writer waits so long for another process that has the file.
 const BUSY_FOR: Duration = Duration::from_secs(10);
 
@@ -79,6 +81,7 @@ impl Ledger {
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
+            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string())
             .busy_timeout(BUSY_FOR);
         let writer =
             SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.map_err(Error::Open)?;
