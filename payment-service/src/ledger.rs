@@ -3,6 +3,10 @@
 use std::{
     collections::{HashMap, HashSet},
     str::FromStr as _,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -31,6 +35,8 @@ pub(crate) enum Ledger {
     /// One writer, several readers.
     Sqlite {
         writer: SqlitePool,
+        /// Set from a writing transaction's begin to the success of its commit.
+        unsettled: Arc<AtomicBool>,
         readers: SqlitePool,
     },
     Postgres(PgPool),
@@ -38,7 +44,7 @@ pub(crate) enum Ledger {
 
 /// A transaction on either database.
 pub(crate) enum Tx {
-    Sqlite(Transaction<'static, Sqlite>),
+    Sqlite { transaction: Transaction<'static, Sqlite>, unsettled: Arc<AtomicBool> },
     Postgres(Transaction<'static, Postgres>),
 }
 
@@ -53,7 +59,7 @@ pub(crate) struct Stored {
 macro_rules! on_either {
     ($tx:expr, $connection:ident => $statement:expr) => {
         match $tx {
-            Tx::Sqlite(transaction) => {
+            Tx::Sqlite { transaction, .. } => {
                 let $connection = &mut **transaction;
                 $statement
             }
@@ -83,11 +89,15 @@ impl Ledger {
             .synchronous(SqliteSynchronous::Full)
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string())
             .busy_timeout(BUSY_FOR);
-        let writer =
-            SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.map_err(Error::Open)?;
+        let unsettled = Arc::new(AtomicBool::new(false));
+        let writer = writing(&unsettled).connect_with(options.clone()).await.map_err(Error::Open)?;
         sqlx::migrate!("migrations/sqlite").run(&writer).await?;
-        let readers = SqlitePoolOptions::new().max_connections(SQLITE_READERS).connect_lazy_with(options);
-        Ok(Self::Sqlite { writer, readers })
+        let readers = SqlitePoolOptions::new()
+            .max_connections(SQLITE_READERS)
+            // A transaction that has gone wrong must not live on in the next one; opening a file anew is cheap.
+            .after_release(|_, _| Box::pin(async { Ok(false) }))
+            .connect_lazy_with(options);
+        Ok(Self::Sqlite { writer, unsettled, readers })
     }
 
     async fn open_postgres(url: &str, schema: Option<&str>) -> Result<Self, Error> {
@@ -106,7 +116,11 @@ impl Ledger {
     /// Begins a transaction that writes.
     pub(crate) async fn begin(&self) -> Result<Tx, sqlx::Error> {
         match self {
-            Self::Sqlite { writer, .. } => Ok(Tx::Sqlite(writer.begin().await?)),
+            Self::Sqlite { writer, unsettled, readers: _ } => {
+                let transaction = writer.begin().await?;
+                unsettled.store(true, Ordering::Release);
+                Ok(Tx::Sqlite { transaction, unsettled: Arc::clone(unsettled) })
+            }
             Self::Postgres(pool) => Ok(Tx::Postgres(pool.begin().await?)),
         }
     }
@@ -114,7 +128,9 @@ impl Ledger {
     /// Begins a transaction that sees one moment of the ledger and writes nothing.
     pub(crate) async fn snapshot(&self) -> Result<Tx, sqlx::Error> {
         match self {
-            Self::Sqlite { readers, .. } => Ok(Tx::Sqlite(readers.begin().await?)),
+            Self::Sqlite { readers, .. } => {
+                Ok(Tx::Sqlite { transaction: readers.begin().await?, unsettled: Arc::default() })
+            }
             Self::Postgres(pool) => {
                 Ok(Tx::Postgres(pool.begin_with("begin isolation level repeatable read read only").await?))
             }
@@ -124,13 +140,24 @@ impl Ledger {
     /// Waits for what is under way and closes the database.
     pub(crate) async fn close(&self) {
         match self {
-            Self::Sqlite { writer, readers } => {
+            Self::Sqlite { writer, unsettled: _, readers } => {
                 readers.close().await;
                 writer.close().await;
             }
             Self::Postgres(pool) => pool.close().await,
         }
     }
+}
+
+/// The pool of the one connection that writes. When the disk is full, SQLite may end a transaction by itself. The library that counts
+/// the open ones does not notice, takes the next for a part of it, and "commits" what is never written. So a connection whose last
+/// transaction was not committed is never used again: closing it undoes what it holds, whatever that is.
+fn writing(unsettled: &Arc<AtomicBool>) -> SqlitePoolOptions {
+    let unsettled = Arc::clone(unsettled);
+    SqlitePoolOptions::new().max_connections(1).before_acquire(move |_, _| {
+        let is_settled = !unsettled.swap(false, Ordering::AcqRel);
+        Box::pin(async move { Ok(is_settled) })
+    })
 }
 
 /// Drops a schema of a PostgreSQL database with everything in it.
@@ -164,7 +191,11 @@ fn check_schema(schema: &str) -> Result<(), Error> {
 impl Tx {
     pub(crate) async fn commit(self) -> Result<(), sqlx::Error> {
         match self {
-            Self::Sqlite(transaction) => transaction.commit().await,
+            Self::Sqlite { transaction, unsettled } => {
+                transaction.commit().await?;
+                unsettled.store(false, Ordering::Release);
+                Ok(())
+            }
             Self::Postgres(transaction) => transaction.commit().await,
         }
     }
@@ -185,7 +216,7 @@ impl Tx {
         key: fn(&Payment) -> Option<&str>,
     ) -> Result<HashSet<String>, sqlx::Error> {
         let keys: Vec<Option<String>> = match self {
-            Self::Sqlite(transaction) => {
+            Self::Sqlite { transaction, .. } => {
                 let rows: Vec<_> =
                     payments.iter().map(|p| json!([p.reference, p.src, p.dest, p.amount.0, key(p)])).collect();
                 sqlx::query_scalar(
@@ -228,7 +259,7 @@ impl Tx {
     ) -> Result<HashSet<String>, sqlx::Error> {
         let rows: Vec<_> = payments.iter().filter_map(|p| Some((p.key.clone()?, p.fingerprint()))).collect();
         let keys: Vec<String> = match self {
-            Self::Sqlite(transaction) => {
+            Self::Sqlite { transaction, .. } => {
                 sqlx::query_scalar(
                     "insert into replay_keys (idempotency_key, fingerprint, status, expires_at_ms)
                      select value ->> 0, value ->> 1, $2, $3 from json_each($1) where true
@@ -277,7 +308,7 @@ impl Tx {
             Ok((row.try_get(0)?, Stored { fingerprint: row.try_get(1)?, status: row.try_get(2)? }))
         }
         match self {
-            Self::Sqlite(transaction) => {
+            Self::Sqlite { transaction, .. } => {
                 let rows: Vec<SqliteRow> = sqlx::query(
                     "select idempotency_key, fingerprint, status from replay_keys
                      where idempotency_key in (select value from json_each($1))",

@@ -3,8 +3,11 @@
 mod support;
 
 use paylab_experiment::{contract::LEDGER_PATH, spec::Dedup};
-use payment_service::{Error, PaymentService, options::Options};
-use support::{Answer, Database, Payment, on_each_database, read_ledger, soon};
+use payment_service::{
+    Error, PaymentService,
+    options::{Commit, Options},
+};
+use support::{Answer, Database, Payment, Service, on_each_database, read_ledger, soon};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// Entries without any traffic; `generate` is the database's own way to count.
@@ -103,4 +106,33 @@ async fn a_database_that_cannot_be_had_is_named_with_what_may_be_used() {
         let error: Error = PaymentService::start(options).await.unwrap_err();
         assert!(error.to_string().contains(word), "{error}");
     }
+}
+
+/// As on a full disk: SQLite ends one transaction by itself, and refuses the commit of the next.
+#[tokio::test]
+async fn what_sqlite_could_not_write_is_never_acknowledged_nor_is_what_comes_after_it_lost() {
+    let database = Database::sqlite();
+    for commit in [Commit::Group, Commit::Each] {
+        let service = Service::start(Options { commit, ..database.options(Dedup::UniqueKey) }).await;
+        for statement in [
+            "create table if not exists parents (id integer primary key)",
+            "create table if not exists orphans (parent integer references parents (id) deferrable initially deferred)",
+            "create trigger if not exists ends_it before insert on entries when new.amount_minor = 666
+             begin select raise(rollback, 'full'); end",
+            "create trigger if not exists cannot_commit after insert on entries when new.amount_minor = 777
+             begin insert into orphans values (1); end",
+        ] {
+            database.sql(statement).await;
+        }
+        for (reference, amount, status) in
+            [("ended", "6.66", 500), ("not committed", "7.77", 500), ("good", "1.00", 200), ("better", "2.00", 200)]
+        {
+            let reference = &format!("{reference} {commit:?}");
+            let answer = service.pay(&Payment { amount, ..Payment::of(reference) }).await;
+            assert_eq!(answer.status, status, "{reference}");
+        }
+        assert_eq!(service.booked(&format!("good {commit:?}")).await, [100]);
+        service.stop().await;
+    }
+    assert_eq!(database.sql("select count(*) from entries").await, Some(4), "what was acknowledged, and nothing else");
 }
