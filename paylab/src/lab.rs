@@ -241,15 +241,17 @@ fn start_service(plan: &Plan, ledger: &Ledger) -> anyhow::Result<Part<SocketAddr
 
 fn start_proxy(service: SocketAddr) -> anyhow::Result<Part<ProxyAddresses>> {
     let options = reset_proxy::options::Options {
-        listen: loopback(),
-        control: loopback(),
-        upstream: service.into(),
+        listen: Some(loopback()),
+        control: Some(loopback()),
+        upstream: Some(service.into()),
         connections_max: CONNECTIONS_MAX,
         dial_timeout: DIAL_TIMEOUT,
+        ..reset_proxy::options::Options::default()
     };
     Part::start("reset-proxy", async move |tell, shutdown| {
         let proxy = ResetProxy::start(options).await?;
-        tell.send(ProxyAddresses { payments: proxy.address(), control: proxy.control_address() })?;
+        let payments = proxy.address().context("the proxy listens")?;
+        tell.send(ProxyAddresses { payments, control: proxy.control_address() })?;
         Ok(proxy.serve(shutdown).await?)
     })
 }

@@ -1,37 +1,58 @@
 //! A proxy that resets connections at a point of the request, as the rules of a run and its seed say, and writes down
 //! what it did. It knows requests, not payments: it must not know of money, ledgers or claims.
 //!
-//! Not here yet: the Toxiproxy-compatible plane. It will be routes beside `control`'s and other relays beside
-//! `relay`'s, on listeners of its own.
+//! Two planes: `relay` obeys the rules of an experiment, request by request, and `link` the toxics of a named proxy, as
+//! Toxiproxy would, connection by connection. Both are told at one port, by `control` and by `api`; where nothing is to be
+//! done to the bytes, both move them as `tunnel` does.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    io,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use paylab_part::listen::listen;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
-use tokio::{net::TcpListener, time::timeout};
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tokio::{fs, net::TcpListener, time::timeout};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 use tracing::info;
 
-use crate::{options::Options, plane::FaultPlane};
+use crate::{collection::Collection, named::Ground, options::Options, plane::FaultPlane};
 
+mod api;
 mod asked;
+mod body;
 mod buffer;
+mod chain;
 mod chunked;
+mod collection;
 mod control;
 mod counters;
 mod ending;
 mod exchange;
 mod head;
+mod link;
 mod listener;
+mod metrics;
+mod named;
 pub mod options;
 mod passage;
 mod peek;
+mod pipe;
 mod plane;
 mod record;
 mod relay;
 mod response;
 mod rules;
 mod seat;
+mod toxic;
 mod tunnel;
 mod upstream;
 
@@ -42,8 +63,9 @@ const LAST_ANSWERS: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct ResetProxy {
     plane: Arc<FaultPlane>,
-    listener: TcpListener,
-    address: SocketAddr,
+    /// Where clients of an experiment connect, if any do.
+    listener: Option<(TcpListener, SocketAddr)>,
+    collection: Arc<Collection>,
     control: TcpListener,
     control_address: SocketAddr,
     connections_max: u32,
@@ -62,6 +84,17 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
+    /// A name cannot be resolved.
+    #[error("cannot listen at {0}: no such address")]
+    Address(String),
+    /// The file of proxies cannot be used.
+    #[error("--config {path}: {reason}")]
+    Config {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// The control port broke.
     #[error("the control port stopped: {0}")]
     Control(#[source] io::Error),
@@ -76,24 +109,34 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Er
 }
 
 impl ResetProxy {
-    /// Binds both ports; 0 takes a free one. Clients that connect now wait until [`Self::serve`].
+    /// Binds all ports; 0 takes a free one. Clients of an experiment that connect now wait until [`Self::serve`].
     ///
     /// # Errors
-    /// When an address cannot be listened at.
-    #[expect(clippy::unused_async, reason = "binding needs a runtime, and every part starts alike")]
+    /// When an address cannot be listened at, or the file of proxies cannot be used.
     pub async fn start(options: Options) -> Result<Self, Error> {
-        let (listener, address) = bind(options.listen, "clients")?;
-        let (control, control_address) = bind(options.control, "control")?;
+        raise_descriptors();
+        let listener = options.listen().map(|address| bind(address, "clients")).transpose()?;
+        let (control, control_address) = bind_first(&options.control()).await?;
         let connections_max = options.connections_max;
+        let seed = options.toxiproxy.seed.unwrap_or_else(drawn_seed);
+        let dial_timeout = options.dial_timeout.duration();
+        let ground = Ground { seed, connections_max, dial_timeout, links: TaskTracker::new() };
+        let collection = Arc::new(Collection::new(ground));
+        if let Some(path) = &options.toxiproxy.config {
+            let failed = |reason| Error::Config { path: path.clone(), reason };
+            let body = fs::read(path).await.map_err(|error| failed(error.to_string()))?;
+            collection.load(&body).await.map_err(|refused| failed(refused.to_string()))?;
+        }
         let plane = Arc::new(FaultPlane::new(&options));
-        info!(port = address.port(), control = control_address.port(), upstream = %options.upstream, "reset proxy ready");
-        Ok(Self { plane, listener, address, control, control_address, connections_max })
+        let port = listener.as_ref().map(|(_, address)| address.port());
+        info!(port, control = control_address.port(), upstream = %options.upstream(), seed, "reset proxy ready");
+        Ok(Self { plane, listener, collection, control, control_address, connections_max })
     }
 
-    /// Where clients connect.
+    /// Where clients of an experiment connect; nowhere when only Toxiproxy's options are used.
     #[must_use]
-    pub const fn address(&self) -> SocketAddr {
-        self.address
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.listener.as_ref().map(|(_, address)| *address)
     }
 
     /// Where the proxy is controlled.
@@ -107,16 +150,46 @@ impl ResetProxy {
     /// # Errors
     /// When the control port breaks.
     pub async fn serve(self, shutdown: CancellationToken) -> Result<(), Error> {
-        let Self { plane, listener, address: _, control, control_address: _, connections_max } = self;
-        let answers = axum::serve(control, control::router(Arc::clone(&plane)))
-            .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+        let Self { plane, listener, collection, control, control_address: _, connections_max } = self;
+        let router = api::router(control::router(Arc::clone(&plane)), Arc::clone(&collection), Arc::clone(&plane));
+        let answers = axum::serve(control, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
         let answers = AbortOnDropHandle::new(tokio::spawn(answers.into_future()));
-        listener::accept(listener, plane, connections_max, shutdown).await;
-        match timeout(LAST_ANSWERS, answers).await {
+        match listener {
+            Some((listener, _)) => listener::accept(listener, plane, connections_max, shutdown).await,
+            None => shutdown.cancelled().await,
+        }
+        let answered = timeout(LAST_ANSWERS, answers).await;
+        collection.close().await;
+        match answered {
             Ok(Ok(Err(error))) => Err(Error::Control(error)),
             Ok(Ok(Ok(())) | Err(_)) | Err(_) => Ok(()),
         }
     }
+}
+
+/// As many descriptors as the system lets a process have: each connection needs two.
+fn raise_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    // What cannot be raised is met at accept, which waits then.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
+/// Any number will do, as long as it is told.
+fn drawn_seed() -> u64 {
+    RandomState::new().hash_one("seed")
+}
+
+async fn bind_first(address: &str) -> Result<(TcpListener, SocketAddr), Error> {
+    let unknown = || Error::Address(address.to_owned());
+    let addresses = named::addresses(address).await.map_err(|_| unknown())?;
+    let mut failure = unknown();
+    for address in addresses {
+        match bind(address, "control") {
+            Ok(bound) => return Ok(bound),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
 }
 
 fn bind(address: SocketAddr, purpose: &'static str) -> Result<(TcpListener, SocketAddr), Error> {

@@ -13,7 +13,7 @@ use tracing::warn;
 use crate::{counters::count, plane::FaultPlane, relay::Relay};
 
 /// When no descriptor is left, the next try waits so long.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 /// What is in flight at shutdown has so long to end.
 const LAST_FLIGHTS: Duration = Duration::from_secs(10);
 /// Relays that were told to stop have so long to be gone.

@@ -1,6 +1,9 @@
 //! What can be set from the command line and the environment.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
 
 use clap::Args;
 use paylab_experiment::{
@@ -10,32 +13,98 @@ use paylab_experiment::{
 
 pub use crate::upstream::{Authority, AuthorityError};
 
-/// How the proxy runs. Which faults it carries out is told at its control port.
-#[derive(Debug, Clone, Args)]
+const CONNECTIONS_MAX: u32 = 4096;
+const DIAL_TIMEOUT: Span = Span::from_ms(5_000);
+
+/// How the proxy runs. Which faults it carries out, and which other proxies there are, is told at its control port.
+#[derive(Debug, Clone, Default, Args)]
 pub struct Options {
-    /// Where clients connect: IP:PORT; port 0 takes a free one.
-    #[arg(long, env = "PAYLAB_LISTEN", value_name = "IP:PORT",
-        default_value_t = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PROXY_PORT)))]
-    pub listen: SocketAddr,
+    /// Where clients connect: IP:PORT; port 0 takes a free one. 0.0.0.0:8888 unless told otherwise; when only the options of
+    /// Toxiproxy are used, nothing listens there.
+    #[arg(long, env = "PAYLAB_LISTEN", value_name = "IP:PORT")]
+    pub listen: Option<SocketAddr>,
 
-    /// Where the proxy is controlled: IP:PORT. Whoever reaches it can break connections; keep it on loopback or behind a network policy.
-    #[arg(long, env = "PAYLAB_CONTROL", value_name = "IP:PORT",
-        default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, CONTROL_PORT)))]
-    pub control: SocketAddr,
+    /// Where the proxy is controlled: IP:PORT, 127.0.0.1:8474 unless told otherwise. Whoever reaches it can break connections; keep it on loopback or behind a network policy.
+    #[arg(long, env = "PAYLAB_CONTROL", value_name = "IP:PORT", conflicts_with_all = ["host", "port"])]
+    pub control: Option<SocketAddr>,
 
-    /// The service behind the proxy: HOST:PORT, resolved when it is dialled.
-    #[arg(long, env = "PAYLAB_UPSTREAM", value_name = "HOST:PORT",
-        default_value_t = Authority::from(SocketAddr::from((Ipv4Addr::LOCALHOST, SERVICE_PORT))))]
-    pub upstream: Authority,
+    /// The service behind the proxy: HOST:PORT, resolved when it is dialled; 127.0.0.1:8080 unless told otherwise.
+    #[arg(long, env = "PAYLAB_UPSTREAM", value_name = "HOST:PORT")]
+    pub upstream: Option<Authority>,
 
-    /// Connections open at once, 1 to 65536; past it, new ones wait to be accepted. Each needs two file descriptors.
-    #[arg(long, env = "PAYLAB_CONNECTIONS_MAX", value_name = "COUNT", default_value_t = 4096,
+    /// Connections open at once, 1 to 65536, of each proxy; past it, new ones wait to be accepted. Each needs two file descriptors.
+    #[arg(long, env = "PAYLAB_CONNECTIONS_MAX", value_name = "COUNT", default_value_t = CONNECTIONS_MAX,
         value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub connections_max: u32,
 
     /// How long dialling the service may take, such as 250ms or 5s.
-    #[arg(long, env = "PAYLAB_DIAL_TIMEOUT", value_name = "SPAN", default_value_t = Span::from_ms(5_000))]
+    #[arg(long, env = "PAYLAB_DIAL_TIMEOUT", value_name = "SPAN", default_value_t = DIAL_TIMEOUT)]
     pub dial_timeout: Span,
+
+    /// What Toxiproxy's users know.
+    #[command(flatten, next_help_heading = "As Toxiproxy")]
+    pub toxiproxy: Toxiproxy,
+}
+
+/// Toxiproxy's own options; -host is the same as --host.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Toxiproxy {
+    /// Where the API listens.
+    #[arg(long, value_name = "HOST")]
+    pub host: Option<String>,
+
+    /// At which port the API listens.
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<u16>,
+
+    /// Proxies to begin with: a file with the body of POST /populate; a proxy may have toxics there.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Decides which connections have a toxic, and all other chance; drawn and logged when absent.
+    #[arg(long, value_name = "NUMBER")]
+    pub seed: Option<u64>,
+
+    /// Accepted for Toxiproxy's sake: the metrics are always there.
+    #[arg(long, hide = true)]
+    pub runtime_metrics: bool,
+
+    /// Accepted for Toxiproxy's sake: the metrics are always there.
+    #[arg(long, hide = true)]
+    pub proxy_metrics: bool,
+}
+
+impl Options {
+    /// Where clients of an experiment connect; nowhere when only Toxiproxy's options are used.
+    #[must_use]
+    pub fn listen(&self) -> Option<SocketAddr> {
+        let usual = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PROXY_PORT));
+        let asked = self.upstream.is_some() || !self.toxiproxy.is_used();
+        self.listen.or_else(|| asked.then_some(usual))
+    }
+
+    /// The service of an experiment.
+    #[must_use]
+    pub fn upstream(&self) -> Authority {
+        let usual = || Authority::from(SocketAddr::from((Ipv4Addr::LOCALHOST, SERVICE_PORT)));
+        self.upstream.clone().unwrap_or_else(usual)
+    }
+
+    /// Where the control port is, as far as the options say: `HOST:PORT`.
+    #[must_use]
+    pub fn control(&self) -> String {
+        let Toxiproxy { host, port, .. } = &self.toxiproxy;
+        match self.control {
+            Some(control) => control.to_string(),
+            None => format!("{}:{}", host.as_deref().unwrap_or("localhost"), port.unwrap_or(CONTROL_PORT)),
+        }
+    }
+}
+
+impl Toxiproxy {
+    const fn is_used(&self) -> bool {
+        self.host.is_some() || self.port.is_some() || self.config.is_some() || self.seed.is_some()
+    }
 }
 
 #[cfg(test)]
@@ -50,20 +119,37 @@ mod tests {
         options: Options,
     }
 
+    fn parsed(arguments: &[&str]) -> Options {
+        Cli::parse_from([["reset-proxy"].as_slice(), arguments].concat()).options
+    }
+
     #[test]
     fn the_defaults_are_the_ports_of_the_lesson() {
-        let Options { listen, control, upstream, connections_max, dial_timeout } =
-            Cli::parse_from(["reset-proxy"]).options;
-        assert_eq!((listen.to_string(), control.to_string()), ("0.0.0.0:8888".into(), "127.0.0.1:8474".into()));
-        assert_eq!((upstream.to_string().as_str(), dial_timeout.ms()), ("127.0.0.1:8080", 5_000));
-        assert!(connections_max > 0);
+        let options = parsed(&[]);
+        assert_eq!(options.listen().map(|address| address.to_string()).as_deref(), Some("0.0.0.0:8888"));
+        assert_eq!(
+            (options.control().as_str(), options.upstream().to_string().as_str()),
+            ("localhost:8474", "127.0.0.1:8080")
+        );
+        assert_eq!((options.dial_timeout.ms(), options.connections_max), (5_000, 4096));
+    }
+
+    #[test]
+    fn with_toxiproxys_options_alone_nothing_listens_but_the_api() {
+        let options = parsed(&["--host", "0.0.0.0", "--port", "9474"]);
+        assert_eq!((options.listen(), options.control().as_str()), (None, "0.0.0.0:9474"));
+        assert!(parsed(&["--seed", "7", "--upstream", "127.0.0.1:1"]).listen().is_some());
     }
 
     #[test]
     fn an_option_that_cannot_be_obeyed_is_refused() {
-        for arguments in
-            [["--upstream", "8080"], ["--connections-max", "0"], ["--dial-timeout", "5"], ["--listen", "x"]]
-        {
+        for arguments in [
+            ["--upstream", "8080"],
+            ["--connections-max", "0"],
+            ["--dial-timeout", "5"],
+            ["--listen", "x"],
+            ["--port", "x"],
+        ] {
             assert!(Cli::try_parse_from([["reset-proxy"].as_slice(), &arguments].concat()).is_err(), "{arguments:?}");
         }
     }

@@ -19,7 +19,7 @@ impl FaultPlane {
             rules: RuleBook::default(),
             counters: Counters::default(),
             flights: Flights::default(),
-            upstream: Upstream::new(options.upstream.clone(), options.dial_timeout.duration()),
+            upstream: Upstream::new(options.upstream().to_string(), options.dial_timeout.duration()),
         }
     }
 }

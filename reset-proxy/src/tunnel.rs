@@ -12,15 +12,16 @@ use crate::{buffer::Buffer, counters::Counters};
 
 /// One direction: from where to where, and how far.
 #[derive(Debug)]
-struct Lane<'a> {
-    buffer: &'a mut Buffer,
-    count: &'a AtomicU64,
-    moved: u64,
-    state: Flow,
+pub(crate) struct Lane<'a> {
+    pub(crate) buffer: &'a mut Buffer,
+    pub(crate) count: &'a AtomicU64,
+    pub(crate) moved: u64,
+    pub(crate) state: Flow,
 }
 
+/// How far a direction has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Flow {
+pub(crate) enum Flow {
     Open,
     /// The source has ended its side; the rest is on its way.
     Ending,
@@ -29,7 +30,7 @@ enum Flow {
 }
 
 /// Which side of a lane broke.
-enum Broken {
+pub(crate) enum Broken {
     Source,
     Sink,
 }
@@ -82,7 +83,13 @@ pub(crate) async fn tunnel(
 }
 
 impl Lane<'_> {
-    fn poll(&mut self, cx: &mut Context<'_>, from: &mut TcpStream, to: &mut TcpStream) -> Poll<Result<(), Broken>> {
+    /// Passes on what there is; ready when the end was passed on, or a side broke.
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut TcpStream,
+        to: &mut TcpStream,
+    ) -> Poll<Result<(), Broken>> {
         loop {
             match self.state {
                 Flow::Ended => return Poll::Ready(Ok(())),

@@ -31,7 +31,7 @@ pub struct AuthorityError;
 /// The service, ready to be dialled.
 #[derive(Debug)]
 pub(crate) struct Upstream {
-    authority: Authority,
+    authority: String,
     dial_timeout: Duration,
     resolved: Mutex<Option<(Instant, Arc<[SocketAddr]>)>>,
 }
@@ -60,7 +60,7 @@ impl From<SocketAddr> for Authority {
 }
 
 impl Upstream {
-    pub(crate) const fn new(authority: Authority, dial_timeout: Duration) -> Self {
+    pub(crate) const fn new(authority: String, dial_timeout: Duration) -> Self {
         Self { authority, dial_timeout, resolved: Mutex::new(None) }
     }
 
@@ -91,7 +91,7 @@ impl Upstream {
         if let Some((_, addresses)) = known.filter(|(when, _)| now - *when < RESOLVED_FOR) {
             return Ok(addresses);
         }
-        let addresses: Arc<[_]> = lookup_host(&self.authority.0).await?.take(ADDRESSES_MAX).collect();
+        let addresses: Arc<[_]> = lookup_host(&self.authority).await?.take(ADDRESSES_MAX).collect();
         *self.resolved.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, Arc::clone(&addresses)));
         Ok(addresses)
     }

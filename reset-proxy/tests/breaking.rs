@@ -3,6 +3,7 @@
 mod support;
 
 use paylab_experiment::{record::End, spec::Point};
+use reset_proxy::options::Authority;
 use support::{Ending, Lab, OK, OK_LAST, loopback, pay, rules, soon};
 
 #[tokio::test]
@@ -10,7 +11,7 @@ async fn a_service_that_is_down_resets_the_client_and_is_confessed() {
     let lab = Lab::start_with(|options| {
         // A port that was free a moment ago and is bound by nobody.
         let free = std::net::TcpListener::bind(loopback()).unwrap().local_addr().unwrap();
-        options.upstream = free.into();
+        options.upstream = Some(Authority::from(free));
     })
     .await;
     lab.put(&rules("run-1", vec![])).await;
@@ -137,7 +138,7 @@ async fn at_shutdown_what_is_in_flight_ends_and_idle_connections_do_not_hold_it_
 async fn an_address_that_is_taken_is_named() {
     let taken = std::net::TcpListener::bind(loopback()).unwrap();
     let address = taken.local_addr().unwrap();
-    let options = reset_proxy::options::Options { control: address, ..support::options(loopback()) };
+    let options = reset_proxy::options::Options { control: Some(address), ..support::options(loopback()) };
     let error = reset_proxy::ResetProxy::start(options).await.unwrap_err();
     assert!(error.to_string().starts_with(&format!("cannot listen at {address} for control")), "{error}");
 }

@@ -166,8 +166,8 @@ async fn the_plan_tells_the_fates_without_any_traffic() {
 
 #[tokio::test]
 async fn the_proxy_is_ready_without_its_service() {
-    let lab = Lab::start_with(|options| options.upstream = "127.0.0.1:1".parse().unwrap()).await;
+    let lab = Lab::start_with(|options| options.upstream = Some("127.0.0.1:1".parse().unwrap())).await;
     assert_eq!((lab.ask("GET", HEALTH_PATH, "").await.0, lab.ask("GET", READY_PATH, "").await.0), (200, 200));
-    assert_eq!(lab.ask("GET", "/proxies", "").await.0, 404);
+    assert_eq!(lab.ask("GET", "/nothing", "").await.0, 404);
     assert_eq!(lab.ask("POST", RULES_PATH, "").await.0, 405);
 }

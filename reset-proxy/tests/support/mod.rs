@@ -115,11 +115,12 @@ pub(crate) fn loopback() -> SocketAddr {
 
 pub(crate) fn options(upstream: SocketAddr) -> Options {
     Options {
-        listen: loopback(),
-        control: loopback(),
-        upstream: upstream.into(),
+        listen: Some(loopback()),
+        control: Some(loopback()),
+        upstream: Some(upstream.into()),
         connections_max: 64,
         dial_timeout: Span::from_ms(5_000),
+        ..Options::default()
     }
 }
 
@@ -137,7 +138,7 @@ impl Lab {
         let mut options = options(listener.local_addr().expect("bound"));
         change(&mut options);
         let proxy = ResetProxy::start(options).await.expect("free ports");
-        let (address, control) = (proxy.address(), proxy.control_address());
+        let (address, control) = (proxy.address().expect("clients"), proxy.control_address());
         let shutdown = CancellationToken::new();
         let serving = tokio::spawn(proxy.serve(shutdown.clone()));
         Self { address, control, shutdown, serving, listener, knock }
