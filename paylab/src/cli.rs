@@ -1,6 +1,6 @@
 //! The command line: parse, start tracing, dispatch, map to an exit code.
 
-use std::{io, process::ExitCode};
+use std::{env, io, process::ExitCode};
 
 use anstream::{eprintln, print};
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -9,8 +9,9 @@ use paylab_experiment::spec::ChaosExperiment;
 
 use crate::{
     exit::{Exit, INTERNAL, USAGE},
-    explain, parts, predict, run,
+    explain, parts, predict, run, serve,
     source::Refused,
+    spelling::two_dashes,
 };
 
 const EXAMPLES: &str = "\
@@ -51,7 +52,19 @@ Examples:
 const PROXY_EXAMPLES: &str = "\
 Examples:
   paylab reset-proxy --upstream 127.0.0.1:8080
-  paylab reset-proxy --listen 127.0.0.1:9888 --control 127.0.0.1:9474 --upstream payments.internal:80";
+  paylab reset-proxy --listen 127.0.0.1:9888 --control 127.0.0.1:9474 --upstream payments.internal:80
+
+Instead of Toxiproxy (LOG_LEVEL is obeyed too):
+  paylab reset-proxy --host localhost --port 8474 --config toxiproxy.json --seed 42
+  curl -d '{\"name\":\"redis\",\"listen\":\"localhost:26379\",\"upstream\":\"localhost:6379\"}' localhost:8474/proxies
+  curl -d '{\"type\":\"latency\",\"attributes\":{\"latency\":1000}}' localhost:8474/proxies/redis/toxics";
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  paylab serve
+  curl -d '{\"type\":\"reset_peer\",\"stream\":\"downstream\",\"toxicity\":0.3}' localhost:8474/proxies/payment/toxics
+  curl -d '{\"src\":\"bianca\",\"dest\":\"marc\",\"amount\":1}' -H 'Content-Type: application/json' localhost:8888/payments/
+  curl localhost:8080/stats";
 
 const LOAD_EXAMPLES: &str = "\
 Examples:
@@ -77,13 +90,16 @@ enum Command {
     /// Show the fate of one payment, attempt by attempt, as a sequence diagram
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(explain::Options),
+    /// Play the lesson by hand: the payment service, and before it a proxy that speaks Toxiproxy's API
+    #[command(after_help = SERVE_EXAMPLES)]
+    Serve(parts::Logged<serve::Options>),
     /// Print the CustomResourceDefinition
     #[command(after_help = "Example:\n  paylab crd | kubectl apply -f -")]
     Crd,
     /// Start the payment service alone
     #[command(after_help = SERVICE_EXAMPLES)]
     PaymentService(parts::Logged<payment_service::options::Options>),
-    /// Start the reset proxy alone
+    /// Start the reset proxy alone; it can stand in for Toxiproxy
     #[command(after_help = PROXY_EXAMPLES)]
     ResetProxy(parts::Logged<reset_proxy::options::Options>),
     /// Start one load client against a service and a proxy that run elsewhere
@@ -100,7 +116,7 @@ enum Command {
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let command = match Cli::try_parse() {
+    let command = match Cli::try_parse_from(two_dashes(env::args_os())) {
         Ok(Cli { command }) => command,
         Err(error) => {
             // Nothing is left to be done when even the message cannot be printed.
@@ -116,7 +132,8 @@ pub fn main() -> ExitCode {
         }
         Err(error) => {
             eprintln!("paylab: {error:#}");
-            ExitCode::from(INTERNAL)
+            let misconfigured = matches!(error.downcast_ref(), Some(reset_proxy::Error::Config { .. }));
+            ExitCode::from(if misconfigured { USAGE } else { INTERNAL })
         }
     }
 }
@@ -126,6 +143,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Run(options) => run::run(&options),
         Command::Predict(options) => predict::predict(&options),
         Command::Explain(options) => explain::explain(&options),
+        Command::Serve(options) => serve::serve(options),
         Command::Crd => {
             print!("{}", serde_saphyr::to_string(&ChaosExperiment::crd())?);
             Ok(Exit::AsExpected)

@@ -24,9 +24,9 @@ use tokio_util::sync::CancellationToken;
 const LEASE: Duration = Duration::from_secs(30);
 
 /// More than the largest experiment has in flight.
-const CONNECTIONS_MAX: u32 = 16_384;
+pub(crate) const CONNECTIONS_MAX: u32 = 16_384;
 /// The service is on this machine; where it cannot be dialled at once it is gone.
-const DIAL_TIMEOUT: Span = Span::from_ms(5_000);
+pub(crate) const DIAL_TIMEOUT: Span = Span::from_ms(5_000);
 
 /// Where the service keeps its ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -50,9 +50,9 @@ pub struct Lab {
 
 /// Where a ledger is, and what must be done after the run.
 #[derive(Debug)]
-struct Ledger {
-    url: String,
-    schema: Option<String>,
+pub(crate) struct Ledger {
+    pub(crate) url: String,
+    pub(crate) schema: Option<String>,
     /// Removed when dropped, after the service has ended.
     _directory: Option<TempDir>,
 }
@@ -153,7 +153,8 @@ impl Lab {
 }
 
 impl Ledger {
-    fn prepare(run: &RunId, database: &Database) -> anyhow::Result<Self> {
+    /// A ledger that nothing has been booked in.
+    pub(crate) fn prepare(run: &RunId, database: &Database) -> anyhow::Result<Self> {
         match database {
             Database::Temporary => {
                 let directory = tempfile::Builder::new().prefix("paylab-").tempdir()?;
@@ -173,7 +174,8 @@ impl Ledger {
         }
     }
 
-    fn clean(&self) -> anyhow::Result<()> {
+    /// Removes what is not to stay.
+    pub(crate) fn clean(&self) -> anyhow::Result<()> {
         let Some(schema) = &self.schema else { return Ok(()) };
         let dropped = one_thread()?.block_on(payment_service::drop_schema(&self.url, schema));
         dropped.with_context(|| format!("cannot drop the schema {schema}"))

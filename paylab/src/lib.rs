@@ -9,5 +9,7 @@ pub mod parts;
 pub mod predict;
 mod progress;
 pub mod run;
+pub mod serve;
 pub mod source;
+mod spelling;
 mod terminal;

@@ -1,6 +1,9 @@
 //! Structured logs on standard error, so that standard output belongs to results.
 
-use std::io::{self, IsTerminal as _};
+use std::{
+    env,
+    io::{self, IsTerminal as _},
+};
 
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
@@ -24,6 +27,36 @@ pub enum Format {
     Text,
     /// One JSON object a line
     Json,
+}
+
+impl Logs {
+    /// The same, but where nothing is asked for in Paylab's way, what `LOG_LEVEL` says counts, as Toxiproxy's users know it.
+    #[must_use]
+    pub(crate) fn or_toxiproxys(mut self) -> Self {
+        if let (None, Ok(level)) = (&self.filter, env::var("LOG_LEVEL")) {
+            self.filter = toxiproxys(&level).map(str::to_owned);
+            if self.filter.is_none() {
+                anstream::eprintln!(
+                    "paylab: LOG_LEVEL={level} is none of panic, fatal, error, warn, info, debug, trace and disabled; \
+                     info counts"
+                );
+            }
+        }
+        self
+    }
+}
+
+/// The filter for a level of Toxiproxy's.
+fn toxiproxys(level: &str) -> Option<&'static str> {
+    Some(match level.to_ascii_lowercase().as_str() {
+        "disabled" => "off",
+        "panic" | "fatal" | "error" => "error",
+        "warn" | "warning" => "warn",
+        "info" | "" => "info",
+        "debug" => "debug",
+        "trace" => "trace",
+        _ => return None,
+    })
 }
 
 /// Starts logging, with `usual` where no filter is asked for. Only the first call in a process counts.

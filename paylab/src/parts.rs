@@ -34,7 +34,8 @@ pub fn payment_service(options: Logged<payment_service::options::Options>) -> an
 /// # Errors
 /// It cannot start, or fails.
 pub fn reset_proxy(options: Logged<reset_proxy::options::Options>) -> anyhow::Result<Exit> {
-    serve(&options.logs, async |shutdown| Ok(reset_proxy::run(options.part.clone(), shutdown).await?))
+    let Logged { part, logs } = options;
+    serve(&logs.or_toxiproxys(), async |shutdown| Ok(reset_proxy::run(part, shutdown).await?))
 }
 
 /// Runs one share of a load to its report, which goes to standard output too.
@@ -49,7 +50,14 @@ pub fn load_job(options: Logged<load_job::options::Options>) -> anyhow::Result<E
     })
 }
 
-fn serve(logs: &Logs, part: impl AsyncFnOnce(CancellationToken) -> anyhow::Result<()>) -> anyhow::Result<Exit> {
+/// Starts logging and runs a part until it ends, or until a signal ends it.
+///
+/// # Errors
+/// The part's own.
+pub(crate) fn serve(
+    logs: &Logs,
+    part: impl AsyncFnOnce(CancellationToken) -> anyhow::Result<()>,
+) -> anyhow::Result<Exit> {
     logs::start(logs, "info")?;
     one_thread()?.block_on(async {
         let shutdown = CancellationToken::new();

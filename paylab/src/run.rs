@@ -125,6 +125,6 @@ fn check_machine(plan: &Plan, options: &Options) -> Result<(), Refused> {
     Ok(())
 }
 
-fn draw_run_id() -> anyhow::Result<RunId> {
+pub(crate) fn draw_run_id() -> anyhow::Result<RunId> {
     Ok(Uuid::new_v4().simple().to_string().parse()?)
 }

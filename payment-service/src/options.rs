@@ -84,6 +84,9 @@ fn span(duration: std::time::Duration) -> Span {
 }
 
 /// Reads a word of the spec, as it is written there.
-fn word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+///
+/// # Errors
+/// Which words there are.
+pub fn word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|error| error.to_string())
 }

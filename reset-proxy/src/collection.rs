@@ -136,9 +136,12 @@ impl Collection {
         (made, Ok(()))
     }
 
-    /// Makes the proxies of a file.
-    pub(crate) async fn load(&self, body: &[u8]) -> Result<(), Refused> {
-        self.populate(&mut *self.proxies.lock().await, body).await.1
+    /// Makes the proxies of a list that is not the API's; answers with where they listen.
+    pub(crate) async fn load(&self, body: &[u8]) -> Result<Vec<String>, Refused> {
+        let proxies = &mut *self.proxies.lock().await;
+        let (names, result) = self.populate(proxies, body).await;
+        result?;
+        Ok(names.iter().filter_map(|name| proxies.get(name)).map(|proxy| proxy.listen.clone()).collect())
     }
 
     /// All proxies enabled, all toxics removed; tells what failed first.

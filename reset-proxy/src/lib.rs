@@ -22,7 +22,7 @@ use tokio_util::{
     sync::CancellationToken,
     task::{AbortOnDropHandle, TaskTracker},
 };
-use tracing::info;
+use tracing::{field, info};
 
 use crate::{collection::Collection, named::Ground, options::Options, plane::FaultPlane};
 
@@ -95,6 +95,9 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// Named proxies cannot be made.
+    #[error("cannot make the proxies: {0}")]
+    Proxies(String),
     /// The control port broke.
     #[error("the control port stopped: {0}")]
     Control(#[source] io::Error),
@@ -129,7 +132,8 @@ impl ResetProxy {
         }
         let plane = Arc::new(FaultPlane::new(&options));
         let port = listener.as_ref().map(|(_, address)| address.port());
-        info!(port, control = control_address.port(), upstream = %options.upstream(), seed, "reset proxy ready");
+        let upstream = port.map(|_| field::display(options.upstream()));
+        info!(port, control = control_address.port(), upstream, seed, "reset proxy ready");
         Ok(Self { plane, listener, collection, control, control_address, connections_max })
     }
 
@@ -143,6 +147,14 @@ impl ResetProxy {
     #[must_use]
     pub const fn control_address(&self) -> SocketAddr {
         self.control_address
+    }
+
+    /// Makes named proxies, of a list as `POST /populate` takes it; answers with where they listen.
+    ///
+    /// # Errors
+    /// The list cannot be read, or a proxy cannot listen.
+    pub async fn populate(&self, proxies: &[u8]) -> Result<Vec<String>, Error> {
+        self.collection.load(proxies).await.map_err(|refused| Error::Proxies(refused.to_string()))
     }
 
     /// Relays and obeys until the token is cancelled; then lets what is in flight end, within a bound.

@@ -62,16 +62,16 @@ pub struct Toxiproxy {
     pub config: Option<PathBuf>,
 
     /// Decides which connections have a toxic, and all other chance; drawn and logged when absent.
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true, value_parser = seed)]
     pub seed: Option<u64>,
 
     /// Accepted for Toxiproxy's sake: the metrics are always there.
-    #[arg(long, hide = true)]
-    pub runtime_metrics: bool,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub runtime_metrics: Option<bool>,
 
     /// Accepted for Toxiproxy's sake: the metrics are always there.
-    #[arg(long, hide = true)]
-    pub proxy_metrics: bool,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub proxy_metrics: Option<bool>,
 }
 
 impl Options {
@@ -107,6 +107,15 @@ impl Toxiproxy {
     }
 }
 
+/// Reads a seed; a negative one, as Toxiproxy's may be, is another name for a large one.
+///
+/// # Errors
+/// It is no whole number of 64 bits.
+pub fn seed(text: &str) -> Result<u64, String> {
+    let negative = || text.parse::<i64>().map(i64::cast_unsigned);
+    text.parse::<u64>().or_else(|_| negative()).map_err(|_| "use a whole number of at most 64 bits".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -139,6 +148,13 @@ mod tests {
         let options = parsed(&["--host", "0.0.0.0", "--port", "9474"]);
         assert_eq!((options.listen(), options.control().as_str()), (None, "0.0.0.0:9474"));
         assert!(parsed(&["--seed", "7", "--upstream", "127.0.0.1:1"]).listen().is_some());
+    }
+
+    #[test]
+    fn toxiproxys_options_are_read_as_it_reads_them() {
+        let options = parsed(&["--seed", "-1", "--runtime-metrics", "--proxy-metrics=false"]);
+        assert_eq!(options.toxiproxy.seed, Some(u64::MAX));
+        assert_eq!((options.toxiproxy.runtime_metrics, options.toxiproxy.proxy_metrics), (Some(true), Some(false)));
     }
 
     #[test]

@@ -1,0 +1,110 @@
+//! The lesson by hand: the payment service, and a proxy before it that is told over Toxiproxy's API what to break.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use anstream::println;
+use clap::Args;
+use paylab_experiment::{
+    contract::{CONTROL_PORT, PAYMENTS_PATH, PROXY_PORT, SERVICE_PORT},
+    span::Span,
+    spec::{Dedup, MissingKey, OnDisconnect},
+};
+use payment_service::{
+    PaymentService,
+    options::{Commit, Options as ServiceOptions, word},
+};
+use reset_proxy::{
+    ResetProxy,
+    options::{Options as ProxyOptions, Toxiproxy, seed},
+};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    exit::Exit,
+    lab::{CONNECTIONS_MAX, DIAL_TIMEOUT, Database, Ledger},
+    parts::{self, Logged},
+    run::draw_run_id,
+};
+
+/// Where the parts of the lesson are, and how they behave.
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    /// How the service tells repeats: None, UniqueKey, Replay, CheckThenInsert, Memory, KeyThenApply, ApplyThenKey or AckThenApply
+    #[arg(long, value_name = "MODE", default_value = "UniqueKey", value_parser = word::<Dedup>)]
+    pub dedup: Dedup,
+    /// Where the ledger is: sqlite, which is gone afterwards, sqlite:FILE, a new one, or postgres://USER@HOST/DATABASE, a schema that is gone afterwards
+    #[arg(long, value_name = "URL", default_value = "sqlite", hide_env_values = true)]
+    pub database: Database,
+    /// The address of service, proxy and API
+    #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    pub host: IpAddr,
+    /// The port of the service; 0 takes a free one, here and below
+    #[arg(long, value_name = "PORT", default_value_t = SERVICE_PORT)]
+    pub service_port: u16,
+    /// The port of the proxy before it
+    #[arg(long, value_name = "PORT", default_value_t = PROXY_PORT)]
+    pub proxy_port: u16,
+    /// The port of the API
+    #[arg(long, value_name = "PORT", default_value_t = CONTROL_PORT)]
+    pub port: u16,
+    /// What the API calls the proxy
+    #[arg(long, value_name = "NAME", default_value = "payment")]
+    pub name: String,
+    /// Decides which connections have a toxic; drawn and logged when absent
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true, value_parser = seed)]
+    pub seed: Option<u64>,
+}
+
+/// Serves until a signal ends it.
+///
+/// # Errors
+/// A part cannot start, or fails, or the database cannot be cleaned.
+pub fn serve(options: Logged<Options>) -> anyhow::Result<Exit> {
+    let Logged { part: options, logs } = options;
+    let ledger = Ledger::prepare(&draw_run_id()?, &options.database)?;
+    let served = parts::serve(&logs.or_toxiproxys(), async |shutdown| options.serve(&ledger, shutdown).await);
+    ledger.clean()?;
+    served
+}
+
+impl Options {
+    async fn serve(&self, ledger: &Ledger, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let service = PaymentService::start(self.service(ledger)).await?;
+        let proxy = ResetProxy::start(self.proxy()).await?;
+        let listen = SocketAddr::new(self.host, self.proxy_port);
+        let named = json!([{"name": self.name, "listen": listen, "upstream": service.address()}]);
+        let listens = proxy.populate(named.to_string().as_bytes()).await?;
+        println!("service  http://{}{PAYMENTS_PATH}   dedup {:?}", service.address(), self.dedup);
+        println!("proxy    http://{}{PAYMENTS_PATH}   \"{}\" to the service", listens.join(" "), self.name);
+        println!("API      http://{}/proxies   as Toxiproxy's", proxy.control_address());
+        tokio::try_join!(async { Ok::<_, anyhow::Error>(service.serve(shutdown.clone()).await?) }, async {
+            Ok(proxy.serve(shutdown.clone()).await?)
+        },)?;
+        Ok(())
+    }
+
+    fn service(&self, ledger: &Ledger) -> ServiceOptions {
+        ServiceOptions {
+            listen: SocketAddr::new(self.host, self.service_port),
+            database: ledger.url.clone(),
+            schema: ledger.schema.clone(),
+            dedup: self.dedup,
+            on_disconnect: OnDisconnect::Finish,
+            processing_time: Span::from_ms(0),
+            key_ttl: None,
+            missing_key: MissingKey::Book,
+            commit: Commit::Group,
+        }
+    }
+
+    fn proxy(&self) -> ProxyOptions {
+        let host = Some(self.host.to_string());
+        ProxyOptions {
+            connections_max: CONNECTIONS_MAX,
+            dial_timeout: DIAL_TIMEOUT,
+            toxiproxy: Toxiproxy { host, port: Some(self.port), seed: self.seed, ..Toxiproxy::default() },
+            ..ProxyOptions::default()
+        }
+    }
+}
