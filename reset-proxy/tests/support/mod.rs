@@ -19,7 +19,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Long enough for what happens at once to have happened.
+const A_WHILE: Duration = Duration::from_millis(100);
 pub(crate) const SEED: u64 = 42;
 pub(crate) const LEASE_MS: u64 = 60_000;
 
@@ -81,6 +83,23 @@ impl Peer {
         let (head, body) = text.split_once("\r\n\r\n").expect("a head");
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
         (status, body.to_owned())
+    }
+
+    /// The next byte; none when the connection is reset instead.
+    pub(crate) async fn next_byte(&mut self) -> Option<u8> {
+        match soon("a byte", self.0.read_u8()).await {
+            Ok(byte) => Some(byte),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => None,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Sees nothing for a while, neither bytes nor an end.
+    pub(crate) async fn sees_nothing(&mut self) {
+        let mut byte = [0];
+        if let Ok(seen) = timeout(A_WHILE, self.0.peek(&mut byte)).await {
+            panic!("{seen:?} where nothing was to be seen");
+        }
     }
 
     pub(crate) async fn half_close(&mut self) {
@@ -174,6 +193,11 @@ impl Lab {
         let mut service = self.service().await;
         service.expect(request).await;
         (client, service)
+    }
+
+    /// Where the service of the lab listens.
+    pub(crate) fn upstream(&self) -> SocketAddr {
+        self.listener.local_addr().expect("bound")
     }
 
     pub(crate) fn was_not_dialled(&self) -> bool {

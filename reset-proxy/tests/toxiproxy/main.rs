@@ -1,0 +1,11 @@
+//! The reset proxy in the place of Toxiproxy, on real sockets.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod api;
+mod hostile;
+mod kinds;
+mod known_faults;
+mod streams;
+mod world;

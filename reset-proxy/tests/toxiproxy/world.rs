@@ -1,0 +1,137 @@
+//! Named proxies before the service of a lab, made and changed over the API as any client would.
+
+use std::{
+    net::SocketAddr,
+    ops::Deref,
+    time::{Duration, Instant},
+};
+
+use reset_proxy::options::Options;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+
+use crate::support::{Lab, Peer, soon};
+
+/// A lab whose proxies are Toxiproxy's.
+pub(crate) struct World(Lab);
+
+impl Deref for World {
+    type Target = Lab;
+
+    fn deref(&self) -> &Lab {
+        &self.0
+    }
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Options)) -> Self {
+        Self(Lab::start_with(change).await)
+    }
+
+    pub(crate) async fn seeded(seed: u64) -> Self {
+        Self::start_with(|options| options.toxiproxy.seed = Some(seed)).await
+    }
+
+    /// A request to the API: status and body, which is null when there is none.
+    pub(crate) async fn api(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        self.api_text(method, path, &body).await
+    }
+
+    pub(crate) async fn api_text(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+        let (status, text) = self.ask(method, path, body).await;
+        (status, if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap_or(json!(text)) })
+    }
+
+    /// A request that is obeyed.
+    pub(crate) async fn obeyed(&self, method: &str, path: &str, body: Value) -> Value {
+        let (status, answer) = self.api(method, path, body).await;
+        assert!((200..300).contains(&status), "{method} {path}: {status} {answer}");
+        answer
+    }
+
+    /// A proxy before the lab's service: where it listens.
+    pub(crate) async fn proxy(&self, name: &str) -> SocketAddr {
+        self.proxy_to(name, self.upstream()).await
+    }
+
+    pub(crate) async fn proxy_to(&self, name: &str, upstream: SocketAddr) -> SocketAddr {
+        let body = json!({"name": name, "listen": "127.0.0.1:0", "upstream": upstream});
+        address(&self.obeyed("POST", "/proxies", body).await)
+    }
+
+    /// A proxy with these toxics.
+    pub(crate) async fn poisoned(&self, toxics: impl IntoIterator<Item = Value>) -> SocketAddr {
+        let address = self.proxy("p").await;
+        for toxic in toxics {
+            self.add(toxic).await;
+        }
+        address
+    }
+
+    /// Adds a toxic to the proxy `p`.
+    pub(crate) async fn add(&self, toxic: Value) -> Value {
+        self.obeyed("POST", "/proxies/p/toxics", toxic).await
+    }
+
+    pub(crate) async fn change(&self, toxic: &str, body: Value) -> Value {
+        self.obeyed("PATCH", &format!("/proxies/p/toxics/{toxic}"), body).await
+    }
+
+    pub(crate) async fn remove(&self, toxic: &str) {
+        self.obeyed("DELETE", &format!("/proxies/p/toxics/{toxic}"), Value::Null).await;
+    }
+
+    /// A connection through a proxy: both ends.
+    pub(crate) async fn link(&self, address: SocketAddr) -> (Peer, Peer) {
+        let client = connect(address).await;
+        (client, self.service().await)
+    }
+
+    /// What the metrics say, summed over all labels that hold `label`.
+    pub(crate) async fn metric(&self, name: &str, label: &str) -> u64 {
+        let (_, text) = self.ask("GET", "/metrics", "").await;
+        let lines = text.lines().filter(|line| line.starts_with(&format!("{name}{{")) && line.contains(label));
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+    }
+
+    /// Waits until a metric is what it must become.
+    pub(crate) async fn until_metric(&self, name: &str, label: &str, wanted: u64) {
+        let wait = async { while self.metric(name, label).await != wanted {} };
+        soon(&format!("{name} {label} {wanted}"), wait).await;
+    }
+}
+
+pub(crate) async fn connect(address: SocketAddr) -> Peer {
+    Peer(soon("a connection", TcpStream::connect(address)).await.expect("the proxy listens"))
+}
+
+pub(crate) fn address(proxy: &Value) -> SocketAddr {
+    proxy["listen"].as_str().expect("an address").parse().expect("an address")
+}
+
+pub(crate) fn toxic(kind: &str, stream: &str, attributes: Value) -> Value {
+    json!({"type": kind, "stream": stream, "attributes": attributes})
+}
+
+/// Both peers say something to the other, which arrives.
+pub(crate) async fn talk(client: &mut Peer, service: &mut Peer) {
+    client.send("ping").await;
+    service.expect("ping").await;
+    service.send("pong").await;
+    client.expect("pong").await;
+}
+
+/// Asserts that what is awaited takes so long, and not much longer. A machine may be slow, a clock may not be.
+pub(crate) async fn takes<T>(ms: u64, future: impl Future<Output = T>) -> T {
+    let start = Instant::now();
+    let value = future.await;
+    let took = start.elapsed();
+    assert!(took >= Duration::from_millis(ms), "only {took:?}, not {ms} ms");
+    assert!(took < Duration::from_millis(ms + 5_000), "{took:?}, not {ms} ms");
+    value
+}
