@@ -32,6 +32,12 @@ impl World {
         Self(Lab::start_with(change).await)
     }
 
+    /// Ends the proxy as a signal would.
+    pub(crate) async fn stop(&mut self) {
+        self.0.shutdown.cancel();
+        soon("the end", &mut self.0.serving).await.expect("no panic").expect("a clean end");
+    }
+
     pub(crate) async fn seeded(seed: u64) -> Self {
         Self::start_with(|options| options.toxiproxy.seed = Some(seed)).await
     }
