@@ -2,9 +2,12 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
-    io::Write as _,
+    fs,
+    io::{BufRead as _, BufReader, Lines, Read as _, Write as _},
+    net::TcpStream,
     path::Path,
-    process::{Command, Output, Stdio},
+    process::{Child, ChildStderr, Command, Output, Stdio},
+    time::Duration,
 };
 
 use serde_json::Value;
@@ -149,4 +152,90 @@ fn a_ledger_file_stays_and_is_never_used_twice() {
     let again = run();
     assert_eq!(again.status.code(), Some(70));
     assert!(text(&again.stderr).contains("is already there; a run needs a ledger of its own"));
+}
+
+/// A part that runs until it is told to end.
+struct Running {
+    child: Child,
+    log: Lines<BufReader<ChildStderr>>,
+}
+
+impl Running {
+    fn start(arguments: &[&str], level: &str) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_paylab"))
+            .args(arguments)
+            .env("LOG_LEVEL", level)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap()).lines();
+        Self { child, log }
+    }
+
+    /// Waits for a line of the log, and returns the number behind `name=` in it.
+    fn logged(&mut self, text: &str, name: &str) -> u16 {
+        let line = self.log.by_ref().map(Result::unwrap).find(|line| line.contains(text)).unwrap();
+        let number = line.split_once(&format!("{name}=")).unwrap().1.split(' ').next().unwrap();
+        number.parse().unwrap()
+    }
+
+    /// Ends it as Kubernetes does, and returns what it logged since.
+    fn terminate(mut self) -> (Option<i32>, Vec<String>) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        let code = self.child.wait().unwrap().code();
+        (code, self.log.map(Result::unwrap).collect())
+    }
+}
+
+fn ask(address: &str, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn the_reset_proxy_takes_toxiproxys_command_line_and_ends_cleanly() {
+    let config = tempfile::NamedTempFile::new().unwrap();
+    fs::write(&config, r#"[{"name": "redis", "listen": "127.0.0.1:0", "upstream": "127.0.0.1:1"}]"#).unwrap();
+    let file = config.path().to_str().unwrap();
+    let line = ["reset-proxy", "-host", "127.0.0.1", "-port=0", "-seed", "-7", "-config", file, "-proxy-metrics"];
+    let mut proxy = Running::start(&line, "info");
+    let port = proxy.logged("reset proxy ready", "control");
+    let answer = ask(&format!("127.0.0.1:{port}"), "GET /proxies HTTP/1.0\r\n\r\n");
+    assert!(answer.contains(r#"{"redis":{"name":"redis","#), "{answer}");
+    assert_eq!(proxy.terminate().0, Some(0));
+    fs::write(&config, r#"[{"name": "redis"}]"#).unwrap();
+    let refused = paylab(&["reset-proxy", "-port", "0", "-config", file], "");
+    let expected = format!("paylab: --config {file}: missing required field: upstream at proxy 1\n");
+    assert_eq!((refused.status.code(), text(&refused.stderr)), (Some(64), expected));
+}
+
+#[test]
+fn serve_has_the_lesson_ready_and_its_log_obeys_toxiproxys_variable() {
+    let ports = ["serve", "--service-port", "0", "--proxy-port", "0", "--port", "0", "--name", "shop"];
+    for (level, is_silent) in [("error", true), ("info", false)] {
+        let mut lesson = Running::start(&ports, level);
+        let mut lines = BufReader::new(lesson.child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let addresses: Vec<String> = lines
+            .by_ref()
+            .take(3)
+            .map(|line| line.split("http://").nth(1).unwrap().split('/').next().unwrap().to_owned())
+            .collect();
+        let [service, proxy, api] = addresses.try_into().unwrap();
+        let body = r#"{"src":"bianca","dest":"marc","amount":"1"}"#;
+        let head = format!("Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close", body.len());
+        let pay = format!("POST /payments/ HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n{body}");
+        assert!(ask(&proxy, &pay).starts_with("HTTP/1.1 200 "));
+        let stats = ask(&service, "GET /stats HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        assert!(stats.ends_with("\r\n\r\n1.0"), "{stats}");
+        let shown = ask(&api, "GET /proxies/shop HTTP/1.0\r\n\r\n");
+        assert!(shown.contains(&format!(r#""listen":"{proxy}","upstream":"{service}","enabled":true"#)), "{shown}");
+        let (code, log) = lesson.terminate();
+        assert_eq!((code, log.is_empty()), (Some(0), is_silent), "{log:?}");
+    }
 }

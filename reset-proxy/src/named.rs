@@ -265,8 +265,9 @@ pub(crate) async fn addresses(listen: &str) -> Result<Vec<SocketAddr>, String> {
     let Some((host, port)) = text.rsplit_once(':') else {
         return Err(format!("listen tcp: address {listen}: missing port in address"));
     };
-    let port = if port.is_empty() { Ok(0) } else { port.parse::<u16>() };
-    let Ok(port) = port else { return Err(format!("listen tcp: address {listen}: invalid port")) };
+    let Ok(port) = (if port.is_empty() { Ok(0) } else { port.parse::<u16>() }) else {
+        return Err(format!("listen tcp: address {port}: invalid port"));
+    };
     let host = host.trim_start_matches('[').trim_end_matches(']');
     if host.is_empty() {
         let any = [IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V4(Ipv4Addr::UNSPECIFIED)];

@@ -85,7 +85,7 @@ impl World {
     }
 
     pub(crate) async fn change(&self, toxic: &str, body: Value) -> Value {
-        self.obeyed("PATCH", &format!("/proxies/p/toxics/{toxic}"), body).await
+        self.obeyed("POST", &format!("/proxies/p/toxics/{toxic}"), body).await
     }
 
     pub(crate) async fn remove(&self, toxic: &str) {
