@@ -43,7 +43,7 @@ pub(crate) enum Refused {
 
 /// A proxy as it is asked for.
 #[derive(Debug)]
-struct Wanted {
+pub(crate) struct Wanted {
     name: String,
     listen: String,
     upstream: String,
@@ -179,7 +179,7 @@ pub(crate) fn change(body: &[u8]) -> Result<Change, BadBody> {
 }
 
 /// All of them are read before any is made.
-fn wanted(body: &[u8]) -> Result<Vec<Wanted>, BadBody> {
+pub(crate) fn wanted(body: &[u8]) -> Result<Vec<Wanted>, BadBody> {
     let all = objects(body)?;
     all.iter().enumerate().map(|(index, fields)| Wanted::read(fields, &format!(" at proxy {}", index + 1))).collect()
 }

@@ -121,6 +121,17 @@ pub(crate) fn response(bytes: &[u8], method: Method) -> Parsed<ResponseHead> {
     Parsed::Whole(ResponseHead { len, status, body, persistence })
 }
 
+#[cfg(fuzzing)]
+impl<T> Parsed<T> {
+    pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> Parsed<U> {
+        match self {
+            Self::Whole(head) => Parsed::Whole(change(head)),
+            Self::Partial => Parsed::Partial,
+            Self::Foreign => Parsed::Foreign,
+        }
+    }
+}
+
 impl ResponseHead {
     /// Whether another response follows this one.
     pub(crate) const fn is_interim(&self) -> bool {

@@ -37,6 +37,8 @@ mod control;
 mod counters;
 mod ending;
 mod exchange;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod head;
 mod link;
 mod listener;
