@@ -1,11 +1,12 @@
 //! Measures Paylab: every part as its own process, variants interleaved, medians. A program, never a test.
-#![expect(clippy::print_stdout, reason = "its results are its output")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "its results are its output, its progress is not")]
 
 mod booking;
 mod floor;
 mod lab;
 mod machine;
 mod process;
+mod proxy;
 mod samples;
 mod scale;
 
@@ -38,6 +39,8 @@ enum What {
     All,
     /// Attempts a second and CPU for each part, beside the floor that TCP sets
     Lab,
+    /// The proxy beside Toxiproxy, HAProxy and none: CPU, rates and memory
+    Proxy,
     /// Group commit against one commit for each request, on both databases
     Booking,
     /// Time and peak memory from 1000 to 1,000,000 payments
@@ -77,10 +80,12 @@ fn main() -> anyhow::Result<()> {
         What::All => {
             lab::measure(&bench)?;
             lab::lesson(&bench)?;
+            proxy::measure(&bench)?;
             booking::measure(&bench)?;
             scale::measure(&bench, &scale::PAYMENTS)
         }
         What::Lab => lab::measure(&bench),
+        What::Proxy => proxy::measure(&bench),
         What::Booking => booking::measure(&bench),
         What::Scale { payments } => scale::measure(&bench, &payments),
         What::Lesson => lab::lesson(&bench),

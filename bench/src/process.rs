@@ -37,8 +37,14 @@ impl Part {
     /// Starts a program; what it says on standard error is shown only when it fails to get ready.
     pub(crate) fn start(program: &Path, arguments: &[String]) -> anyhow::Result<Self> {
         let mut command = Command::new(program);
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let child = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
+        command.args(arguments);
+        Self::spawn(command)
+    }
+
+    /// Starts what a command says, in silence.
+    pub(crate) fn spawn(mut command: Command) -> anyhow::Result<Self> {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))?;
         Ok(Self { child })
     }
 
@@ -64,7 +70,12 @@ impl Part {
 
     /// The most memory it ever had resident, in megabytes.
     pub(crate) fn peak_mb(&self) -> anyhow::Result<f64> {
-        peak_mb(self.child.id())
+        memory_mb(self.child.id(), "VmHWM:")
+    }
+
+    /// The memory it has resident now, in megabytes.
+    pub(crate) fn rss_mb(&self) -> anyhow::Result<f64> {
+        memory_mb(self.child.id(), "VmRSS:")
     }
 
     /// Waits for a child that ends by itself.
@@ -119,9 +130,9 @@ fn cpu_of(process: &str, fields: [usize; 2]) -> anyhow::Result<f64> {
     ticks.sum::<Option<f64>>().map(|ticks| ticks / TICKS_PER_SECOND).context("/proc/PID/stat has another shape")
 }
 
-fn peak_mb(process: u32) -> anyhow::Result<f64> {
+fn memory_mb(process: u32, field: &str) -> anyhow::Result<f64> {
     let status = fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("the process has no memory")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field)).context("the process has no memory")?;
     let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
     Ok(kib * 1024.0 / 1e6)
 }
