@@ -6,71 +6,67 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::{
-    io::{AsyncRead, ReadBuf},
-    net::TcpStream,
-};
+use bytes::{Buf as _, BufMut as _, BytesMut};
+use tokio::net::TcpStream;
+use tokio_util::io::poll_read_buf;
 
 /// Room for an ordinary request; most connections never need more.
-const BUFFER_LEN: usize = 4 * 1024;
+pub(crate) const BUFFER_LEN: usize = 4 * 1024;
 /// No buffer grows past this: the sender then waits. It is also the longest head that is understood.
 pub(crate) const BUFFER_LEN_MAX: usize = 64 * 1024;
 /// A buffer that was filled by one read grows so much.
 const GROWTH: usize = 4;
 
-/// A bounded queue of bytes that keeps them in one piece.
+/// A bounded queue of bytes that keeps them in one piece. It takes memory only while there are some.
 #[derive(Debug)]
 pub(crate) struct Buffer {
-    bytes: Vec<u8>,
-    start: usize,
-    end: usize,
+    bytes: BytesMut,
+    /// How much the next read may bring.
+    room: usize,
 }
 
 impl Buffer {
     pub(crate) fn new() -> Self {
-        Self { bytes: vec![0; BUFFER_LEN], start: 0, end: 0 }
+        Self { bytes: BytesMut::new(), room: BUFFER_LEN }
     }
 
     /// What waits in it.
     pub(crate) fn filled(&self) -> &[u8] {
-        &self.bytes[self.start..self.end]
+        &self.bytes
     }
 
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.start == self.end
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
     }
 
     /// Whether nothing more fits until something is consumed.
-    pub(crate) const fn is_full(&self) -> bool {
-        self.end - self.start == BUFFER_LEN_MAX
+    pub(crate) fn is_full(&self) -> bool {
+        self.bytes.len() == BUFFER_LEN_MAX
     }
 
     /// Forgets the first `count` bytes.
     pub(crate) fn consume(&mut self, count: usize) {
-        self.start = self.end.min(self.start + count);
-        if self.is_empty() {
-            (self.start, self.end) = (0, 0);
-        }
+        self.bytes.advance(count.min(self.bytes.len()));
     }
 
     /// Reads once; 0 at the end of the stream. Must not be called on a full buffer, whose 0 would mean nothing.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>, from: &mut TcpStream) -> Poll<io::Result<usize>> {
         debug_assert!(!self.is_full(), "a full buffer cannot tell the end of the stream");
-        self.make_room();
-        let mut spare = ReadBuf::new(&mut self.bytes[self.end..]);
-        ready!(Pin::new(from).poll_read(cx, &mut spare))?;
-        let (count, filled_up) = (spare.filled().len(), spare.remaining() == 0);
-        self.end += count;
-        if filled_up && self.bytes.len() < BUFFER_LEN_MAX {
-            self.bytes.resize(self.bytes.len() * GROWTH, 0);
+        let filled = self.poll_fill_now(cx, from);
+        if filled.is_pending() && self.bytes.is_empty() {
+            self.bytes = BytesMut::new();
         }
-        Poll::Ready(Ok(count))
+        filled
     }
 
-    fn make_room(&mut self) {
-        if self.end == self.bytes.len() {
-            self.bytes.copy_within(self.start..self.end, 0);
-            (self.start, self.end) = (0, self.end - self.start);
+    fn poll_fill_now(&mut self, cx: &mut Context<'_>, from: &mut TcpStream) -> Poll<io::Result<usize>> {
+        ready!(from.poll_read_ready(cx))?;
+        let room = self.room.min(BUFFER_LEN_MAX - self.bytes.len());
+        self.bytes.reserve(room);
+        let count = ready!(poll_read_buf(Pin::new(from), cx, &mut (&mut self.bytes).limit(room)))?;
+        if count == self.room {
+            self.room = BUFFER_LEN_MAX.min(self.room * GROWTH);
         }
+        Poll::Ready(Ok(count))
     }
 }

@@ -35,7 +35,8 @@ pub(crate) async fn close(mut stream: TcpStream) {
 
 /// Lets the other side close first, for a moment, and closes then: who closes first keeps the port for a minute.
 pub(crate) async fn await_end(mut stream: TcpStream) {
-    let mut scrap = [0; SCRAP_LEN];
+    // Not in the future itself, which every connection carries with it from the start.
+    let mut scrap = vec![0; SCRAP_LEN];
     let read_on = async { while matches!(stream.read(&mut scrap).await, Ok(1..)) {} };
     let _ = timeout(FAREWELL, read_on).await;
 }

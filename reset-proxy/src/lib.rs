@@ -54,6 +54,7 @@ mod relay;
 mod response;
 mod rules;
 mod seat;
+mod splice;
 mod toxic;
 mod tunnel;
 mod upstream;

@@ -22,6 +22,7 @@ use crate::{
     ending::{close, reset},
     metrics::{Direction, Resets, Traffic, add},
     pipe::{Chunk, End},
+    splice::Splice,
     toxic::{Step, Stream, Toxic},
     tunnel::{Broken, Flow, Lane},
 };
@@ -47,6 +48,7 @@ pub(crate) struct Link {
 #[derive(Debug)]
 struct Way {
     buffer: Buffer,
+    splice: Option<Splice>,
     flow: Flow,
     chain: Chain,
     /// When something moves by itself.
@@ -133,8 +135,9 @@ impl Link {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Farewell> {
         loop {
-            let up = self.up.poll(cx, &mut self.client, &mut self.service, &self.traffic.up);
-            let down = self.down.poll(cx, &mut self.service, &mut self.client, &self.traffic.down);
+            let (up_reached, down_reached) = (self.up.reached(), self.down.reached());
+            let up = self.up.poll(cx, &mut self.client, &mut self.service, (&self.traffic.up, down_reached));
+            let down = self.down.poll(cx, &mut self.service, &mut self.client, (&self.traffic.down, up_reached));
             if let Some(farewell) = farewell(&up, &down) {
                 return Poll::Ready(farewell);
             }
@@ -174,7 +177,13 @@ fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
 
 impl Way {
     fn new(stream: Stream, lot: &Lot) -> Self {
-        Self { buffer: Buffer::new(), flow: Flow::Open, chain: Chain::new(stream, lot.clone()), wake: None }
+        let chain = Chain::new(stream, lot.clone());
+        Self { buffer: Buffer::new(), splice: None, flow: Flow::Open, chain, wake: None }
+    }
+
+    /// How far it has come for the other direction, which must not take a toxic's pause for the end.
+    const fn reached(&self) -> Flow {
+        if self.wake.is_some() { Flow::Open } else { self.flow }
     }
 
     fn poll(
@@ -182,12 +191,12 @@ impl Way {
         cx: &mut Context<'_>,
         from: &mut TcpStream,
         to: &mut TcpStream,
-        direction: &Direction,
+        (direction, other): (&Direction, Flow),
     ) -> Poll<Stopped> {
         for _ in 0..TURNS_MAX {
             self.wake = None;
             if self.chain.is_plain() {
-                return self.poll_plain(cx, from, to, direction);
+                return self.poll_plain(cx, from, to, (direction, other));
             }
             let before = self.chain.turns();
             if let Err(broken) = self.fill(cx, from, direction) {
@@ -215,9 +224,10 @@ impl Way {
         cx: &mut Context<'_>,
         from: &mut TcpStream,
         to: &mut TcpStream,
-        direction: &Direction,
+        (direction, other): (&Direction, Flow),
     ) -> Poll<Stopped> {
-        let mut lane = Lane { buffer: &mut self.buffer, count: &direction.plain, moved: 0, state: self.flow };
+        let mut lane = Lane::new(&mut self.buffer, &mut self.splice, &direction.plain);
+        (lane.state, lane.other) = (self.flow, other);
         let passed = lane.poll(cx, from, to);
         self.flow = lane.state;
         passed.map(|passed| passed.map_or_else(Stopped::Broken, |()| Stopped::Ended))
@@ -254,6 +264,15 @@ impl Way {
         to: &mut TcpStream,
         direction: &Direction,
     ) -> Result<Poll<Option<Stopped>>, Broken> {
+        if self.splice.is_some() {
+            // What the kernel still holds was let through before there was a toxic.
+            let mut lane = Lane::new(&mut self.buffer, &mut self.splice, &direction.plain);
+            match lane.poll_empty(cx, to) {
+                Poll::Ready(emptied) => emptied?,
+                Poll::Pending => return Ok(Poll::Pending),
+            }
+            self.splice = None;
+        }
         let output = &mut self.chain.output;
         while let Some(front) = output.front() {
             match Pin::new(&mut *to).poll_write(cx, &front.bytes) {

@@ -3,6 +3,7 @@
 use std::{
     io,
     net::SocketAddr,
+    pin::pin,
     str::FromStr,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -11,6 +12,7 @@ use std::{
 use thiserror::Error;
 use tokio::{
     net::{TcpSocket, TcpStream, lookup_host},
+    task::yield_now,
     time::timeout,
 };
 
@@ -66,8 +68,15 @@ impl Upstream {
 
     /// Opens a connection, within the dial timeout.
     pub(crate) async fn dial(&self) -> io::Result<TcpStream> {
-        let dialled = timeout(self.dial_timeout, self.dial_unbounded()).await;
-        let stream = dialled.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        let mut dialling = pin!(self.dial_unbounded());
+        let stream = tokio::select! {
+            biased;
+            stream = &mut dialling => stream,
+            // On a near network the connection is there one turn of the runtime later, and needs no timer.
+            () = yield_now() => {
+                timeout(self.dial_timeout, dialling).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            }
+        };
         if stream.is_err() {
             *self.resolved.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }

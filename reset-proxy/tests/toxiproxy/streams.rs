@@ -135,3 +135,38 @@ async fn reset_enables_every_proxy_and_frees_every_connection() {
     talk(&mut client, &mut service).await;
     assert_eq!(world.obeyed("GET", "/proxies/p/toxics", Value::Null).await, json!([]));
 }
+
+#[tokio::test]
+async fn a_large_stream_arrives_whole_while_toxics_come_and_go() {
+    let world = World::start().await;
+    let address = world.poisoned([]).await;
+    let bytes: Vec<u8> = (0..48_000_000_u32).map(|index| index.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect();
+    for reads_late in [false, true] {
+        let (mut client, mut service) = world.link(address).await;
+        let send = async {
+            service.send(&bytes).await;
+            service.half_close().await;
+        };
+        let change = async {
+            for _ in 0..10 {
+                world.add(toxic("latency", "downstream", json!({"latency": 1}))).await;
+                world.remove("latency_downstream").await;
+            }
+        };
+        let (received, ending) = if reads_late {
+            // The sender is stuck meanwhile, with bytes on each stretch of the way.
+            let receive = async {
+                change.await;
+                client.rest().await
+            };
+            tokio::join!(send, receive).1
+        } else {
+            tokio::join!(send, change, client.rest()).2
+        };
+        assert!(received == bytes && ending == Ending::Eof, "{} bytes arrived, {ending:?}", received.len());
+        drop((client, service));
+        world.until_metric("paylab_proxy_connections_open", r#"proxy="p""#, 0).await;
+    }
+    let sent = world.metric("toxiproxy_proxy_sent_bytes_total", r#"direction="downstream",proxy="p""#).await;
+    assert_eq!(sent, 2 * bytes.len() as u64);
+}
