@@ -1,7 +1,12 @@
 //! The README runs as written: its commands exit with 0, and what it shows is what they print.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
@@ -51,4 +56,42 @@ fn its_commands_run_and_print_what_it_shows() {
 fn its_experiment_is_one_that_can_be_run() {
     let yaml = &blocks(&readme(), "yaml")[0];
     assert!(paylab_experiment::file::parse(yaml, 0).is_ok());
+}
+
+/// Ends when it is dropped.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn its_lesson_by_hand_books_what_it_says() {
+    let block = &blocks(&readme(), "bash")[0];
+    let (first, script) = block.split_once('\n').unwrap();
+    let arguments = first.strip_prefix("cargo run --release -- ").unwrap().strip_suffix(" &").unwrap().split(' ');
+    let mut server = Command::new(env!("CARGO_BIN_EXE_paylab"))
+        .args(arguments)
+        .args(["--service-port", "0", "--proxy-port", "0", "--port", "0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map(Server)
+        .unwrap();
+    let told: Vec<String> =
+        BufReader::new(server.0.stdout.take().unwrap()).lines().take(3).map(Result::unwrap).collect();
+    let mut script = script.to_owned();
+    for (place, line) in ["localhost:8080", "localhost:8888", "localhost:8474"].iter().zip(&told) {
+        let address = line.split("http://").nth(1).unwrap().split('/').next().unwrap();
+        script = script.replace(place, address);
+    }
+    let output = Command::new("bash").args(["-euo", "pipefail", "-c", &script]).output().unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
+    let said: Vec<_> = script.lines().filter_map(|line| line.strip_prefix("curl")?.split_once("    # ")).collect();
+    let expected: String = said.iter().map(|(_, total)| *total).collect();
+    assert_eq!(printed.rsplit('}').next(), Some(expected.as_str()));
 }
