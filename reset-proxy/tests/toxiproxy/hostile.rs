@@ -6,11 +6,11 @@ use paylab_experiment::span::Span;
 use reset_proxy::{Error, ResetProxy};
 use rustix::process::{Resource, getrlimit};
 use serde_json::{Value, json};
-use tokio::{io::AsyncWriteExt as _, net::TcpSocket, time::timeout};
+use tokio::{io::AsyncWriteExt as _, time::timeout};
 
 use crate::{
     support::{Ending, loopback, options, soon},
-    world::{World, address, connect, talk, toxic},
+    world::{World, address, busy_listener, connect, talk, toxic},
 };
 
 const MANY: usize = 10_000;
@@ -93,12 +93,8 @@ async fn an_upstream_that_is_gone_closes_and_one_that_does_not_answer_closes_lat
     let other = world.proxy("other").await;
     let (mut neighbour, mut service) = world.link(other).await;
     connect(gone).await.ends_with(Ending::Eof).await;
-    let socket = TcpSocket::new_v4().expect("a socket");
-    socket.bind(loopback()).expect("a free port");
-    let silent = socket.listen(0).expect("a listener");
-    let upstream = silent.local_addr().expect("bound");
-    let _filler = connect(upstream).await;
-    let slow = world.proxy_to("slow", upstream).await;
+    let (silent, _filler) = busy_listener().await;
+    let slow = world.proxy_to("slow", silent.local_addr().expect("bound")).await;
     let mut client = connect(slow).await;
     client.send("is anybody there").await;
     client.sees_nothing().await;

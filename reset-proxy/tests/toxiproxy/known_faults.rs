@@ -3,11 +3,10 @@
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
-use tokio::net::TcpSocket;
 
 use crate::{
-    support::{Ending, Peer, loopback, soon},
-    world::{World, connect, talk, toxic},
+    support::{Ending, Peer, soon},
+    world::{World, busy_listener, connect, talk, toxic},
 };
 
 /// Which of so many new connections are reset when the client speaks.
@@ -182,13 +181,8 @@ async fn fault_7_who_ends_its_side_still_hears_the_other() {
 #[tokio::test]
 async fn fault_8_a_slow_dial_delays_no_other_connection() {
     let world = World::start().await;
-    let socket = TcpSocket::new_v4().expect("a socket");
-    socket.bind(loopback()).expect("a free port");
-    let busy = socket.listen(0).expect("a listener");
-    let upstream = busy.local_addr().expect("bound");
-    // A queue of length 0 takes one connection; the kernel forgets the next one's SYN, and it is sent again a second later.
-    let filler = connect(upstream).await;
-    let address = world.proxy_to("p", upstream).await;
+    let (busy, filler) = busy_listener().await;
+    let address = world.proxy_to("p", busy.local_addr().expect("bound")).await;
     let mut slow = connect(address).await;
     world.until_metric("paylab_proxy_connections_open", r#"proxy="p""#, 1).await;
     let (in_the_way, _) = busy.accept().await.expect("the filler");

@@ -8,9 +8,9 @@ use std::{
 
 use reset_proxy::options::Options;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-use crate::support::{Lab, Peer, soon};
+use crate::support::{Lab, Peer, loopback, soon};
 
 /// A lab whose proxies are Toxiproxy's.
 pub(crate) struct World(Lab);
@@ -114,6 +114,16 @@ impl World {
 
 pub(crate) async fn connect(address: SocketAddr) -> Peer {
     Peer(soon("a connection", TcpStream::connect(address)).await.expect("the proxy listens"))
+}
+
+/// A listener to which the next connection takes a second: its queue of length 0 holds one connection, so that the
+/// kernel forgets the SYN of another, and it is sent again.
+pub(crate) async fn busy_listener() -> (TcpListener, Peer) {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(loopback()).expect("a free port");
+    let listener = socket.listen(0).expect("a listener");
+    let filler = connect(listener.local_addr().expect("bound")).await;
+    (listener, filler)
 }
 
 pub(crate) fn address(proxy: &Value) -> SocketAddr {
