@@ -45,7 +45,7 @@ impl Chain {
         self.stations.is_empty() && self.output.is_empty() && self.output.ended() != End::Closed
     }
 
-    /// Whether what passes is not changed any more.
+    /// Whether a toxic is at work.
     pub(crate) fn has_toxics(&self) -> bool {
         !self.stations.is_empty()
     }
@@ -59,8 +59,11 @@ impl Chain {
     pub(crate) fn reconcile(&mut self, toxics: &[Arc<Toxic>], now: Instant) {
         let mut index = 0;
         for toxic in toxics {
-            let mut coins = self.lot.coins(&toxic.name);
-            if toxic.stream != self.stream || !toxic.is_drawn(&mut coins) {
+            if toxic.stream != self.stream || toxic.toxicity == 0.0 {
+                continue;
+            }
+            let coins = self.lot.coins(&toxic.name);
+            if !toxic.is_drawn(&coins) {
                 continue;
             }
             while self.stations[index..].iter().any(|station| station.toxic.id == toxic.id)
@@ -143,7 +146,7 @@ impl Station {
 impl Lot {
     fn coins(&self, toxic: &str) -> Coins {
         let purpose = format!("{}/{toxic}", self.proxy);
-        Coins { seed: self.seed, connection: self.connection, purpose, count: 0 }
+        Coins { seed: self.seed, connection: self.connection, purpose, tossed: 0 }
     }
 }
 

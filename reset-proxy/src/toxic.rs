@@ -107,7 +107,7 @@ pub(crate) struct Coins {
     pub(crate) connection: u64,
     /// Proxy and toxic.
     pub(crate) purpose: String,
-    pub(crate) count: u32,
+    pub(crate) tossed: u32,
 }
 
 impl Toxic {
@@ -145,8 +145,8 @@ impl Toxic {
     }
 
     /// Whether a connection has this toxic. It never changes while toxicity and name stay.
-    pub(crate) fn is_drawn(&self, coins: &mut Coins) -> bool {
-        coins.toss() < self.toxicity
+    pub(crate) fn is_drawn(&self, coins: &Coins) -> bool {
+        coins.chance(0) < self.toxicity
     }
 }
 
@@ -219,8 +219,13 @@ impl Memory {
 impl Coins {
     /// The next number in `[0, 1)`.
     pub(crate) fn toss(&mut self) -> f64 {
-        let id = AttemptId { payment: PaymentId(self.connection), attempt: self.count };
-        self.count = self.count.wrapping_add(1);
+        self.tossed = self.tossed.wrapping_add(1);
+        self.chance(self.tossed)
+    }
+
+    /// Number 0 decides whether the connection has the toxic.
+    fn chance(&self, number: u32) -> f64 {
+        let id = AttemptId { payment: PaymentId(self.connection), attempt: number };
         fraction(self.seed, id, &self.purpose)
     }
 }

@@ -1,4 +1,5 @@
-//! Two sockets as one stream of bytes in each direction, for what is not HTTP/1. Each side's end is passed on alone.
+//! Two sockets as one stream of bytes in each direction: for what is not HTTP/1, and for named proxies where no toxic is at
+//! work. Each side's end is passed on alone.
 
 use std::{
     io,
