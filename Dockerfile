@@ -1,0 +1,19 @@
+# The image for users with a container builder; image/build makes the same one without.
+FROM rust:1.95-slim-bookworm AS build
+WORKDIR /paylab
+COPY . .
+# Statically linked for a file system with nothing else in it; --target keeps the flag from the build's own programs.
+RUN target=$(rustc -vV | sed -n 's/^host: //p') \
+    && apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev \
+    && RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=/usr/local/cargo=/cargo" \
+        cargo build --release --locked --package paylab --target "$target" \
+    && install -D "target/$target/release/paylab" /image/paylab \
+    && install --directory --mode 1777 /image/tmp
+
+FROM scratch
+LABEL org.opencontainers.image.title="paylab" \
+      org.opencontainers.image.description="Proves with evidence whether a payment path loses money or pays twice" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build /image/ /
+USER 65532:65532
+ENTRYPOINT ["/paylab"]
