@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 
 /// How a part logs.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Logs")]
 pub struct Logs {
     /// Which messages, such as info or reset_proxy=debug; without it a run logs warnings and a part alone what it does
     #[arg(long = "log", env = "PAYLAB_LOG", value_name = "FILTER")]

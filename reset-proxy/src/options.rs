@@ -49,11 +49,11 @@ pub struct Options {
 /// Toxiproxy's own options; -host is the same as --host.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Toxiproxy {
-    /// Where the API listens.
+    /// Where the API listens; localhost unless told otherwise.
     #[arg(long, value_name = "HOST")]
     pub host: Option<String>,
 
-    /// At which port the API listens.
+    /// At which port the API listens; 8474 unless told otherwise.
     #[arg(long, value_name = "PORT")]
     pub port: Option<u16>,
 

@@ -254,3 +254,59 @@ async fn down_closes_connections_and_listener_and_up_opens_the_same_port() {
     drop(connect(address).await);
     assert_eq!(world.obeyed("GET", "/proxies/p", Value::Null).await["enabled"], json!(true));
 }
+
+/// What becomes of four bytes.
+#[derive(Debug, Clone, Copy)]
+enum Effect {
+    ArriveAfter(u64),
+    AreHeldOrLost,
+    AreCut,
+    AreResetInstead,
+}
+
+#[tokio::test]
+async fn every_toxic_works_on_either_stream() {
+    for stream in STREAMS {
+        for (kind, attributes, effect) in [
+            ("noop", json!({}), Effect::ArriveAfter(0)),
+            ("latency", json!({"latency": 50}), Effect::ArriveAfter(50)),
+            ("slow_close", json!({"delay": 50}), Effect::ArriveAfter(0)),
+            ("slicer", json!({"average_size": 1, "delay": 20_000}), Effect::ArriveAfter(60)),
+            ("bandwidth", json!({"rate": 0}), Effect::AreHeldOrLost),
+            ("timeout", json!({"timeout": 0}), Effect::AreHeldOrLost),
+            ("packet_loss", json!({"loss_rate": 1}), Effect::AreHeldOrLost),
+            ("limit_data", json!({"bytes": 2}), Effect::AreCut),
+            ("reset_peer", json!({}), Effect::AreResetInstead),
+        ] {
+            let world = World::start().await;
+            let address = world.poisoned([toxic(kind, stream, attributes)]).await;
+            let (client, service) = world.link(address).await;
+            let (mut from, mut to) = if stream == "upstream" { (client, service) } else { (service, client) };
+            to.send("back").await;
+            from.expect("back").await;
+            match effect {
+                Effect::ArriveAfter(ms) => {
+                    takes(ms, async {
+                        from.send("word").await;
+                        to.expect("word").await;
+                    })
+                    .await;
+                }
+                Effect::AreHeldOrLost => {
+                    from.send("word").await;
+                    to.sees_nothing().await;
+                }
+                Effect::AreCut => {
+                    from.send("word").await;
+                    to.expect("wo").await;
+                    to.ends_with(Ending::Eof).await;
+                }
+                Effect::AreResetInstead => {
+                    from.send("word").await;
+                    to.ends_with(Ending::Reset).await;
+                    from.ends_with(Ending::Reset).await;
+                }
+            }
+        }
+    }
+}
