@@ -59,6 +59,10 @@ pub const SHARD_INDEX_ENV: &str = "JOB_COMPLETION_INDEX";
 /// A pod's report must fit its termination message.
 pub const TERMINATION_MESSAGE_MAX: usize = 4096;
 
+/// The message with which a load logs how far it is, with the fields `acknowledged` and `attempts`. On a cluster the operator
+/// reads it from the logs, so that no pod needs rights to tell.
+pub const PROGRESS_MESSAGE: &str = "load under way";
+
 /// Refusals, in the shape of RFC 9457.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {

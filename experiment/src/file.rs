@@ -6,12 +6,11 @@ use jsonschema::{
     error::{TypeKind, ValidationErrorKind},
     paths::LocationSegment,
 };
-use kube_core::CustomResourceExt as _;
 use serde_json::{Value, json};
 
 use crate::{
     plan::{Plan, Refusal},
-    spec::ChaosExperiment,
+    spec::{ChaosExperiment, NAME_LEN_MAX, NAME_PATTERN, definition},
 };
 
 /// Longer files are refused: more than any resource of a cluster can hold.
@@ -72,10 +71,10 @@ fn check(value: &Value) -> Vec<Refusal> {
 
 /// The resource definition's schema, closed against unknown fields as `kubectl` is.
 fn schema() -> Value {
-    let definition = json!(ChaosExperiment::crd());
+    let definition = json!(definition());
     let mut spec = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"].clone();
     close(&mut spec);
-    let name = json!({"type": "string", "maxLength": 63, "pattern": "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"});
+    let name = json!({"type": "string", "maxLength": NAME_LEN_MAX, "pattern": NAME_PATTERN});
     json!({
         "type": "object",
         "required": ["apiVersion", "kind", "metadata", "spec"],
@@ -166,11 +165,18 @@ fn form(pattern: &str) -> String {
         r"^[0-9]{1,10}(\.[0-9]{1,2})?$" => {
             "is not an amount; use digits with at most two decimals, such as \"1.00\"".to_owned()
         }
+        NAME_PATTERN => {
+            "is not a name; begin with a lower-case letter and use lower-case letters, digits and inner dashes"
+                .to_owned()
+        }
+        "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$" => {
+            "is not the name of a Secret; use lower-case letters, digits, dots and inner dashes".to_owned()
+        }
         "^[A-Z]{3}$" => "is not a currency; use three capital letters, such as EUR".to_owned(),
         "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$" => {
             "is not a name; use lower-case letters, digits and inner dashes".to_owned()
         }
-        "^[A-Za-z0-9._-]+$" => "is not an account; use letters, digits, dots, dashes and underscores".to_owned(),
+        "^[A-Za-z0-9._-]+$" => "is not an account or key; use letters, digits, dots, dashes and underscores".to_owned(),
         other => format!("does not match {other}"),
     }
 }
@@ -267,7 +273,7 @@ spec:
 "#;
         expect_test::expect![[r#"
             apiVersion: "v1" is not allowed; use "paylab.dev/v1alpha1"
-            metadata.name: "Never_" is not a name; use lower-case letters, digits and inner dashes
+            metadata.name: "Never_" is not a name; begin with a lower-case letter and use lower-case letters, digits and inner dashes
             spec.claim: "Twice" is not allowed; use "AtMostOnce", "AtLeastOnce", "ExactlyOnce"
             spec.client.concurrency: "many" is not a whole number
             spec.client.hedge: 99 is too large; at most 8 is allowed
@@ -283,7 +289,7 @@ spec:
             spec.payments.amount: 1.5 is not a text (put it in quotes)
             spec.payments.count: 0 is too small; at least 1 is allowed
             spec.payments.currency: "euro" is not a currency; use three capital letters, such as EUR
-            spec.payments.from: "" is not an account; use letters, digits, dots, dashes and underscores
+            spec.payments.from: "" is not an account or key; use letters, digits, dots, dashes and underscores
             spec.seed: -1 is too small; at least 0 is allowed
             spec.service.dedup: "Magic" is not allowed; use "None", "UniqueKey", "Replay", "CheckThenInsert", "Memory", "KeyThenApply", "ApplyThenKey", "AckThenApply"
             spec.service.replicas: 1.5 is not a whole number"#]].assert_eq(&faults_of(text));
@@ -293,7 +299,7 @@ spec:
     fn what_the_schema_cannot_say_is_told_too() {
         let text = format!(
             "{GOOD}  payments: {{amount: \"0\"}}
-  service: {{keyTtl: 0s}}
+  service: {{keyTtl: 0s, replicas: 2}}
   client: {{retry: {{attemptTimeout: 0s}}}}
   faults:
     - {{name: a, probability: 1, reset: {{at: Connect}}}}
@@ -307,7 +313,10 @@ spec:
             spec.faults[1].payments: is empty; `from` must be below `to`
             spec.payments.amount: "0" must be more than zero; use a positive amount such as "1.00"
             spec.service.keyTtl: 0s forgets every key at once; use at least 1ms
-            spec.service.keyTtl: is known to dedup: Replay only; remove it or use Replay"#]].assert_eq(&faults_of(&text));
+            spec.service.keyTtl: is known to dedup: Replay only; remove it or use Replay
+            spec.service.replicas: 2 replicas need one database; set spec.service.database.secretKeyRef to a Secret with the URL of a PostgreSQL, or use 1"#]].assert_eq(&faults_of(&text));
+        expect_test::expect!["spec.client.idempotencyKey: None sends no key, and dedup Replay tells repeats by nothing else; use PerPayment"]
+            .assert_eq(&faults_of(&format!("{GOOD}  service: {{dedup: Replay}}\n")));
     }
 
     #[test]

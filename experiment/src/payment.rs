@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use thiserror::Error;
 
-use crate::spec::KeyPolicy;
+use crate::{fate::coin, spec::KeyPolicy};
 
 /// The index of a payment in its experiment, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,6 +71,18 @@ impl RunId {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The seed of an experiment that names none: the same for every part of the run, and one that a status can hold.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        coin(0, AttemptId { payment: PaymentId(0), attempt: 1 }, &self.0) >> 1
+    }
+
+    /// The schema of a shared database that holds this run's ledger alone.
+    #[must_use]
+    pub fn schema(&self) -> String {
+        format!("paylab_{}", self.0.replace('-', "_").to_lowercase())
     }
 
     /// The reference of a payment, unique over all runs: `{run}.{i}`. The service stores it in every mode.

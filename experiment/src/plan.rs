@@ -121,7 +121,7 @@ impl Plan {
         let mut refusals = check_faults(&spec.faults, "spec.faults");
         let amount = amount(spec, &mut refusals);
         check_client(&spec.client, &spec.faults, &mut refusals);
-        check_service(&spec.service, &mut refusals);
+        check_service(&spec.service, spec.client.idempotency_key, &mut refusals);
         if spec.active_deadline.ms() == 0 {
             refusals.push(Refusal::new("spec.activeDeadline", "0s leaves no time for the load; use at least 1ms"));
         }
@@ -263,7 +263,18 @@ fn check_client(client: &Client, faults: &[Fault], refusals: &mut Vec<Refusal>) 
     }
 }
 
-fn check_service(service: &Service, refusals: &mut Vec<Refusal>) {
+fn check_service(service: &Service, key: KeyPolicy, refusals: &mut Vec<Refusal>) {
+    if service.replicas > 1 && service.database.is_none() {
+        let text = format!(
+            "{} replicas need one database; set spec.service.database.secretKeyRef to a Secret with the URL of a PostgreSQL, or use 1",
+            service.replicas
+        );
+        refusals.push(Refusal::new("spec.service.replicas", text));
+    }
+    if (service.dedup, key, service.missing_key) == (Dedup::Replay, KeyPolicy::None, MissingKey::Book) {
+        let text = "None sends no key, and dedup Replay tells repeats by nothing else; use PerPayment";
+        refusals.push(Refusal::new("spec.client.idempotencyKey", text));
+    }
     if service.key_ttl.is_some() && service.dedup != Dedup::Replay {
         refusals.push(Refusal::new("spec.service.keyTtl", "is known to dedup: Replay only; remove it or use Replay"));
     }

@@ -130,6 +130,10 @@ pub struct LabTotals {
 /// Why the lab cannot say. Each makes the verdict `Inconclusive`, unless the claim is broken all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Doubt {
+    /// Parts of the lab were replaced while the load ran, and what they knew is gone.
+    EnvironmentChanged,
+    /// Load pods have left no report.
+    ReportMissing,
     /// The load ended before its time.
     LoadStopped,
     /// Payments have no end.
@@ -225,6 +229,12 @@ impl Report {
     #[must_use]
     pub fn count(&self, class: Class) -> u64 {
         self.cases.get(&class).map_or(0, |cases| cases.count)
+    }
+
+    /// Whether every load pod's share is in it.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        !self.doubts.contains_key(&Doubt::ReportMissing) && !self.doubts.contains_key(&Doubt::EnvironmentChanged)
     }
 
     /// Notes a doubt.

@@ -20,6 +20,8 @@ pub struct SpanError;
 
 /// At most nine digits, so that no unit overflows.
 pub(crate) const PATTERN: &str = "^[0-9]{1,9}(ms|s|m|h)$";
+/// Nine digits and the longest unit.
+const LEN_MAX: usize = 11;
 const UNITS: [(&str, u64); 4] = [("ms", 1), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
 
 impl Span {
@@ -91,7 +93,7 @@ impl JsonSchema for Span {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "pattern": PATTERN})
+        json_schema!({"type": "string", "pattern": PATTERN, "maxLength": LEN_MAX})
     }
 }
 

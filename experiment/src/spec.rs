@@ -1,13 +1,26 @@
 //! The custom resource `chaosexperiments.paylab.dev/v1alpha1`: what a user writes. Its status is in [`crate::status`].
 //!
 //! The schema made from these types is the one source of what is allowed: the API server refuses by it, and so does
-//! [`crate::plan`] on a machine without a cluster.
+//! [`crate::plan`] on a machine without a cluster. What a schema cannot say is a CEL rule here, for the API server, and a
+//! check in [`crate::plan`], for the laptop; a test holds the two together.
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps, ValidationRule,
+};
+use kube_core::CustomResourceExt as _;
 use kube_derive::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{span::Span, status::ChaosExperimentStatus};
+
+/// A longer name of an experiment leaves no room for what the names of its parts add to it.
+pub const NAME_LEN_MAX: usize = 40;
+/// A name that may begin the name of a Service.
+pub(crate) const NAME_PATTERN: &str = "^[a-z]([a-z0-9-]*[a-z0-9])?$";
+
+/// The CEL rule of a span that may not be nothing.
+const NOT_ZERO: &str = "!self.matches('^0+(ms|s|m|h)$')";
 
 /// At most so many faults in one experiment: a record keeps one bit for each.
 pub const FAULTS_MAX: usize = 16;
@@ -34,11 +47,23 @@ pub const FAULTS_MAX: usize = 16;
     printcolumn = r#"{"name":"Duplicated","type":"integer","jsonPath":".status.payments.duplicated"}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
     printcolumn = r#"{"name":"Attempts","type":"integer","jsonPath":".status.attempts.total","priority":1}"#,
-    printcolumn = r#"{"name":"Faults","type":"string","jsonPath":".spec.faults[*].name","priority":1}"#,
+    printcolumn = r#"{"name":"Faults","type":"integer","jsonPath":".status.lab.struck","priority":1}"#,
     printcolumn = r#"{"name":"Seed","type":"integer","jsonPath":".status.seed","priority":1}"#,
     printcolumn = r#"{"name":"Reason","type":"string","jsonPath":".status.reason","priority":1}"#
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [
+    {"rule": "self == oldSelf",
+     "message": "spec cannot be changed, because one experiment is one run; delete the experiment and apply it anew, or give it another metadata.name"},
+    {"rule": "self.faults.all(f, self.faults.exists_one(g, g.name == f.name))", "fieldPath": ".faults",
+     "message": "each fault needs a name of its own"},
+    {"rule": "self.client.retry.maxAttempts != 0 || !self.faults.exists(f, f.probability >= 1.0 && !has(f.attempts) && f.reset.at != 'AfterResponse')",
+     "fieldPath": ".client.retry.maxAttempts",
+     "message": "0 (until acknowledged) never ends, because a fault of probability 1 meets every attempt; bound the attempts or lower its probability"},
+    {"rule": "self.service.dedup != 'Replay' || self.client.idempotencyKey != 'None' || self.service.missingKey == 'Refuse'",
+     "fieldPath": ".client.idempotencyKey",
+     "message": "None sends no key, and dedup Replay tells repeats by nothing else; use PerPayment"},
+]))]
 pub struct ChaosExperimentSpec {
     /// What the payment path is claimed to do.
     pub claim: Claim,
@@ -69,6 +94,7 @@ pub struct ChaosExperimentSpec {
     pub min_exposures: Option<i64>,
     /// The load stops after this long, and the verdict is then `Inconclusive`.
     #[serde(default = "ten_minutes")]
+    #[schemars(extend("x-kubernetes-validations" = [{"rule": NOT_ZERO, "message": "0s leaves no time for the load; use at least 1ms"}]))]
     pub active_deadline: Span,
     /// Whether the operator keeps the parts of a finished experiment.
     #[serde(default)]
@@ -99,15 +125,21 @@ pub enum Expectation {
 /// What is to be paid.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(extend("x-kubernetes-validations" = [
+    {"rule": "double(self.amount) > 0.0", "fieldPath": ".amount",
+     "message": "0 must be more than zero; use a positive amount such as \"1.00\""},
+    {"rule": "double(self.amount) * double(self.count) <= 10000000000000.0", "fieldPath": ".amount",
+     "message": "amount times count must be at most 10000000000000.00"},
+]))]
 pub struct Payments {
     /// How many payments.
     #[schemars(range(min = 1, max = 100_000_000))]
     pub count: i64,
     /// The amount of each, in major units with at most two decimals.
-    #[schemars(extend("pattern" = r"^[0-9]{1,10}(\.[0-9]{1,2})?$"))]
+    #[schemars(length(max = 13), extend("pattern" = r"^[0-9]{1,10}(\.[0-9]{1,2})?$"))]
     pub amount: String,
     /// The currency's three letters.
-    #[schemars(extend("pattern" = "^[A-Z]{3}$"))]
+    #[schemars(length(max = 16), extend("pattern" = "^[A-Z]{3}$"))]
     pub currency: String,
     /// The account that pays.
     #[schemars(length(max = 64), extend("pattern" = "^[A-Za-z0-9._-]+$"))]
@@ -120,6 +152,10 @@ pub struct Payments {
 /// How the client sends and retries.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(extend("x-kubernetes-validations" = [
+    {"rule": "self.retry.maxAttempts == 0 || self.retry.maxAttempts >= self.hedge", "fieldPath": ".retry.maxAttempts",
+     "message": "fewer attempts cannot hold the copies of client.hedge"},
+]))]
 pub struct Client {
     /// When and how often to try again.
     pub retry: Retry,
@@ -136,7 +172,10 @@ pub struct Client {
     pub hedge: i32,
     /// Payments begun per second and load pod, whatever their answers; absent: as fast as answers come.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0.01, max = 1_000_000.0))]
+    // The API server cuts a minimum's fraction off where the value is a whole number, such as 0.
+    #[schemars(range(min = 0.01, max = 1_000_000.0), extend("x-kubernetes-validations" = [
+        {"rule": "self >= 0.01", "message": "should be greater than or equal to 0.01"},
+    ]))]
     pub rate: Option<f64>,
     /// Whether each attempt opens a connection of its own.
     pub connection: ConnectionPolicy,
@@ -154,6 +193,7 @@ pub struct Retry {
     /// The pause before the next attempt.
     pub backoff: Backoff,
     /// How long one attempt may take.
+    #[schemars(extend("x-kubernetes-validations" = [{"rule": NOT_ZERO, "message": "0s leaves no time for an answer; use at least 1ms"}]))]
     pub attempt_timeout: Span,
 }
 
@@ -202,6 +242,12 @@ pub enum BodyDrift {
 /// How the payment service treats repeats.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(extend("x-kubernetes-validations" = [
+    {"rule": "self.replicas == 1 || has(self.database)", "fieldPath": ".replicas",
+     "message": "several replicas need one database; set service.database.secretKeyRef to a Secret with the URL of a PostgreSQL, or use 1"},
+    {"rule": "!has(self.keyTtl) || self.dedup == 'Replay'", "fieldPath": ".keyTtl",
+     "message": "is known to dedup: Replay only; remove it or use Replay"},
+]))]
 pub struct Service {
     /// The way repeats are told from new payments.
     pub dedup: Dedup,
@@ -214,9 +260,33 @@ pub struct Service {
     pub processing_time: Span,
     /// `Replay` forgets a key after this long; absent: never.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-kubernetes-validations" = [{"rule": NOT_ZERO, "message": "0s forgets every key at once; use at least 1ms"}]))]
     pub key_ttl: Option<Span>,
     /// What becomes of a request without a key.
     pub missing_key: MissingKey,
+    /// Where the ledger is on a cluster; absent: SQLite on the pod's own disk, for one replica.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database: Option<Database>,
+}
+
+/// A PostgreSQL of the user's. Each run has a schema of its own there, `paylab_` and the run id, which stays as evidence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Database {
+    /// The Secret that holds its URL, `postgres://USER:PASSWORD@HOST/DATABASE`, in the experiment's namespace.
+    pub secret_key_ref: SecretKeyRef,
+}
+
+/// One key of a Secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SecretKeyRef {
+    /// The Secret.
+    #[schemars(length(max = 253), extend("pattern" = "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
+    pub name: String,
+    /// The key in it.
+    #[schemars(length(max = 253), extend("pattern" = "^[A-Za-z0-9._-]+$"))]
+    pub key: String,
 }
 
 /// The ways to tell a repeat from a new payment; the last five are broken on purpose.
@@ -293,6 +363,7 @@ pub struct Reset {
 /// Payments `from` up to but not including `to`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = [{"rule": "self.from < self.to", "message": "is empty; `from` must be below `to`"}]))]
 pub struct PaymentRange {
     /// The first payment.
     #[schemars(range(min = 0))]
@@ -361,6 +432,27 @@ impl Point {
     }
 }
 
+/// The resource's definition, as `paylab crd` prints it and the chart installs it.
+///
+/// The rule on the name is added here, because the derive macro puts rules on the whole resource only in crates that depend
+/// on all of kube.
+#[must_use]
+pub fn definition() -> CustomResourceDefinition {
+    let mut definition = ChaosExperiment::crd();
+    let name = ValidationRule {
+        rule: format!("self.metadata.name.size() <= {NAME_LEN_MAX} && self.metadata.name.matches('{NAME_PATTERN}')"),
+        message: Some(format!(
+            "metadata.name must have at most {NAME_LEN_MAX} lower-case letters, digits or inner dashes and begin with a \
+             letter: the names of the parts are made from it"
+        )),
+        ..ValidationRule::default()
+    };
+    let versions = definition.spec.versions.iter_mut();
+    let schemas = versions.filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut());
+    schemas.for_each(|schema: &mut JSONSchemaProps| schema.x_kubernetes_validations = Some(vec![name.clone()]));
+    definition
+}
+
 const fn ten_minutes() -> Span {
     Span::from_ms(600_000)
 }
@@ -408,6 +500,7 @@ impl Default for Service {
             processing_time: Span::from_ms(0),
             key_ttl: None,
             missing_key: MissingKey::Book,
+            database: None,
         }
     }
 }

@@ -215,6 +215,8 @@ pub struct LabStatus {
     pub recorded: i64,
     /// Requests forwarded whole to the service.
     pub forwarded: i64,
+    /// Attempts on which a fault took effect.
+    pub struck: i64,
     /// Resets that no fault ordered.
     pub unintended_resets: i64,
     /// Chances the path had to break its claim.
@@ -371,6 +373,7 @@ fn lab_status(report: &Report, conclusion: &Conclusion) -> LabStatus {
     LabStatus {
         recorded: signed(report.lab.recorded),
         forwarded: signed(report.lab.forwarded),
+        struck: signed(report.faults.iter().map(|fault| fault.effective).sum()),
         unintended_resets: signed(report.lab.unintended_resets),
         exposures: signed(conclusion.exposures),
         findings: findings.take(LISTED_MAX).cloned().collect(),

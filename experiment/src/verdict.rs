@@ -29,7 +29,9 @@ pub struct Conclusion {
     pub reason: String,
     /// The verdict in a sentence.
     pub sentence: String,
-    /// Every reason why the lab cannot say, in sentences.
+    /// Every reason why the lab cannot say, the most telling first.
+    pub doubted: Vec<Doubt>,
+    /// The same in sentences.
     pub doubts: Vec<String>,
     /// What is strange and changes nothing: measured totals that are not the predicted ones.
     pub findings: Vec<String>,
@@ -68,9 +70,11 @@ pub fn conclude(plan: &Plan, report: &Report, prediction: &Prediction) -> Conclu
     } else {
         (Verdict::Upheld, "ClaimHeld".to_owned(), upheld(plan, &report, exposures))
     };
-    let observed = (!report.doubts.contains_key(&Doubt::LedgerFlawed)).then(|| observed(&report));
-    let findings = findings(plan, &report, prediction);
-    Conclusion { verdict, observed, reason, sentence, doubts, findings, exposures, broken }
+    let whole = report.is_whole();
+    let observed = (whole && !report.doubts.contains_key(&Doubt::LedgerFlawed)).then(|| observed(&report));
+    let findings = if whole { findings(plan, &report, prediction) } else { Vec::new() };
+    let doubted = report.doubts.into_keys().collect();
+    Conclusion { verdict, observed, reason, sentence, doubted, doubts, findings, exposures, broken }
 }
 
 /// The largest bug rate per exposure that so many exposures without a bug leave possible, with 95 % confidence.
@@ -269,6 +273,8 @@ fn inconclusive(doubts: &[String]) -> String {
 
 fn doubt_text(doubt: Doubt, Note { count, first, detail }: &Note) -> String {
     let text = match doubt {
+        Doubt::EnvironmentChanged => format!("{count} of the lab's pods changed while the load ran"),
+        Doubt::ReportMissing => format!("no whole report from {count} of the load pods"),
         Doubt::LoadStopped => "the load ended early".to_owned(),
         Doubt::LoadIncomplete => format!("{count} payments have no end"),
         Doubt::PortShortage => format!("the client found no free port {count} times"),

@@ -60,6 +60,13 @@ pub enum AskError {
     },
 }
 
+impl AskError {
+    /// Whether nobody has heard the question.
+    pub(crate) const fn is_unreached(&self) -> bool {
+        matches!(self, Self::Broken(_) | Self::Silent)
+    }
+}
+
 impl From<Malformed> for AskError {
     fn from(Malformed: Malformed) -> Self {
         Self::Garbled

@@ -6,6 +6,7 @@ use paylab_experiment::{
     ledger::LedgerTally,
     record::RecordTally,
 };
+use tokio::net::lookup_host;
 use tracing::warn;
 
 use crate::{
@@ -40,7 +41,7 @@ pub(crate) async fn gather(load: &Load) -> Evidence {
     if let Err(error) = read_lines(&load.control, &path, |line| evidence.record.take(line)).await {
         warn!(%error, control = load.control, "the proxy's record is not whole");
     }
-    if let Err(error) = drain(&load.service).await {
+    if let Err(error) = drain_replicas(load).await {
         warn!(%error, service = load.service, "the payment service cannot be drained, so its ledger is not read");
         return evidence;
     }
@@ -48,6 +49,17 @@ pub(crate) async fn gather(load: &Load) -> Evidence {
         warn!(%error, service = load.service, "the payment service's ledger is not whole");
     }
     evidence
+}
+
+/// Drains every pod of the service, where its name leads to several; the ledger is one.
+async fn drain_replicas(load: &Load) -> Result<(), AskError> {
+    if load.plan.service.replicas == 1 {
+        return drain(&load.service).await;
+    }
+    for replica in lookup_host(&load.service).await? {
+        drain(&replica.to_string()).await?;
+    }
+    Ok(())
 }
 
 async fn drain(address: &str) -> Result<(), AskError> {

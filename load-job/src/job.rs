@@ -7,13 +7,13 @@ use std::{
 };
 
 use paylab_experiment::{
-    contract::TERMINATION_MESSAGE_MAX,
-    fate::{Dice, coin},
+    contract::{PROGRESS_MESSAGE, TERMINATION_MESSAGE_MAX},
+    fate::Dice,
     file,
-    payment::{AttemptId, PaymentId, RunId},
+    payment::RunId,
     report::Report,
 };
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -21,7 +21,9 @@ use crate::{Error, Load, Progress, execute, options::Options};
 
 /// Where Kubernetes reads a pod's last words.
 const TERMINATION_LOG: &str = "/dev/termination-log";
-/// How often the log says how far the load is.
+/// When the log first says how far the load is.
+const PROGRESS_AFTER: Duration = Duration::from_secs(1);
+/// And how often from then on.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
 /// Runs one share of an experiment to its report, which is also left where the options say.
@@ -55,7 +57,7 @@ async fn prepare(options: &Options) -> Result<Load, Error> {
     let unreadable = |source| Error::Unreadable { path: path.clone(), source };
     let text = tokio::fs::read_to_string(path).await.map_err(unreadable)?;
     let run = options.run_id.clone().map_or_else(draw_run_id, Ok)?;
-    let mut plan = file::parse(&text, seed_of(&run)).map_err(Error::Refused)?.plan;
+    let mut plan = file::parse(&text, run.seed()).map_err(Error::Refused)?.plan;
     if options.run_id.is_none() && plan.client.workers > 1 {
         return Err(Error::RunId { workers: plan.client.workers });
     }
@@ -70,6 +72,7 @@ async fn prepare(options: &Options) -> Result<Load, Error> {
         service: options.service.clone(),
         shard: options.shard,
         lease: options.lease.duration(),
+        patience: options.patience.duration(),
     })
 }
 
@@ -78,16 +81,10 @@ fn draw_run_id() -> Result<RunId, Error> {
     uuid::Uuid::new_v4().to_string().parse().map_err(|_| Error::Crashed)
 }
 
-/// The seed of an experiment that names none: the same for every shard of the run, and one that a status can hold.
-fn seed_of(run: &RunId) -> u64 {
-    coin(0, AttemptId { payment: PaymentId(0), attempt: 1 }, run.as_str()) >> 1
-}
-
 /// Says in the log how far the load is, until it is dropped.
 async fn tell(progress: &Progress) -> Infallible {
-    let mut ticks = interval(PROGRESS_EVERY);
+    let mut ticks = interval_at(Instant::now() + PROGRESS_AFTER, PROGRESS_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    ticks.tick().await; // the first one is at once
     loop {
         ticks.tick().await;
         info!(
@@ -96,7 +93,7 @@ async fn tell(progress: &Progress) -> Infallible {
             acknowledged = progress.acknowledged(),
             attempts = progress.attempts(),
             unreached = progress.unreached(),
-            "load under way"
+            "{PROGRESS_MESSAGE}"
         );
     }
 }

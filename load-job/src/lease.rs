@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use paylab_experiment::contract::{LEASE_PATH, LeaseRenewal, RULES_PATH, Rules};
 use serde::Serialize;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_util::task::AbortOnDropHandle;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::{
     Error, Load,
@@ -17,6 +17,9 @@ use crate::{
 const RENEWALS_PER_LEASE: u32 = 3;
 /// It is not renewed more often.
 const RENEWAL_PAUSE_MIN: Duration = Duration::from_millis(10);
+
+/// A proxy that cannot be reached yet is asked again after this time.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// While this lives the rules are kept in force; afterwards they lapse by themselves.
 #[derive(Debug)]
@@ -32,8 +35,15 @@ pub(crate) async fn put_rules(load: &Load) -> Result<Lease, Error> {
         faults: load.plan.faults.clone(),
         lease_ms: u64::try_from(load.lease.as_millis()).unwrap_or(u64::MAX),
     };
-    let put = send("PUT", &load.control, RULES_PATH, &rules).await;
-    put.map_err(|source| Error::Rules { address: load.control.clone(), source })?;
+    let begun = Instant::now();
+    while let Err(source) = send("PUT", &load.control, RULES_PATH, &rules).await {
+        // A name of a cluster may lead nowhere for a moment after what is behind it is ready.
+        if !source.is_unreached() || begun.elapsed() >= load.patience {
+            return Err(Error::Rules { address: load.control.clone(), source });
+        }
+        debug!(error = %source, control = load.control, "the proxy cannot be reached yet");
+        sleep(LOOK_EVERY).await;
+    }
     let renewals = tokio::spawn(renew(load.control.clone(), load.run.to_string(), load.lease));
     Ok(Lease { _renewals: AbortOnDropHandle::new(renewals) })
 }

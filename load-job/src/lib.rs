@@ -47,6 +47,8 @@ pub struct Load {
     pub shard: u32,
     /// The proxy's rules lapse this long after the load is gone.
     pub lease: Duration,
+    /// How long the proxy may be out of reach before the load begins.
+    pub patience: Duration,
 }
 
 impl Load {

@@ -43,6 +43,10 @@ pub struct Options {
     /// The proxy passes everything untouched when the load has not renewed its rules for this long: a number and ms, s, m or h.
     #[arg(long, value_name = "SPAN", env = "PAYLAB_LEASE", default_value = "30s")]
     pub lease: Span,
+
+    /// How long the proxy may be out of reach before the load begins: a number and ms, s, m or h.
+    #[arg(long, value_name = "SPAN", env = "PAYLAB_PATIENCE", default_value = "0s")]
+    pub patience: Span,
 }
 
 #[cfg(test)]

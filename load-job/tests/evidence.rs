@@ -263,6 +263,7 @@ fn options(world: &World, directory: &std::path::Path, spec: &str) -> Options {
         shard: 0,
         report: Some(directory.join("report.json")),
         lease: "30s".parse().unwrap(),
+        patience: "0s".parse().unwrap(),
     }
 }
 

@@ -113,7 +113,16 @@ impl Lab {
     pub fn load(&self, plan: &Plan, run: &RunId, shard: u32) -> Load {
         let ProxyAddresses { payments, control } = self.proxy.addresses;
         let [proxy, control, service] = [payments, control, self.service.addresses].map(|address| address.to_string());
-        Load { plan: plan.clone(), run: run.clone(), proxy, control, service, shard, lease: LEASE }
+        Load {
+            plan: plan.clone(),
+            run: run.clone(),
+            proxy,
+            control,
+            service,
+            shard,
+            lease: LEASE,
+            patience: Duration::ZERO,
+        }
     }
 
     /// Runs every share of the plan against this lab and merges what the judge says of each.
@@ -167,10 +176,7 @@ impl Ledger {
             Database::File(path) => {
                 Ok(Self { url: format!("sqlite:{}", path.display()), schema: None, _directory: None })
             }
-            Database::Postgres(url) => {
-                let schema = format!("paylab_{}", run.as_str().replace('-', "_").to_lowercase());
-                Ok(Self { url: url.clone(), schema: Some(schema), _directory: None })
-            }
+            Database::Postgres(url) => Ok(Self { url: url.clone(), schema: Some(run.schema()), _directory: None }),
         }
     }
 

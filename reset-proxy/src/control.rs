@@ -48,8 +48,23 @@ pub(crate) fn router(plane: Arc<FaultPlane>) -> Router {
         .route(DRAIN_PATH, get(drain))
         // Both ports are bound before this one answers.
         .route(HEALTH_PATH, get(|| async {}))
-        .route(READY_PATH, get(|| async {}))
+        .route(READY_PATH, get(ready))
         .with_state(plane)
+}
+
+/// Ready is a proxy that a payment can pass: on a cluster the name of the service leads somewhere a moment later than the
+/// service itself is ready.
+async fn ready(State(plane): State<Arc<FaultPlane>>) -> Result<StatusCode, Refusal> {
+    if !plane.takes_payments {
+        return Ok(StatusCode::OK);
+    }
+    match plane.upstream.dial().await {
+        Ok(_) => Ok(StatusCode::OK),
+        Err(error) => {
+            let detail = format!("the service cannot be reached: {error}");
+            Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, detail))
+        }
+    }
 }
 
 async fn put_rules(State(plane): State<Arc<FaultPlane>>, body: Bytes) -> Result<Json<RulesInForce>, Refusal> {

@@ -11,6 +11,8 @@ pub(crate) struct FaultPlane {
     pub(crate) counters: Counters,
     pub(crate) flights: Flights,
     pub(crate) upstream: Upstream,
+    /// Whether payments are taken at all; otherwise only named proxies are served.
+    pub(crate) takes_payments: bool,
 }
 
 impl FaultPlane {
@@ -19,6 +21,7 @@ impl FaultPlane {
             rules: RuleBook::default(),
             counters: Counters::default(),
             flights: Flights::default(),
+            takes_payments: options.listen().is_some(),
             upstream: Upstream::new(options.upstream().to_string(), options.dial_timeout.duration()),
         }
     }

@@ -251,6 +251,7 @@ pub fn load(plan: Plan, proxy: &str) -> Load {
         service: "127.0.0.1:1".to_owned(),
         shard: 0,
         lease: Duration::from_secs(30),
+        patience: Duration::ZERO,
     }
 }
 
