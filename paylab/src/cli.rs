@@ -4,14 +4,14 @@ use std::{env, io, process::ExitCode};
 
 use anstream::{eprintln, print};
 use clap::{CommandFactory as _, Parser, Subcommand};
-use kube_core::CustomResourceExt as _;
-use paylab_experiment::spec::ChaosExperiment;
+use paylab_experiment::spec::definition;
 
 use crate::{
     exit::{Exit, INTERNAL, USAGE},
     explain, parts, predict, run, serve,
     source::Refused,
     spelling::two_dashes,
+    wait,
 };
 
 const EXAMPLES: &str = "\
@@ -71,6 +71,18 @@ Examples:
   paylab load-job examples/pay-exactly-once.yaml
   paylab load-job examples/pay-exactly-once.yaml --proxy 10.0.0.2:8888 --control 10.0.0.2:8474 --service 10.0.0.3:8080";
 
+const OPERATOR_EXAMPLES: &str = "\
+Examples:
+  helm install paylab charts/paylab --namespace paylab --create-namespace     in the cluster, as it is meant
+  paylab operator --image registry.local/paylab:0.1.0                         against the cluster of KUBECONFIG, to try it";
+
+const WAIT_EXAMPLES: &str = "\
+Examples:
+  paylab wait never-pay-too-little
+  paylab wait never-pay-too-little --namespace lessons --timeout 2m
+
+Exit codes: 0 the verdict is what spec.expect says, 1 it is not, 2 inconclusive or failed, 70 it has not ended in time.";
+
 /// Proves with evidence whether a payment path loses money or pays twice when connections break
 #[derive(Debug, Parser)]
 #[command(name = "paylab", version, after_help = EXAMPLES)]
@@ -105,6 +117,12 @@ enum Command {
     /// Start one load client against a service and a proxy that run elsewhere
     #[command(after_help = LOAD_EXAMPLES)]
     LoadJob(parts::Logged<load_job::options::Options>),
+    /// Start the operator, which makes of each ChaosExperiment on a cluster a lab and a verdict
+    #[command(after_help = OPERATOR_EXAMPLES)]
+    Operator(Box<parts::Logged<operator::options::Options>>),
+    /// Wait until an experiment on a cluster has its verdict
+    #[command(after_help = WAIT_EXAMPLES)]
+    Wait(operator::wait::Options),
     /// Print completions for a shell
     #[command(after_help = "Example:\n  paylab completions bash > /etc/bash_completion.d/paylab")]
     Completions {
@@ -145,12 +163,14 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Explain(options) => explain::explain(&options),
         Command::Serve(options) => serve::serve(options),
         Command::Crd => {
-            print!("{}", serde_saphyr::to_string(&ChaosExperiment::crd())?);
+            print!("{}", serde_saphyr::to_string(&definition())?);
             Ok(Exit::AsExpected)
         }
         Command::PaymentService(options) => parts::payment_service(options),
         Command::ResetProxy(options) => parts::reset_proxy(options),
         Command::LoadJob(options) => parts::load_job(options),
+        Command::Operator(options) => parts::operator(*options),
+        Command::Wait(options) => wait::wait(&options),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "paylab", &mut io::stdout());
             Ok(Exit::AsExpected)

@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use paylab_experiment::{spec::Expectation, verdict::Conclusion};
-
 /// The command line or the experiment's file is wrong.
 pub const USAGE: u8 = 64;
 /// The lab could not do its work.
@@ -21,10 +19,10 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// The exit of a judged run.
+    /// The exit of an experiment whose verdict is the expected one or not; `None`: nobody can say.
     #[must_use]
-    pub const fn of(conclusion: &Conclusion, expect: Expectation) -> Self {
-        match conclusion.is_as_expected(expect) {
+    pub const fn of(as_expected: Option<bool>) -> Self {
+        match as_expected {
             Some(true) => Self::AsExpected,
             Some(false) => Self::NotAsExpected,
             None => Self::Inconclusive,

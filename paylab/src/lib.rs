@@ -13,3 +13,4 @@ pub mod serve;
 pub mod source;
 mod spelling;
 mod terminal;
+mod wait;

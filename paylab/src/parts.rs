@@ -50,6 +50,15 @@ pub fn load_job(options: Logged<load_job::options::Options>) -> anyhow::Result<E
     })
 }
 
+/// Reconciles experiments on a cluster until a signal ends it.
+///
+/// # Errors
+/// The cluster cannot be reached, or another operator leads.
+pub fn operator(options: Logged<operator::options::Options>) -> anyhow::Result<Exit> {
+    let Logged { part, logs } = options;
+    serve(&logs, async |shutdown| Ok(operator::run(part, shutdown).await?))
+}
+
 /// Starts logging and runs a part until it ends, or until a signal ends it.
 ///
 /// # Errors

@@ -86,7 +86,7 @@ pub fn run(options: &Options) -> anyhow::Result<Exit> {
             println!("{report}");
         }
     }
-    Ok(Exit::of(&measured.conclusion, plan.expect))
+    Ok(Exit::of(measured.conclusion.is_as_expected(plan.expect)))
 }
 
 /// Runs a plan on this machine. `Ctrl-C` ends the load early, and the verdict is then `Inconclusive`.

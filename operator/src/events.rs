@@ -1,0 +1,56 @@
+//! The event at the end of an experiment. Its name is made from the run, so that a step taken twice tells it once.
+
+use k8s_openapi::{
+    api::events::v1::Event,
+    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
+    jiff::Timestamp,
+};
+use kube::{Api, Client, Resource as _, ResourceExt as _, api::PostParams};
+use paylab_experiment::{spec::ChaosExperiment, status::ChaosExperimentStatus};
+
+use crate::status::is_verified;
+
+/// Who reports.
+const REPORTER: &str = "paylab.dev/operator";
+/// Longer notes are refused by the API server, in bytes.
+const NOTE_LEN_MAX: usize = 1024;
+
+/// Tells how an experiment ended.
+///
+/// # Errors
+/// The API cannot be asked.
+pub(crate) async fn tell(
+    client: &Client,
+    resource: &ChaosExperiment,
+    status: &ChaosExperimentStatus,
+    identity: &str,
+) -> kube::Result<()> {
+    let namespace = resource.namespace().unwrap_or_default();
+    let events = Api::<Event>::namespaced(client.clone(), &namespace);
+    match events.create(&PostParams::default(), &event(resource, status, identity)).await {
+        // It was told before, or the namespace is being removed and nobody will read it.
+        Err(kube::Error::Api(refusal)) if refusal.is_already_exists() || refusal.is_forbidden() => Ok(()),
+        told => told.map(|_| ()),
+    }
+}
+
+fn event(resource: &ChaosExperiment, status: &ChaosExperimentStatus, identity: &str) -> Event {
+    let note = status.message.clone().unwrap_or_default();
+    let end = note.floor_char_boundary(NOTE_LEN_MAX);
+    Event {
+        metadata: ObjectMeta {
+            name: Some(format!("{}.{}", resource.name_any(), resource.uid().unwrap_or_default())),
+            namespace: resource.namespace(),
+            ..ObjectMeta::default()
+        },
+        action: Some("Judge".to_owned()),
+        event_time: Some(MicroTime(Timestamp::now())),
+        note: Some(note[..end].to_owned()),
+        reason: Some(status.verdict.map_or_else(|| "Failed".to_owned(), |verdict| format!("{verdict:?}"))),
+        regarding: Some(resource.object_ref(&())),
+        reporting_controller: Some(REPORTER.to_owned()),
+        reporting_instance: Some(identity.to_owned()),
+        type_: Some(if is_verified(status) { "Normal" } else { "Warning" }.to_owned()),
+        ..Event::default()
+    }
+}

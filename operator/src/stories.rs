@@ -1,0 +1,134 @@
+//! What the tests of this crate are told: an experiment, and what became of its objects.
+
+use jiff::Timestamp;
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    batch::v1::Job,
+    core::v1::{ConfigMap, Pod},
+};
+use paylab_experiment::spec::ChaosExperiment;
+use serde_json::{Value, json};
+
+use crate::{
+    desired::Settings,
+    names::{self, Part},
+    observe::{Observed, Ownership},
+    pods::fingerprint,
+    run::Run,
+};
+
+const UID: &str = "7c1f2d9e-0000-4000-8000-000000000001";
+
+/// The lesson with changes of its spec.
+pub(crate) fn resource(changes: &Value) -> ChaosExperiment {
+    let mut spec = json!({
+        "claim": "ExactlyOnce",
+        "seed": 42,
+        "payments": {"count": 20},
+        "faults": [
+            {"name": "request-lost", "probability": 0.3, "reset": {"at": "BeforeRequest"}},
+            {"name": "response-lost", "probability": 0.3, "reset": {"at": "BeforeResponse"}},
+        ],
+    });
+    for (field, value) in changes.as_object().unwrap() {
+        spec[field] = value.clone();
+    }
+    serde_json::from_value(json!({
+        "apiVersion": "paylab.dev/v1alpha1",
+        "kind": "ChaosExperiment",
+        "metadata": {"name": "lesson", "namespace": "school", "uid": UID, "generation": 1},
+        "spec": spec,
+    }))
+    .unwrap()
+}
+
+pub(crate) fn run(changes: &Value) -> Run {
+    Run::of(&resource(changes)).unwrap()
+}
+
+pub(crate) fn settings() -> Settings {
+    Settings {
+        image: "registry.local/paylab:1".to_owned(),
+        pull_policy: "IfNotPresent".to_owned(),
+        pull_secrets: Vec::new(),
+        resources: serde_json::from_value(json!({"limits": {"memory": "512Mi"}})).unwrap(),
+        network_policies: true,
+    }
+}
+
+/// A moment, so many seconds after the beginning of all stories.
+pub(crate) fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + second).unwrap()
+}
+
+/// The plan, as somebody made it.
+pub(crate) fn plan(ownership: Ownership) -> Option<(Ownership, ConfigMap)> {
+    let plan = json!({"metadata": {"name": "lesson-plan", "uid": "uid-of-the-plan"}});
+    Some((ownership, serde_json::from_value(plan).unwrap()))
+}
+
+/// A Deployment with so many available pods.
+pub(crate) fn deployment(part: Part, available: i32) -> Deployment {
+    serde_json::from_value(json!({
+        "metadata": {"name": names::part("lesson", part), "generation": 1},
+        "status": {"observedGeneration": 1, "availableReplicas": available},
+    }))
+    .unwrap()
+}
+
+/// A pod of a part with this status; load pods are those of share 0 unless their name ends with another digit.
+pub(crate) fn pod(part: Part, name: &str, status: Value) -> Pod {
+    let shard = name.chars().last().filter(char::is_ascii_digit).unwrap_or('0').to_string();
+    let mut labels = names::part_labels("lesson", UID, part);
+    labels.insert(names::SHARD_LABEL.to_owned(), shard);
+    serde_json::from_value(json!({
+        "metadata": {"name": name, "uid": format!("uid-of-{name}"), "labels": labels},
+        "status": status,
+    }))
+    .unwrap()
+}
+
+pub(crate) fn ready() -> Value {
+    json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}],
+        "containerStatuses": [{"name": "c", "image": "", "imageID": "", "ready": true, "restartCount": 0}]})
+}
+
+pub(crate) fn waiting(reason: &str, message: &str) -> Value {
+    json!({"phase": "Pending", "containerStatuses": [{"name": "c", "image": "", "imageID": "", "ready": false,
+        "restartCount": 3, "state": {"waiting": {"reason": reason, "message": message}},
+        "lastState": {"terminated": {"exitCode": 70, "reason": "Error", "message": "paylab: the database is away"}}}]})
+}
+
+pub(crate) fn ended(exit_code: i32, reason: &str, message: &str) -> Value {
+    let phase = if exit_code == 0 { "Succeeded" } else { "Failed" };
+    json!({"phase": phase, "containerStatuses": [{"name": "c", "image": "", "imageID": "", "ready": false,
+        "restartCount": 0, "state": {"terminated": {"exitCode": exit_code, "reason": reason, "message": message}}}]})
+}
+
+/// The load's Job, made one second into the story, when these pods were the lab.
+pub(crate) fn job(lab: &[Pod], status: Value) -> Option<Job> {
+    serde_json::from_value(json!({
+        "metadata": {"name": "lesson-load-job", "annotations": {names::LAB_ANNOTATION: fingerprint(lab)},
+            "creationTimestamp": at(1).to_string()},
+        "status": status,
+    }))
+    .unwrap()
+}
+
+/// A lab whose parts are ready.
+pub(crate) fn lab() -> Observed {
+    Observed {
+        plan: plan(Ownership::Ours),
+        deployments: vec![deployment(Part::PaymentService, 1), deployment(Part::ResetProxy, 1)],
+        job: None,
+        pods: vec![pod(Part::PaymentService, "service", ready()), pod(Part::ResetProxy, "proxy", ready())],
+    }
+}
+
+/// A lab whose load has come as far as this pod says.
+pub(crate) fn loaded(status: Value) -> Observed {
+    let mut observed = lab();
+    observed.job = job(&observed.pods, json!({}));
+    observed.pods.push(pod(Part::LoadJob, "load-0", status));
+    observed
+}
