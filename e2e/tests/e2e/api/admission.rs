@@ -1,0 +1,212 @@
+//! What the API server admits: a table of bad resources, each refused with a message that names the field, by the schema and
+//! the CEL rules alone. The laptop's own check must refuse the very same.
+
+use kube::{
+    Api, Client,
+    api::{DeleteParams, PostParams},
+};
+use paylab_experiment::{file, plan::Refusal, spec::ChaosExperiment};
+use serde_json::{Value, json};
+
+/// Where the resources would be.
+const NAMESPACE: &str = "default";
+
+/// The smallest good resource, with the spec's fields replaced.
+fn resource(name: &str, changes: &Value) -> Value {
+    let mut spec = json!({"claim": "ExactlyOnce"});
+    merge(&mut spec, changes);
+    json!({"apiVersion": "paylab.dev/v1alpha1", "kind": "ChaosExperiment", "metadata": {"name": name}, "spec": spec})
+}
+
+/// Replaces fields, deep; `null` removes one.
+fn merge(into: &mut Value, changes: &Value) {
+    match (into, changes) {
+        (Value::Object(fields), Value::Object(changes)) => {
+            for (field, change) in changes {
+                match change {
+                    Value::Null => drop(fields.remove(field)),
+                    change => merge(fields.entry(field).or_insert(Value::Null), change),
+                }
+            }
+        }
+        (into, changes) => *into = changes.clone(),
+    }
+}
+
+fn fault(changes: &Value) -> Value {
+    let mut fault = json!({"name": "a", "probability": 0.3, "reset": {"at": "BeforeRequest"}});
+    merge(&mut fault, changes);
+    json!({"faults": [fault]})
+}
+
+/// Bad specs; the field that the message must name, and a word of what is wrong or allowed.
+fn bad_payments_and_clients() -> Vec<(Value, &'static str, &'static str)> {
+    let retry = |retry: Value| json!({"client": {"retry": retry}});
+    let client = |client: Value| json!({"client": client});
+    let payments = |payments: Value| json!({"payments": payments});
+    vec![
+        (json!({"claim": null}), "spec.claim", "Required"),
+        (json!({"claim": "Twice"}), "spec.claim", "ExactlyOnce"),
+        (json!({"expect": "Maybe"}), "spec.expect", "Violated"),
+        (json!({"seed": -1}), "spec.seed", "greater than or equal to 0"),
+        (json!({"seed": "x"}), "spec.seed", "integer"),
+        (json!({"colour": "red"}), "spec.colour", "unknown field"),
+        (json!({"retain": "Sometimes"}), "spec.retain", "OnFailure"),
+        (json!({"minExposures": -1}), "spec.minExposures", "greater than or equal to 0"),
+        (json!({"activeDeadline": "soon"}), "spec.activeDeadline", "match"),
+        (json!({"activeDeadline": "0s"}), "spec.activeDeadline", "at least 1ms"),
+        (json!({"activeDeadline": "99999999999s"}), "spec.activeDeadline", "11"),
+        (payments(json!({"count": 0})), "spec.payments.count", "greater than or equal to 1"),
+        (payments(json!({"count": 100_000_001})), "spec.payments.count", "less than or equal to 100000000"),
+        (payments(json!({"count": 1.5})), "spec.payments.count", "integer"),
+        (payments(json!({"amount": 1})), "spec.payments.amount", "string"),
+        (payments(json!({"amount": "-1.00"})), "spec.payments.amount", "match"),
+        (payments(json!({"amount": "1.001"})), "spec.payments.amount", "match"),
+        (payments(json!({"amount": "0.00"})), "spec.payments.amount", "more than zero"),
+        (
+            payments(json!({"amount": "1000000000", "count": 100_000_000})),
+            "spec.payments.amount",
+            "at most 10000000000000.00",
+        ),
+        (payments(json!({"currency": "euro"})), "spec.payments.currency", "match"),
+        (payments(json!({"from": ""})), "spec.payments.from", "match"),
+        (payments(json!({"to": "a b"})), "spec.payments.to", "match"),
+        (payments(json!({"to": "x".repeat(65)})), "spec.payments.to", "64"),
+        (client(json!({"concurrency": 0})), "spec.client.concurrency", "greater than or equal to 1"),
+        (client(json!({"concurrency": 1025})), "spec.client.concurrency", "less than or equal to 1024"),
+        (client(json!({"workers": 65})), "spec.client.workers", "less than or equal to 64"),
+        (client(json!({"hedge": 9})), "spec.client.hedge", "less than or equal to 8"),
+        (client(json!({"rate": 0})), "spec.client.rate", "greater than or equal to 0.01"),
+        (client(json!({"connection": "Pooled"})), "spec.client.connection", "KeepAlive"),
+        (client(json!({"bodyDrift": "Currency"})), "spec.client.bodyDrift", "Amount"),
+        (client(json!({"idempotencyKey": "Sometimes"})), "spec.client.idempotencyKey", "PerPayment"),
+        (retry(json!({"maxAttempts": -1})), "spec.client.retry.maxAttempts", "greater than or equal to 0"),
+        (retry(json!({"maxAttempts": 1001})), "spec.client.retry.maxAttempts", "less than or equal to 1000"),
+        (client(json!({"hedge": 3, "retry": {"maxAttempts": 2}})), "spec.client.retry.maxAttempts", "hedge"),
+        (retry(json!({"attemptTimeout": "0s"})), "spec.client.retry.attemptTimeout", "at least 1ms"),
+        (retry(json!({"attemptTimeout": 5})), "spec.client.retry.attemptTimeout", "string"),
+        (retry(json!({"backoff": {"cap": "1y"}})), "spec.client.retry.backoff.cap", "match"),
+    ]
+}
+
+/// The same of the service and the faults.
+fn bad_services_and_faults() -> Vec<(Value, &'static str, &'static str)> {
+    let seventeen: Vec<_> =
+        (0..17).map(|n| json!({"name": format!("f{n}"), "probability": 0.1, "reset": {"at": "Connect"}})).collect();
+    let service = |service: Value| json!({"service": service});
+    vec![
+        (service(json!({"dedup": "Magic"})), "spec.service.dedup", "UniqueKey"),
+        (service(json!({"dedup": "Replay"})), "spec.client.idempotencyKey", "PerPayment"),
+        (service(json!({"replicas": 0})), "spec.service.replicas", "greater than or equal to 1"),
+        (service(json!({"replicas": 2})), "spec.service.replicas", "secretKeyRef"),
+        (service(json!({"keyTtl": "5s"})), "spec.service.keyTtl", "Replay"),
+        (
+            json!({"client": {"idempotencyKey": "PerPayment"}, "service": {"dedup": "Replay", "keyTtl": "0ms"}}),
+            "spec.service.keyTtl",
+            "at least 1ms",
+        ),
+        (service(json!({"database": {}})), "spec.service.database.secretKeyRef", "Required"),
+        (
+            service(json!({"database": {"secretKeyRef": {"name": "A", "key": "url"}}})),
+            "spec.service.database.secretKeyRef.name",
+            "match",
+        ),
+        (service(json!({"onDisconnect": "Wait"})), "spec.service.onDisconnect", "Finish"),
+        (fault(&json!({"name": "B_"})), "spec.faults[0].name", "match"),
+        (fault(&json!({"name": "x".repeat(64)})), "spec.faults[0].name", "63"),
+        (fault(&json!({"probability": 1.5})), "spec.faults[0].probability", "less than or equal to 1"),
+        (fault(&json!({"probability": -0.1})), "spec.faults[0].probability", "greater than or equal to 0"),
+        (fault(&json!({"probability": null})), "spec.faults[0].probability", "Required"),
+        (fault(&json!({"reset": null})), "spec.faults[0].reset", "Required"),
+        (fault(&json!({"reset": {"at": "Sometime"}})), "spec.faults[0].reset.at", "AfterRequest"),
+        (fault(&json!({"attempts": []})), "spec.faults[0].attempts", "at least 1"),
+        (fault(&json!({"attempts": [0]})), "spec.faults[0].attempts[0]", "greater than or equal to 1"),
+        (fault(&json!({"payments": {"from": 5, "to": 5}})), "spec.faults[0].payments", "`from` must be below `to`"),
+        (fault(&json!({"probability": 1})), "spec.client.retry.maxAttempts", "never ends"),
+        (
+            json!({"faults": [fault(&json!({}))["faults"][0], fault(&json!({}))["faults"][0]]}),
+            "spec.faults",
+            "a name of its own",
+        ),
+        (json!({"faults": seventeen}), "spec.faults", "16"),
+    ]
+}
+
+/// What the API server says to a new resource, without keeping it.
+async fn asked(client: &Client, resource: &Value) -> Result<(), String> {
+    let path =
+        format!("/apis/paylab.dev/v1alpha1/namespaces/{NAMESPACE}/chaosexperiments?dryRun=All&fieldValidation=Strict");
+    let request = http::Request::post(path).header("content-type", "application/json");
+    match client.request::<Value>(request.body(resource.to_string().into_bytes()).unwrap()).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) => Err(status.message),
+        Err(error) => panic!("the API server cannot be asked: {error}"),
+    }
+}
+
+/// What a laptop says to it.
+fn on_a_laptop(resource: &Value) -> Result<(), String> {
+    let refused = |refusals: Vec<Refusal>| refusals.iter().map(Refusal::to_string).collect::<Vec<_>>().join("; ");
+    file::parse(&resource.to_string(), 0).map(drop).map_err(refused)
+}
+
+/// Every bad resource is refused by both, with the name of its field.
+pub(crate) async fn refuses_what_is_bad(client: &Client) {
+    let bad = [bad_payments_and_clients(), bad_services_and_faults()].concat();
+    assert!(bad.len() >= 40);
+    for (changes, field, allowed) in &bad {
+        let resource = resource("bad", changes);
+        let told = asked(client, &resource).await.expect_err(&format!("{changes} is admitted"));
+        assert!(told.contains(field) && told.contains(allowed), "{changes}: {field}, {allowed}: {told}");
+        let told = on_a_laptop(&resource).expect_err(&format!("{changes} is run on a laptop"));
+        assert!(told.contains(field), "{changes}: {field}: {told}");
+    }
+    for name in ["1-begins-with-a-digit", "has.dots", &"x".repeat(41)] {
+        let resource = resource(name, &json!({}));
+        let told = asked(client, &resource).await.expect_err(name);
+        assert!(told.contains("metadata.name must have at most 40"), "{told}");
+        assert!(on_a_laptop(&resource).is_err_and(|told| told.contains("metadata.name")), "{name}");
+    }
+}
+
+/// What the laptop runs, the cluster admits.
+pub(crate) async fn admits_what_is_good(client: &Client) {
+    let database = json!({"secretKeyRef": {"name": "ledger.db", "key": "DATABASE_URL"}});
+    let all_faults: Vec<_> = (0..16)
+        .map(|n| json!({"name": format!("f-{n}"), "probability": 0.5, "reset": {"at": "AfterRequest"}, "attempts": (1..=100).collect::<Vec<_>>(), "payments": {"from": 0, "to": 5}}))
+        .collect();
+    let good = [
+        resource(&"x".repeat(40), &json!({})),
+        resource(
+            "largest",
+            &json!({"payments": {"count": 100_000_000, "amount": "100000.00"}, "client": {"workers": 64, "concurrency": 1024, "hedge": 8, "rate": 0.5}}),
+        ),
+        resource("replicas", &json!({"service": {"replicas": 16, "database": database}})),
+        resource(
+            "replay",
+            &json!({"client": {"idempotencyKey": "PerPayment"}, "service": {"dedup": "Replay", "keyTtl": "5s"}}),
+        ),
+        resource("faults", &json!({"faults": all_faults})),
+        resource(
+            "certain",
+            &json!({"client": {"retry": {"maxAttempts": 1}}, "faults": [{"name": "a", "probability": 1, "reset": {"at": "Connect"}}]}),
+        ),
+    ];
+    for resource in &good {
+        asked(client, resource).await.unwrap_or_else(|told| panic!("{resource} is refused: {told}"));
+        on_a_laptop(resource).unwrap_or_else(|told| panic!("{resource} is not run on a laptop: {told}"));
+    }
+}
+
+/// A spec stays as it was accepted; the rest of the resource may change.
+pub(crate) async fn keeps_the_spec(client: &Client) {
+    let api = Api::<ChaosExperiment>::namespaced(client.clone(), NAMESPACE);
+    let first: ChaosExperiment = serde_json::from_value(resource("kept", &json!({"seed": 1}))).unwrap();
+    let mut kept = api.create(&PostParams::default(), &first).await.unwrap();
+    kept.metadata.labels = Some([("team".to_owned(), "shop".to_owned())].into());
+    kept = api.replace("kept", &PostParams::default(), &kept).await.unwrap();
+    kept.spec.seed = Some(2);
+    let told = api.replace("kept", &PostParams::default(), &kept).await.unwrap_err().to_string();
+    assert!(told.contains("one experiment is one run"), "{told}");
+    api.delete("kept", &DeleteParams::default()).await.unwrap();
+}

@@ -1,0 +1,167 @@
+//! Experiments and their totals: the same as on one machine, to the cent, however many pods and databases there are.
+
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    thread,
+};
+
+use paylab::{lab::Database, run::measure};
+use paylab_e2e::Node;
+use paylab_experiment::{file, status::ChaosExperimentStatus};
+use paylab_testbed::postgres::{Durability, postgres};
+use serde_json::{Value, json};
+
+use crate::support::{Namespace, Test, condition, example, experiment, message, slow};
+
+pub(crate) const TESTS: &[Test] = &[
+    ("the_four_lessons_have_the_totals_of_a_laptop_field_by_field", the_four_lessons),
+    ("three_workers_book_what_one_books", three_workers),
+    ("two_replicas_on_postgresql_pay_exactly_once", two_replicas),
+    ("ten_experiments_at_once_each_have_their_own_totals", ten_at_once),
+    ("progress_shows_while_the_load_runs", progress),
+    ("an_experiment_without_a_seed_draws_one_and_can_be_run_again_with_it", drawn_seed),
+];
+
+/// What `paylab run --output json` prints for this file.
+fn on_a_laptop(text: &str) -> Value {
+    let plan = file::parse(text, 0).unwrap().plan;
+    let measured = measure(&plan, &Database::Temporary).unwrap();
+    json!(ChaosExperimentStatus::judged(&plan, &measured.report, &measured.prediction, &measured.conclusion))
+}
+
+/// A status without what only a cluster has, and without the run's name.
+fn comparable(mut status: Value) -> Value {
+    for field in ["runId", "observedGeneration", "startTime", "completionTime", "conditions"] {
+        status.as_object_mut().unwrap().remove(field);
+    }
+    status
+}
+
+/// Booked entries, lost, duplicated and tried payments, and those acknowledged by a repeat.
+fn totals(status: &Value) -> [i64; 5] {
+    [
+        &status["ledger"]["entries"],
+        &status["payments"]["lost"],
+        &status["payments"]["duplicated"],
+        &status["attempts"]["total"],
+        &status["attempts"]["repeats"],
+    ]
+    .map(|total| total.as_i64().unwrap_or(-1))
+}
+
+fn the_four_lessons(node: &Node) {
+    let ns = Namespace::restricted(node, "lessons");
+    for (lesson, expected) in [
+        ("pay-too-little", [695, 305, 0, 1000, 0]),
+        ("never-pay-too-little", [1455, 0, 329, 2079, 0]),
+        ("avoid-paying-twice", [1455, 0, 329, 2079, 0]),
+        ("pay-exactly-once", [1000, 0, 0, 2079, 329]),
+    ] {
+        ns.apply(&example(lesson));
+        ns.kubectl(&["wait", "--for=condition=Verified", "--timeout=2m", &format!("payx/{lesson}")]);
+        let status = ns.ended(lesson);
+        assert_eq!(totals(&status), expected, "{lesson}: {}", message(&status));
+        assert_eq!(comparable(status), comparable(on_a_laptop(&example(lesson))), "{lesson}");
+    }
+    ns.assert_bare();
+}
+
+fn three_workers(node: &Node) {
+    let ns = Namespace::restricted(node, "workers");
+    ns.apply(&experiment("three", "  expect: Violated\n  client: {workers: 3}\n"));
+    let status = ns.ended("three");
+    assert_eq!(totals(&status), [1455, 0, 329, 2079, 0], "{}", message(&status));
+    assert_eq!(condition(&status, "Verified"), Some("True"), "{}", message(&status));
+}
+
+fn two_replicas(node: &Node) {
+    let ns = Namespace::restricted(node, "replicas");
+    let server = postgres(Durability::Fast).expect("this test needs PostgreSQL");
+    let (before, rest) = server.url().split_once('@').unwrap();
+    let (host, database) = rest.split_once('/').unwrap();
+    let gate = forward(node.gateway(), host.parse().unwrap()).unwrap();
+    let url = format!("{before}@{gate}/{database}");
+    ns.kubectl(&["create", "secret", "generic", "ledger", &format!("--from-literal=url={url}")]);
+    let service = |dedup| {
+        format!("service: {{dedup: {dedup}, replicas: 2, database: {{secretKeyRef: {{name: ledger, key: url}}}}}}")
+    };
+    let client = "client: {idempotencyKey: PerPayment}";
+    ns.apply(&experiment("unique-key", &format!("  {client}\n  {}\n", service("UniqueKey"))));
+    ns.apply(&experiment("memory", &format!("  expect: Violated\n  {client}\n  {}\n", service("Memory"))));
+    let unique = ns.ended("unique-key");
+    assert_eq!(
+        (totals(&unique), unique["verdict"].as_str()),
+        ([1000, 0, 0, 2079, 329], Some("Upheld")),
+        "{}",
+        message(&unique)
+    );
+    // A set in the memory of each of two processes cannot tell the repeats that the other one sees.
+    let memory = ns.ended("memory");
+    assert_eq!(memory["verdict"], "Violated", "{}", message(&memory));
+}
+
+/// Lets the node's pods reach an address of this machine: a port at `host` that leads to `target`, for as long as this process
+/// lives.
+fn forward(host: Ipv4Addr, target: SocketAddr) -> io::Result<SocketAddr> {
+    let listener = TcpListener::bind((host, 0))?;
+    let gate = listener.local_addr()?;
+    thread::spawn(move || {
+        for near in listener.incoming().flatten() {
+            let Ok(far) = TcpStream::connect(target) else { continue };
+            let (Ok(near_too), Ok(far_too)) = (near.try_clone(), far.try_clone()) else { continue };
+            thread::spawn(move || pour(near, far));
+            thread::spawn(move || pour(far_too, near_too));
+        }
+    });
+    Ok(gate)
+}
+
+fn pour(mut from: TcpStream, mut to: TcpStream) {
+    let _ = io::copy(&mut from, &mut to);
+    let _ = to.shutdown(std::net::Shutdown::Write);
+}
+
+fn ten_at_once(node: &Node) {
+    let ns = Namespace::restricted(node, "ten");
+    let documents: Vec<_> = (0..10)
+        .map(|n| {
+            let (name, dedup) = (format!("exp-{n}"), if n % 2 == 0 { "None" } else { "UniqueKey" });
+            let expect = if n % 2 == 0 { "Violated" } else { "Upheld" };
+            let spec = format!(
+                "  expect: {expect}\n  client: {{idempotencyKey: PerPayment}}\n  service: {{dedup: {dedup}}}\n"
+            );
+            experiment(&name, &spec)
+        })
+        .collect();
+    ns.apply(&documents.join("\n---\n"));
+    for n in 0..10 {
+        let status = ns.ended(&format!("exp-{n}"));
+        let expected = if n % 2 == 0 { [1455, 0, 329, 2079, 0] } else { [1000, 0, 0, 2079, 329] };
+        assert_eq!(totals(&status), expected, "exp-{n}: {}", message(&status));
+        assert_eq!(condition(&status, "Verified"), Some("True"));
+    }
+    ns.assert_bare();
+}
+
+fn progress(node: &Node) {
+    let ns = Namespace::restricted(node, "progress");
+    ns.apply(&slow("slow", "  service: {dedup: UniqueKey}\n"));
+    let first = ns.under_way("slow");
+    assert_eq!((first["phase"].as_str(), first["progress"]["payments"].as_i64()), (Some("Loading"), Some(600)));
+    assert!(first["verdict"].is_null(), "{first}");
+    let acknowledged = |status: &Value| status["progress"]["acknowledged"].as_i64().unwrap_or_default();
+    let later = ns.status_when("slow", |status| acknowledged(status) > acknowledged(&first));
+    assert!(later["progress"]["attempts"].as_i64() > first["progress"]["attempts"].as_i64(), "{later}");
+    ns.kubectl(&["delete", "payx", "slow"]);
+}
+
+fn drawn_seed(node: &Node) {
+    let ns = Namespace::restricted(node, "drawn");
+    let drawn = experiment("drawn", "  expect: Violated\n  payments: {count: 200}\n").replace("  seed: 42\n", "");
+    ns.apply(&drawn);
+    let status = ns.ended("drawn");
+    let seed = status["seed"].as_i64().unwrap();
+    let again = on_a_laptop(&drawn.replace("  claim:", &format!("  seed: {seed}\n  claim:")));
+    assert_eq!(comparable(status), comparable(again));
+}
