@@ -121,8 +121,17 @@ struct Status {
 
 impl Event {
     fn request(self) -> (String, Request) {
-        let Self { audit_id, verb, user, impersonated_user, object_ref, .. } = self;
-        let Self { response_status: Status { code }, user_agent, received_us, answered_us, .. } = self;
+        let Self {
+            audit_id,
+            verb,
+            user,
+            impersonated_user,
+            object_ref,
+            response_status: Status { code },
+            user_agent,
+            received_us,
+            answered_us,
+        } = self;
         let Object { resource, subresource, namespace, name } = object_ref;
         let resource = if subresource.is_empty() { resource } else { format!("{resource}/{subresource}") };
         let user = impersonated_user.unwrap_or(user).username;

@@ -146,7 +146,7 @@ fn ten_at_once(node: &Node) {
 
 fn progress(node: &Node) {
     let ns = Namespace::restricted(node, "progress");
-    ns.apply(&slow("slow", "  service: {dedup: UniqueKey}\n"));
+    ns.apply(&slow("slow", ""));
     let first = ns.under_way("slow");
     assert_eq!((first["phase"].as_str(), first["progress"]["payments"].as_i64()), (Some("Loading"), Some(600)));
     assert!(first["verdict"].is_null(), "{first}");

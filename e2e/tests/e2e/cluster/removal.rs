@@ -90,7 +90,7 @@ fn applied_again(node: &Node) {
 
 fn operator_killed(node: &Node) {
     let ns = Namespace::restricted(node, "killed");
-    ns.apply(&slow("slow", "  service: {dedup: UniqueKey}\n"));
+    ns.apply(&slow("slow", ""));
     ns.under_way("slow");
     let operator = "--selector=app.kubernetes.io/component=operator";
     node.kubectl(&["delete", "pods", operator, "-n", "paylab", "--grace-period=0", "--force"]).unwrap();

@@ -38,9 +38,10 @@ spec:
     )
 }
 
-/// An experiment whose load takes half a minute, so that something can happen to it.
+/// An experiment whose claim holds and whose load takes half a minute, so that something can happen to it.
 pub(crate) fn slow(name: &str, more: &str) -> String {
-    experiment(name, &format!("  client: {{rate: 20, idempotencyKey: PerPayment}}\n  payments: {{count: 600}}\n{more}"))
+    let safe = "  client: {rate: 20, idempotencyKey: PerPayment}\n  service: {dedup: UniqueKey}\n  payments: {count: 600}\n";
+    experiment(name, &format!("{safe}{more}"))
 }
 
 /// The status of a condition.
