@@ -101,3 +101,69 @@ impl Leader {
 fn holder(lease: &Lease) -> Option<&str> {
     lease.spec.as_ref()?.holder_identity.as_deref()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        convert::Infallible,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+    };
+
+    use http::{Request, Response};
+    use kube::client::Body;
+    use serde_json::json;
+    use tower::service_fn;
+
+    use super::*;
+
+    /// A leader whose API answers this about the Lease, so many times, and then never again.
+    fn leader(holder: &'static str, answers: usize) -> (Leader, watch::Sender<bool>) {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let api = service_fn(move |_: Request<Body>| {
+            let silent = asked.fetch_add(1, Ordering::SeqCst) >= answers;
+            async move {
+                if silent {
+                    std::future::pending::<()>().await;
+                }
+                let lease = json!({"metadata": {"name": "paylab"}, "spec": {"holderIdentity": holder}});
+                Ok::<_, Infallible>(Response::new(Body::from(lease.to_string().into_bytes())))
+            }
+        });
+        let (keeper, held) = watch::channel(true);
+        let leader = Leader {
+            client: Client::new(api, "paylab"),
+            name: "paylab".to_owned(),
+            namespace: "paylab".to_owned(),
+            identity: "me".to_owned(),
+            held,
+            _renewal: tokio::spawn(std::future::pending()),
+        };
+        (leader, keeper)
+    }
+
+    /// After how many seconds it is lost.
+    async fn lost_after((leader, _keeper): (Leader, watch::Sender<bool>)) -> u64 {
+        let begun = Instant::now();
+        let LeaderError::Lost = leader.lost().await else { panic!("it ends for another reason") };
+        begun.elapsed().as_secs()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_leader_that_the_api_does_not_confirm_ends_by_itself_though_its_keeper_says_nothing() {
+        let silent_from_the_start = lost_after(leader("me", 0)).await;
+        assert!((LEASE_SECS..=LEASE_SECS + 4).contains(&silent_from_the_start), "{silent_from_the_start}");
+        let confirmed_ten_times = lost_after(leader("me", 10)).await;
+        assert!((LEASE_SECS + 18..=LEASE_SECS + 24).contains(&confirmed_ten_times), "{confirmed_ten_times}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_leader_ends_at_once_when_another_one_leads() {
+        assert_eq!(lost_after(leader("another", 1)).await, 0);
+        let (mine, keeper) = leader("me", usize::MAX);
+        keeper.send(false).unwrap();
+        assert_eq!(lost_after((mine, keeper)).await, 0);
+    }
+}

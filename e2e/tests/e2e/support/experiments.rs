@@ -40,7 +40,8 @@ spec:
 
 /// An experiment whose claim holds and whose load takes half a minute, so that something can happen to it.
 pub(crate) fn slow(name: &str, more: &str) -> String {
-    let safe = "  client: {rate: 20, idempotencyKey: PerPayment}\n  service: {dedup: UniqueKey}\n  payments: {count: 600}\n";
+    let safe =
+        "  client: {rate: 20, idempotencyKey: PerPayment}\n  service: {dedup: UniqueKey}\n  payments: {count: 600}\n";
     experiment(name, &format!("{safe}{more}"))
 }
 
