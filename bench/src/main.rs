@@ -5,6 +5,7 @@ mod booking;
 mod floor;
 mod lab;
 mod machine;
+mod operator;
 mod process;
 mod proxy;
 mod samples;
@@ -35,7 +36,7 @@ struct Cli {
 
 #[derive(Debug, Clone, Subcommand)]
 enum What {
-    /// Everything below
+    /// Everything below, but for the operator
     All,
     /// Attempts a second and CPU for each part, beside the floor that TCP sets
     Lab,
@@ -51,6 +52,13 @@ enum What {
     },
     /// `paylab run` of the lesson
     Lesson,
+    /// The operator on a real Kubernetes node: its share of an experiment's time, its requests and its memory; as root,
+    /// in at least 7 rounds
+    Operator {
+        /// The image's archive; make it: image/build registry.local/paylab:ci FILE
+        #[arg(long, env = "PAYLAB_IMAGE_ARCHIVE", value_name = "FILE")]
+        image: Option<PathBuf>,
+    },
     /// One end of the TCP floor (used by this program itself)
     #[command(hide = true, subcommand)]
     Floor(floor::End),
@@ -69,13 +77,16 @@ fn main() -> anyhow::Result<()> {
     if let What::Floor(end) = what {
         return floor::run(&end);
     }
+    println!("{}", machine::facts().context("the machine's facts cannot be read")?);
+    if let What::Operator { image } = what {
+        return operator::measure(image, rounds, samples.as_deref());
+    }
     let paylab = match paylab {
         Some(path) => path,
         None => std::env::current_exe()?.with_file_name("paylab"),
     };
     anyhow::ensure!(paylab.exists(), "{} is not there; build it: cargo build --release", paylab.display());
     let bench = Bench { paylab, rounds, samples };
-    println!("{}", machine::facts().context("the machine's facts cannot be read")?);
     match what {
         What::All => {
             lab::measure(&bench)?;
@@ -89,6 +100,6 @@ fn main() -> anyhow::Result<()> {
         What::Booking => booking::measure(&bench),
         What::Scale { payments } => scale::measure(&bench, &payments),
         What::Lesson => lab::lesson(&bench),
-        What::Floor(_) => Ok(()),
+        What::Operator { .. } | What::Floor(_) => Ok(()),
     }
 }

@@ -70,12 +70,12 @@ impl Part {
 
     /// The most memory it ever had resident, in megabytes.
     pub(crate) fn peak_mb(&self) -> anyhow::Result<f64> {
-        memory_mb(self.child.id(), "VmHWM:")
+        Ok(memory_kib(self.child.id(), "VmHWM:")? * 1024.0 / 1e6)
     }
 
     /// The memory it has resident now, in megabytes.
     pub(crate) fn rss_mb(&self) -> anyhow::Result<f64> {
-        memory_mb(self.child.id(), "VmRSS:")
+        Ok(memory_kib(self.child.id(), "VmRSS:")? * 1024.0 / 1e6)
     }
 
     /// Waits for a child that ends by itself.
@@ -130,9 +130,9 @@ fn cpu_of(process: &str, fields: [usize; 2]) -> anyhow::Result<f64> {
     ticks.sum::<Option<f64>>().map(|ticks| ticks / TICKS_PER_SECOND).context("/proc/PID/stat has another shape")
 }
 
-fn memory_mb(process: u32, field: &str) -> anyhow::Result<f64> {
+/// A field of /proc/PID/status.
+pub(crate) fn memory_kib(process: u32, field: &str) -> anyhow::Result<f64> {
     let status = fs::read_to_string(format!("/proc/{process}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix(field)).context("the process has no memory")?;
-    let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
-    Ok(kib * 1024.0 / 1e6)
+    Ok(line.trim().trim_end_matches("kB").trim().parse()?)
 }

@@ -37,6 +37,12 @@ impl Samples {
         median(self.of.get(&key).map_or(&[], Vec::as_slice))
     }
 
+    /// The largest; not a number where nothing was noted.
+    pub(crate) fn largest(&self, variant: &str, measure: &str) -> f64 {
+        let key = (variant.to_owned(), measure.to_owned());
+        self.of.get(&key).into_iter().flatten().copied().fold(f64::NAN, f64::max)
+    }
+
     /// The median of the ratios of two variants, round by round.
     pub(crate) fn ratio(&self, variant: &str, to: &str, measure: &str) -> f64 {
         let of = |variant: &str| self.of.get(&(variant.to_owned(), measure.to_owned())).map_or(&[][..], Vec::as_slice);

@@ -63,7 +63,7 @@ fn reports(run: &Run, observed: &Observed) -> Report {
 fn report(run: &Run, observed: &Observed, shard: u32) -> Result<Report, String> {
     let pods = observed.pods.iter().filter(|pod| pods::is(pod, Part::LoadJob) && pods::shard(pod) == Some(shard));
     // There is one, unless somebody deleted it and the Job made another before it was failed.
-    let Some(pod) = pods.max_by_key(|pod| pods::has_ended(pod)) else {
+    let Some(pod) = pods.max_by_key(|pod| pods::has_reported(pod)) else {
         return Err(format!("the pod of share {shard} is gone{}", closed(observed.job.as_ref())));
     };
     let name = pod.name_any();

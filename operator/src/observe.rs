@@ -1,17 +1,20 @@
 //! Reads what is there of one experiment, once, at the start of a step. It must not decide anything.
 
-use k8s_openapi::api::{
-    apps::v1::Deployment,
-    batch::v1::Job,
-    core::v1::{ConfigMap, Pod},
+use std::fmt::Debug;
+
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        apps::v1::Deployment,
+        batch::v1::Job,
+        core::v1::{ConfigMap, Pod},
+    },
 };
-use kube::{
-    Api, Client, Resource, ResourceExt as _,
-    api::{ListParams, ObjectList},
-};
+use kube::{Api, Client, Resource, ResourceExt as _, api::ListParams};
+use serde::de::DeserializeOwned;
 
 use crate::{
-    names::{self, MANAGED_BY_LABEL, MANAGER},
+    names::{self, MANAGED_BY_LABEL, MANAGER, Part, RUN_LABEL},
     run::Run,
 };
 
@@ -50,34 +53,38 @@ impl Ownership {
     }
 }
 
-/// Looks at everything that belongs to a run.
+/// Looks at everything that belongs to a run. What has a name is asked for by it, because the API server answers a list only
+/// when its cache has caught up.
 ///
 /// # Errors
 /// The API cannot be asked.
 pub(crate) async fn observe(client: &Client, run: &Run) -> kube::Result<Observed> {
-    let plans = Api::<ConfigMap>::namespaced(client.clone(), &run.namespace);
-    let plan_name = names::plan(&run.name);
-    let (plan, deployments, jobs, pods) = tokio::try_join!(
-        plans.get_opt(&plan_name),
-        mine::<Deployment>(client, run),
-        mine::<Job>(client, run),
-        mine::<Pod>(client, run),
+    let part = |part| names::part(&run.name, part);
+    let ours = ListParams::default().labels(&names::selector(run.id.as_str()));
+    let pods = Api::<Pod>::namespaced(client.clone(), &run.namespace);
+    let (plan, service, proxy, job, pods) = tokio::try_join!(
+        named::<ConfigMap>(client, run, names::plan(&run.name)),
+        named::<Deployment>(client, run, part(Part::PaymentService)),
+        named::<Deployment>(client, run, part(Part::ResetProxy)),
+        named::<Job>(client, run, part(Part::LoadJob)),
+        pods.list(&ours),
     )?;
     Ok(Observed {
         plan: plan.map(|plan| (Ownership::of(&plan, &run.owner.uid), plan)),
-        deployments: deployments.items,
-        job: jobs.items.into_iter().next(),
+        deployments: [service, proxy].into_iter().flatten().filter(|deployment| is_of(run, deployment)).collect(),
+        job: job.filter(|job| is_of(run, job)),
         pods: pods.items,
     })
 }
 
-async fn mine<K>(client: &Client, run: &Run) -> kube::Result<ObjectList<K>>
+async fn named<K>(client: &Client, run: &Run, name: String) -> kube::Result<Option<K>>
 where
-    K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + std::fmt::Debug
-        + serde::de::DeserializeOwned,
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
 {
-    let selected = ListParams::default().labels(&names::selector(run.id.as_str()));
-    Api::<K>::namespaced(client.clone(), &run.namespace).list(&selected).await
+    Api::<K>::namespaced(client.clone(), &run.namespace).get_opt(&name).await
+}
+
+/// Whether an object is of this run, and not of a former one with the same name.
+fn is_of(run: &Run, object: &impl Resource) -> bool {
+    object.labels().get(RUN_LABEL).is_some_and(|label| label == run.id.as_str())
 }

@@ -57,6 +57,12 @@ pub(crate) fn has_ended(pod: &Pod) -> bool {
     matches!(phase(pod), "Succeeded" | "Failed")
 }
 
+/// Whether a load pod has said its last words: the kubelet tells that its container has ended about a second before it tells
+/// that the pod has.
+pub(crate) fn has_reported(pod: &Pod) -> bool {
+    has_ended(pod) || ending(pod).is_some()
+}
+
 /// Whether a pod does its work.
 pub(crate) fn is_ready(pod: &Pod) -> bool {
     pod.metadata.deletion_timestamp.is_none()

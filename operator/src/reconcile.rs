@@ -28,8 +28,8 @@ use crate::{
 const STEP_WITHIN: Duration = Duration::from_secs(60);
 /// A name that a former experiment still holds is asked for again after this time.
 const AWAIT_PAUSE: Duration = Duration::from_secs(1);
-/// How often a load is asked how far it is: a tenth of its age, within these bounds.
-const PROGRESS_PAUSE: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
+/// How often a load is asked how far it is: a tenth of its age, within these bounds; and not before the first.
+const PROGRESS_PAUSE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
 /// So much of a log is asked for; the last word about progress is in it.
 const LOG_LINES: i64 = 5;
 
@@ -139,8 +139,11 @@ async fn step(
             })
         }
         Stage::Load(trouble) => {
-            let progress = progress(context, run, observed).await;
-            let pause = (stage::elapsed(since, now) / 10).clamp(PROGRESS_PAUSE.0, PROGRESS_PAUSE.1);
+            let age = observed.job.as_ref().map_or(Duration::ZERO, |job| stage::load_age(job, now));
+            let asked = age >= PROGRESS_PAUSE.0;
+            let progress = if asked { progress(context, run, observed).await } else { None };
+            let pause =
+                if asked { (age / 10).clamp(PROGRESS_PAUSE.0, PROGRESS_PAUSE.1) } else { PROGRESS_PAUSE.0 - age };
             Step { status: page.loading(run, trouble.as_ref(), progress), next: Action::requeue(pause) }
         }
         Stage::Judge => Step { status: judge(page, run, observed).await?, next: Action::await_change() },

@@ -87,14 +87,13 @@ fn preparing(run: &Run, observed: &Observed, since: Timestamp, now: Timestamp) -
 
 fn loading(run: &Run, observed: &Observed, job: &Job, now: Timestamp) -> Stage {
     let load: Vec<_> = observed.pods.iter().filter(|pod| pods::is(pod, Part::LoadJob)).cloned().collect();
-    let has_ended = |shard| load.iter().any(|pod| pods::shard(pod) == Some(shard) && pods::has_ended(pod));
-    let all_ended = (0..run.plan.client.workers).all(has_ended);
-    if all_ended || has_finished(job) {
+    let has_reported = |shard| load.iter().any(|pod| pods::shard(pod) == Some(shard) && pods::has_reported(pod));
+    let all_reported = (0..run.plan.client.workers).all(has_reported);
+    if all_reported || has_finished(job) {
         return Stage::Judge;
     }
-    let stuck: Vec<_> = load.into_iter().filter(|pod| !pods::has_ended(pod)).collect();
-    let since = job.metadata.creation_timestamp.as_ref().map_or(now, |time| time.0);
-    let waited = elapsed(since, now);
+    let stuck: Vec<_> = load.into_iter().filter(|pod| !pods::has_reported(pod)).collect();
+    let waited = load_age(job, now);
     match pods::worst(&stuck) {
         Some(trouble) if is_hopeless(run, &trouble, waited) => Stage::Judge,
         trouble => Stage::Load(trouble.filter(|trouble| is_worth_telling(trouble, waited))),
@@ -145,6 +144,11 @@ pub(crate) fn has_finished(job: &Job) -> bool {
 /// The fingerprint of the lab that the load began with.
 pub(crate) fn lab_at_launch(job: &Job) -> &str {
     job.metadata.annotations.as_ref().and_then(|all| all.get(LAB_ANNOTATION)).map_or("", String::as_str)
+}
+
+/// How long ago the load's Job was made.
+pub(crate) fn load_age(job: &Job, now: Timestamp) -> Duration {
+    elapsed(job.metadata.creation_timestamp.as_ref().map_or(now, |time| time.0), now)
 }
 
 pub(crate) fn elapsed(since: Timestamp, now: Timestamp) -> Duration {

@@ -1,0 +1,82 @@
+//! The tables of what was measured, with the targets.
+
+use super::{AFTER_RUNS, ARCHIVED, CROWD, EXPERIMENT, IDLE, cluster::SILENCE, crowd};
+use crate::samples::Samples;
+
+/// Something that must not be more than a target.
+struct Row {
+    what: String,
+    measured: f64,
+    target: f64,
+}
+
+pub(crate) fn print(samples: &Samples, runs: usize) {
+    print_times(samples, runs);
+    print_memory(samples);
+    print_targets(samples);
+}
+
+fn print_times(samples: &Samples, runs: usize) {
+    const MEASURES: [&str; 7] = ["wall_ms", "build_ms", "lab_ms", "launch_ms", "load_ms", "judge_ms", "operator_ms"];
+    println!("### One experiment on a warm node, {runs} runs, ms\n");
+    println!(
+        "| | apply to verdict | build | lab starts | launch | load starts and runs | judge | operator's share | writes | reads |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|---|");
+    let print_row = |name, value: &dyn Fn(&str) -> f64| {
+        let times = MEASURES.map(|measure| format!("{:.0}", value(measure))).join(" | ");
+        println!("| {name} | {times} | {:.0} | {:.0} |", value("writes"), value("reads"));
+    };
+    print_row("median", &|measure| samples.median(EXPERIMENT, measure));
+    print_row("most", &|measure| samples.largest(EXPERIMENT, measure));
+    println!("\nThe operator's share is build, launch and judge.\n");
+}
+
+fn print_memory(samples: &Samples) {
+    let crowded = format!("with {} settled experiments, since its start", crowd::CROWD);
+    println!("| operator | resident MiB | peak MiB | writes in {0} s | reads in {0} s |", SILENCE.as_secs());
+    println!("|---|---|---|---|---|");
+    for (what, variant) in [("before any experiment", IDLE), (AFTER_RUNS, AFTER_RUNS), (crowded.as_str(), CROWD)] {
+        let asked = |measure| match samples.median(variant, measure) {
+            unknown if unknown.is_nan() => String::new(),
+            count => format!("{count:.0}"),
+        };
+        let (rss, peak) = (samples.median(variant, "rss_mib"), samples.median(variant, "peak_mib"));
+        println!("| {what} | {rss:.1} | {peak:.1} | {} | {} |", asked("writes"), asked("reads"));
+    }
+    let first = |measure| samples.median(CROWD, measure);
+    println!(
+        "\nAt its start it looks at all of them: {:.0} reads, {:.0} writes.\n",
+        first("first_reads"),
+        first("first_writes")
+    );
+}
+
+fn print_targets(samples: &Samples) {
+    let row = |what: &str, measured, target| Row { what: what.to_owned(), measured, target };
+    let share_s = samples.median(EXPERIMENT, "operator_ms") / 1e3;
+    let silent = samples.median(AFTER_RUNS, "writes") + samples.median(CROWD, "writes");
+    let rows = [
+        row("operator's share of an experiment, s, median", share_s, 1.5),
+        row("the same against the goal", share_s, 0.3),
+        row("writes for an experiment, most", samples.largest(EXPERIMENT, "writes"), 12.0),
+        row("writes once settled", silent, 0.0),
+        row("operator idle, MiB", samples.median(IDLE, "rss_mib"), 20.0),
+        row(&format!("operator with {} settled, MiB", crowd::CROWD), samples.median(CROWD, "rss_mib"), 40.0),
+        row("the same at its peak", samples.median(CROWD, "peak_mib"), 40.0),
+        row("image, MB", samples.median(ARCHIVED, "size_mb"), 40.0),
+    ];
+    println!("| | measured | at most | measured / target | |");
+    println!("|---|---|---|---|---|");
+    for Row { what, measured, target } in rows {
+        let ratio = if target > 0.0 { format!("{:.2}", measured / target) } else { String::new() };
+        let verdict = if measured <= target { "met" } else { "missed" };
+        println!("| {what} | {} | {} | {ratio} | {verdict} |", rounded(measured), rounded(target));
+    }
+    println!();
+}
+
+/// Two digits after the point where they say something.
+fn rounded(value: f64) -> String {
+    if value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.2}") }
+}
