@@ -15,6 +15,8 @@ use crate::{
 
 /// What every pod goes through on its way is no trouble before this time.
 const WORTH_TELLING_AFTER: Duration = Duration::from_secs(10);
+/// The bounds of the time between two looks at parts that start, for a change that was not told.
+const LOOK_EVERY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
 /// A trouble that may be a hiccup is given so long.
 const SHORT_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -118,7 +120,7 @@ pub(crate) fn next_deadline(run: &Run, since: Timestamp, now: Timestamp) -> Dura
     let waited = elapsed(since, now);
     let bounds = [WORTH_TELLING_AFTER, SHORT_PATIENCE, run.plan.deadline];
     let next = bounds.into_iter().filter(|bound| *bound > waited).min().unwrap_or(waited);
-    (next - waited).max(Duration::from_secs(1))
+    (next - waited).clamp(LOOK_EVERY.0, LOOK_EVERY.1)
 }
 
 fn deployment<'a>(run: &Run, observed: &'a Observed, part: Part) -> Option<&'a Deployment> {

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use paylab_e2e::{Node, eventually};
 
 use crate::support::{END_WITHIN, IMAGE, Namespace, Test, condition, experiment, install, message, root};
@@ -11,6 +11,7 @@ use crate::support::{END_WITHIN, IMAGE, Namespace, Test, condition, experiment, 
 pub(crate) const TESTS: &[Test] = &[
     ("helm_test_demands_a_verdict", helm_test),
     ("the_steps_of_the_kind_demo_print_the_totals", demo),
+    ("the_operator_counts_what_its_experiments_found", metrics),
     ("an_experiment_of_the_former_revision_survives_an_upgrade", upgrade),
     ("two_operators_elect_one_and_another_takes_over", election),
     ("what_is_uninstalled_leaves_the_experiments", uninstall),
@@ -53,6 +54,35 @@ fn demo(node: &Node) {
     assert!(printed.contains("VIOLATED ExactlyOnce: 329 of 1000 payments"), "{printed}");
 }
 
+/// As Prometheus and the kubelet ask for it.
+fn metrics(node: &Node) {
+    let ns = Namespace::restricted(node, "metrics");
+    let ask = |path: &str| {
+        let path = format!("/api/v1/namespaces/paylab/services/paylab:metrics/proxy{path}");
+        node.kubectl(&["get", "--raw", &path]).unwrap()
+    };
+    let value = |metric: &str| -> f64 {
+        let text = ask("/metrics");
+        let line = text.lines().find_map(|line| line.strip_prefix(metric)?.strip_prefix(' ').map(str::to_owned));
+        line.map_or(0.0, |value| value.parse().unwrap())
+    };
+    assert_eq!((ask("/healthz").as_str(), ask("/readyz").as_str()), ("ok", "ok"));
+    let violated = r#"paylab_experiments{phase="Completed",verdict="Violated"}"#;
+    let (duplicated_before, violated_before) = (value("paylab_payments_duplicated_total"), value(violated));
+    ns.apply(&experiment("counted", "  expect: Violated\n"));
+    ns.ended("counted");
+    assert_eq!(value("paylab_payments_duplicated_total") - duplicated_before, 329.0);
+    assert_eq!(value(violated) - violated_before, 1.0);
+    assert_eq!((value("paylab_leader"), value("paylab_reconcile_errors_total")), (1.0, 0.0));
+    assert!(value("paylab_reconcile_duration_seconds_count") == value("paylab_reconciles_total"));
+    ns.kubectl(&["delete", "payx", "counted"]);
+    let forgotten = eventually("the experiment is forgotten", END_WITHIN, || {
+        ensure!(value(violated) == violated_before, "{}", value(violated));
+        Ok(())
+    });
+    forgotten.unwrap();
+}
+
 fn upgrade(node: &Node) {
     let ns = Namespace::restricted(node, "upgrade");
     ns.apply(&experiment("kept", "  expect: Violated\n  retain: Always\n"));
@@ -88,11 +118,15 @@ fn uninstall(node: &Node) {
     let ns = Namespace::restricted(node, "uninstall");
     ns.apply(&experiment("kept", "  expect: Violated\n  retain: Always\n"));
     let before = ns.ended("kept");
+    let whole = Namespace::restricted(node, "uninstall-whole");
+    whole.apply(&experiment("kept", "  expect: Violated\n  retain: Always\n"));
+    whole.ended("kept");
     node.helm(&["uninstall", "paylab", "--namespace=paylab", "--wait"]).unwrap();
     assert_eq!(ns.status("kept"), before);
     // With the operator down, what is deleted takes its parts along all the same.
     ns.kubectl(&["delete", "payx", "kept"]);
     ns.assert_bare();
+    node.kubectl(&["delete", "namespace", whole.name(), "--timeout=90s"]).unwrap();
     install(node, "paylab", &[]).unwrap();
     ns.apply(&experiment("after", "  expect: Violated\n"));
     assert_eq!(condition(&ns.ended("after"), "Verified"), Some("True"));
