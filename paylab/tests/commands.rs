@@ -103,7 +103,8 @@ fn every_fault_of_a_file_has_a_line_with_its_field() {
             "-: spec.payments.count: 0 is too small; at least 1 is allowed",
         ]
     );
-    let replicas = paylab(&["run", "-"], &experiment("{claim: ExactlyOnce, service: {replicas: 2}}"));
+    let service = "{replicas: 2, database: {secretKeyRef: {name: ledger, key: url}}}";
+    let replicas = paylab(&["run", "-"], &experiment(&format!("{{claim: ExactlyOnce, service: {service}}}")));
     assert_eq!(replicas.status.code(), Some(64));
     assert!(text(&replicas.stderr).starts_with("-: spec.service.replicas: 2 needs a cluster"));
 }

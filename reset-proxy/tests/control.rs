@@ -165,9 +165,14 @@ async fn the_plan_tells_the_fates_without_any_traffic() {
 }
 
 #[tokio::test]
-async fn the_proxy_is_ready_without_its_service() {
+async fn the_proxy_is_ready_when_its_service_can_be_reached() {
+    let reached = Lab::start().await;
+    assert_eq!(reached.ask("GET", READY_PATH, "").await.0, 200);
+    assert_eq!(reached.counters().await.connections, 0, "a probe is no payment");
     let lab = Lab::start_with(|options| options.upstream = Some("127.0.0.1:1".parse().unwrap())).await;
-    assert_eq!((lab.ask("GET", HEALTH_PATH, "").await.0, lab.ask("GET", READY_PATH, "").await.0), (200, 200));
+    let (status, told) = lab.ask("GET", READY_PATH, "").await;
+    assert!(status == 503 && told.contains("the service cannot be reached"), "{status} {told}");
+    assert_eq!(lab.ask("GET", HEALTH_PATH, "").await.0, 200);
     assert_eq!(lab.ask("GET", "/nothing", "").await.0, 404);
     assert_eq!(lab.ask("POST", RULES_PATH, "").await.0, 405);
 }
