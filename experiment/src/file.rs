@@ -9,8 +9,9 @@ use jsonschema::{
 use serde_json::{Value, json};
 
 use crate::{
+    definition::definition,
     plan::{Plan, Refusal},
-    spec::{ChaosExperiment, NAME_LEN_MAX, NAME_PATTERN, definition},
+    spec::{ChaosExperiment, NAME_LEN_MAX, NAME_PATTERN},
 };
 
 /// Longer files are refused: more than any resource of a cluster can hold.

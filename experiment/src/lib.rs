@@ -4,6 +4,7 @@
 //! arguments. The four parts (service, proxy, load, operator) depend on it and never on one another.
 
 pub mod contract;
+pub mod definition;
 pub mod evidence;
 pub mod fate;
 pub mod file;

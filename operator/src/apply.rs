@@ -21,7 +21,7 @@ use crate::{
     observe::{Observed, Ownership},
     pods::{Patience, Trouble},
     run::Run,
-    stage::taken,
+    stage::{former, taken},
 };
 
 /// How the making of objects went.
@@ -29,10 +29,8 @@ use crate::{
 pub(crate) enum Made {
     /// Everything is there.
     All,
-    /// An object of a former experiment is still in the way.
-    Later,
-    /// The API server does not allow it.
-    Refused(Trouble),
+    /// Something is in the way.
+    Obstructed(Trouble),
 }
 
 /// Makes the lab: the plan first, because it owns the rest; Deployments last.
@@ -46,7 +44,7 @@ pub(crate) async fn build(client: &Client, run: &Run, settings: &Settings) -> ku
         other => return Ok(other),
     }
     let plans = Api::<ConfigMap>::namespaced(client.clone(), &run.namespace);
-    let Some(plan) = plans.get_opt(&plan.name_any()).await? else { return Ok(Made::Later) };
+    let Some(plan) = plans.get_opt(&plan.name_any()).await? else { return Ok(Made::Obstructed(former())) };
     let owner = owner_of(&plan);
     let Lab { policies, services, deployments } = desired::lab(run, &settings.as_begun(&plan), &owner);
     for made in [
@@ -72,7 +70,7 @@ pub(crate) async fn launch(
     observed: &Observed,
     lab: &str,
 ) -> kube::Result<Made> {
-    let Some((_, plan)) = &observed.plan else { return Ok(Made::Later) };
+    let Some((_, plan)) = &observed.plan else { return Ok(Made::Obstructed(former())) };
     let owner = owner_of(plan);
     let job: Job = desired::job(run, &settings.as_begun(plan), &owner, lab);
     create(client, &job, &owner.uid).await
@@ -125,13 +123,13 @@ where
         Err(kube::Error::Api(status)) if status.is_already_exists() => {
             Ok(match api.get_opt(&name).await?.map(|there| Ownership::of(&there, owner_uid)) {
                 Some(Ownership::Ours) => Made::All,
-                Some(Ownership::Former) | None => Made::Later,
-                Some(Ownership::Foreign) => Made::Refused(taken(&K::kind(&()), Some(&name))),
+                Some(Ownership::Former) | None => Made::Obstructed(former()),
+                Some(Ownership::Foreign) => Made::Obstructed(taken(&K::kind(&()), Some(&name))),
             })
         }
         Err(kube::Error::Api(status)) if is_refusal(&status) => {
             let message = format!("the {} {name} is refused: {}", K::kind(&()), status.message);
-            Ok(Made::Refused(Trouble::new(&status.reason, message, Patience::Short)))
+            Ok(Made::Obstructed(Trouble::new(&status.reason, message, Patience::Short)))
         }
         Err(error) => Err(error),
     }

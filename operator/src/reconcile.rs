@@ -9,7 +9,12 @@ use kube::{
     api::{LogParams, PartialObjectMeta, PostParams},
     runtime::controller::Action,
 };
-use paylab_experiment::{predict::Prediction, spec::ChaosExperiment, status::ChaosExperimentStatus, verdict::conclude};
+use paylab_experiment::{
+    predict::Prediction,
+    spec::ChaosExperiment,
+    status::{ChaosExperimentStatus, ProgressStatus},
+    verdict::conclude,
+};
 use tracing::{info, warn};
 
 use crate::{
@@ -18,7 +23,6 @@ use crate::{
     events, evidence,
     metrics::Metrics,
     observe::{Observed, observe},
-    pods::{Patience, Trouble},
     run::Run,
     stage::{self, Stage, decide},
     status::{self, Page},
@@ -26,8 +30,6 @@ use crate::{
 
 /// The API must have answered all questions of a step within this time; kube itself waits without end.
 const STEP_WITHIN: Duration = Duration::from_secs(60);
-/// A name that a former experiment still holds is asked for again after this time.
-const AWAIT_PAUSE: Duration = Duration::from_secs(1);
 /// How often a load is asked how far it is: a tenth of its age, within these bounds; and not before the first.
 const PROGRESS_PAUSE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
 /// So much of a log is asked for; the last word about progress is in it.
@@ -112,7 +114,7 @@ async fn drive(
     Ok(next)
 }
 
-/// Does what the stage asks for.
+/// Does what the stage asks for. What is in the way of it is told like any trouble of the parts.
 async fn step(
     context: &Context,
     resource: &ChaosExperiment,
@@ -120,61 +122,31 @@ async fn step(
     observed: &Observed,
     now: Timestamp,
 ) -> Result<Step, Error> {
-    let page = page(resource, now);
     let since = status::since(resource.status.as_ref()).unwrap_or(now);
     let phase = resource.status.as_ref().and_then(|status| status.phase);
-    let waiting = |status| Step { status, next: Action::requeue(stage::next_deadline(run, since, now)) };
-    Ok(match decide(run, observed, (since, phase), now) {
-        Stage::Await => later(page, run),
-        Stage::Build => {
-            let made = promptly(apply::build(&context.client, run, &context.settings)).await?;
-            settle_making(made, page, run, (since, now), waiting)
-        }
-        Stage::Prepare(trouble) => waiting(page.preparing(run, trouble.as_ref())),
-        Stage::Launch(lab) => {
-            let made = promptly(apply::launch(&context.client, run, &context.settings, observed, &lab)).await?;
-            settle_making(made, page, run, (since, now), |_| Step {
-                status: page.loading(run, None, None),
-                next: Action::requeue(PROGRESS_PAUSE.0),
-            })
-        }
+    let obstructed = |trouble| stage::waiting(run, trouble, stage::elapsed(since, now));
+    let mut stage = decide(run, observed, (since, phase), now);
+    let made = match &stage {
+        Stage::Build => promptly(apply::build(&context.client, run, &context.settings)).await?,
+        Stage::Launch(lab) => promptly(apply::launch(&context.client, run, &context.settings, observed, lab)).await?,
+        Stage::Prepare(_) | Stage::Load(_) | Stage::Judge | Stage::Fail(_) => Made::All,
+    };
+    if let Made::Obstructed(trouble) = made {
+        stage = obstructed(trouble);
+    }
+    let page = page(resource, now);
+    let waiting = Action::requeue(stage::next_deadline(run, since, now));
+    Ok(match stage {
+        Stage::Build => Step { status: page.preparing(run, None), next: waiting },
+        Stage::Prepare(trouble) => Step { status: page.preparing(run, trouble.as_ref()), next: waiting },
+        Stage::Launch(_) => Step { status: page.loading(run, None, None), next: Action::requeue(PROGRESS_PAUSE.0) },
         Stage::Load(trouble) => {
-            let age = observed.job.as_ref().map_or(Duration::ZERO, |job| stage::load_age(job, now));
-            let asked = age >= PROGRESS_PAUSE.0;
-            let progress = if asked { progress(context, run, observed).await } else { None };
-            let pause =
-                if asked { (age / 10).clamp(PROGRESS_PAUSE.0, PROGRESS_PAUSE.1) } else { PROGRESS_PAUSE.0 - age };
-            Step { status: page.loading(run, trouble.as_ref(), progress), next: Action::requeue(pause) }
+            let (progress, next) = progress(context, run, observed, now).await;
+            Step { status: page.loading(run, trouble.as_ref(), progress), next }
         }
         Stage::Judge => Step { status: judge(page, run, observed).await?, next: Action::await_change() },
         Stage::Fail(trouble) => Step { status: page.failed(run, &trouble), next: Action::await_change() },
     })
-}
-
-/// What follows from an attempt to make objects.
-fn settle_making(
-    made: Made,
-    page: Page<'_>,
-    run: &Run,
-    (since, now): (Timestamp, Timestamp),
-    all_made: impl FnOnce(ChaosExperimentStatus) -> Step,
-) -> Step {
-    match made {
-        Made::All => all_made(page.preparing(run, None)),
-        Made::Later => later(page, run),
-        Made::Refused(trouble) if stage::is_hopeless(run, &trouble, stage::elapsed(since, now)) => {
-            Step { status: page.failed(run, &trouble), next: Action::await_change() }
-        }
-        Made::Refused(trouble) => {
-            Step { status: page.preparing(run, Some(&trouble)), next: Action::requeue(AWAIT_PAUSE * 5) }
-        }
-    }
-}
-
-fn later(page: Page<'_>, run: &Run) -> Step {
-    let trouble =
-        Trouble::new("FormerRun", "the parts of a former experiment of this name are being removed", Patience::Long);
-    Step { status: page.preparing(run, Some(&trouble)), next: Action::requeue(AWAIT_PAUSE) }
 }
 
 async fn judge(page: Page<'_>, run: &Run, observed: &Observed) -> Result<ChaosExperimentStatus, Error> {
@@ -187,12 +159,19 @@ async fn judge(page: Page<'_>, run: &Run, observed: &Observed) -> Result<ChaosEx
     Ok(page.judged(run, (&report, &prediction, &conclusion)))
 }
 
-/// How far the load is, as its logs say. A log that cannot be read says nothing, and nothing depends on it.
+/// How far the load is, as its logs say, and when to ask again. A log that cannot be read says nothing, and nothing depends
+/// on it.
 async fn progress(
     context: &Context,
     run: &Run,
     observed: &Observed,
-) -> Option<paylab_experiment::status::ProgressStatus> {
+    now: Timestamp,
+) -> (Option<ProgressStatus>, Action) {
+    let (least, most) = PROGRESS_PAUSE;
+    let age = observed.job.as_ref().map_or(Duration::ZERO, |job| stage::load_age(job, now));
+    if age < least {
+        return (None, Action::requeue(least - age));
+    }
     let pods = Api::<Pod>::namespaced(context.client.clone(), &run.namespace);
     let last = LogParams { tail_lines: Some(LOG_LINES), ..LogParams::default() };
     let logs = evidence::speakers(observed).map(|(shard, pod)| {
@@ -200,7 +179,8 @@ async fn progress(
         async move { Some((shard, promptly(pods.logs(&name, last)).await.ok()?)) }
     });
     let logs = futures::future::join_all(logs).await;
-    evidence::progress(run, &logs.into_iter().flatten().collect())
+    let progress = evidence::progress(run, &logs.into_iter().flatten().collect());
+    (progress, Action::requeue((age / 10).clamp(least, most)))
 }
 
 /// Removes the lab of a settled experiment, unless it is to be kept.

@@ -16,15 +16,13 @@ use crate::{
 /// What every pod goes through on its way is no trouble before this time.
 const WORTH_TELLING_AFTER: Duration = Duration::from_secs(10);
 /// The bounds of the time between two looks at parts that start, for a change that was not told.
-const LOOK_EVERY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
+const LOOK_EVERY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(2));
 /// A trouble that may be a hiccup is given so long.
 const SHORT_PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// A former experiment of this name is still being removed.
-    Await,
     /// Objects of the lab are missing.
     Build,
     /// The parts are starting.
@@ -47,10 +45,16 @@ pub(crate) fn decide(run: &Run, observed: &Observed, begun: (Timestamp, Option<P
         // It was launched once and is gone; it is never launched again.
         (_, None) if phase == Some(Phase::Loading) => Stage::Judge,
         (Some((Ownership::Foreign, plan)), None) => Stage::Fail(taken("ConfigMap", plan.metadata.name.as_deref())),
-        (Some((Ownership::Former, _)), None) => Stage::Await,
+        (Some((Ownership::Former, _)), None) => waiting(run, former(), elapsed(since, now)),
         (None, None) => Stage::Build,
         (Some((Ownership::Ours, _)), None) => preparing(run, observed, since, now),
     }
+}
+
+/// An object with one of our names that will be gone soon.
+pub(crate) fn former() -> Trouble {
+    let message = "the parts of a former experiment of this name are still being removed";
+    Trouble::new("FormerRun", message, Patience::Long)
 }
 
 /// An object with one of our names that is not ours.
@@ -78,12 +82,21 @@ fn preparing(run: &Run, observed: &Observed, since: Timestamp, now: Timestamp) -
     let trouble = not_made.chain(pods::worst(&observed.pods)).min_by_key(|trouble| trouble.patience);
     let waited = elapsed(since, now);
     match trouble {
-        Some(trouble) if is_hopeless(run, &trouble, waited) => Stage::Fail(trouble),
+        Some(trouble) => waiting(run, trouble, waited),
         None if waited > run.plan.deadline => {
             let message = format!("the parts were not ready within {} (spec.activeDeadline)", run.spec.active_deadline);
             Stage::Fail(Trouble::new("DeadlineExceeded", message, Patience::None))
         }
-        trouble => Stage::Prepare(trouble.filter(|trouble| is_worth_telling(trouble, waited))),
+        None => Stage::Prepare(None),
+    }
+}
+
+/// While there is hope.
+pub(crate) fn waiting(run: &Run, trouble: Trouble, waited: Duration) -> Stage {
+    if is_hopeless(run, &trouble, waited) {
+        Stage::Fail(trouble)
+    } else {
+        Stage::Prepare(Some(trouble).filter(|trouble| is_worth_telling(trouble, waited)))
     }
 }
 
@@ -106,7 +119,7 @@ fn is_worth_telling(trouble: &Trouble, waited: Duration) -> bool {
     trouble.patience < Patience::Long || waited > WORTH_TELLING_AFTER
 }
 
-pub(crate) fn is_hopeless(run: &Run, trouble: &Trouble, waited: Duration) -> bool {
+fn is_hopeless(run: &Run, trouble: &Trouble, waited: Duration) -> bool {
     waited > run.plan.deadline
         || match trouble.patience {
             Patience::None => true,
@@ -173,7 +186,7 @@ mod tests {
         match stage {
             Stage::Prepare(trouble) | Stage::Load(trouble) => trouble.as_ref().map(|trouble| trouble.reason.as_str()),
             Stage::Fail(trouble) => Some(&trouble.reason),
-            Stage::Await | Stage::Build | Stage::Launch(_) | Stage::Judge => None,
+            Stage::Build | Stage::Launch(_) | Stage::Judge => None,
         }
     }
 
@@ -209,7 +222,10 @@ mod tests {
     #[test]
     fn names_of_others_are_not_taken_over() {
         let observed = |ownership| Observed { plan: plan(ownership), ..Observed::default() };
-        assert_eq!(decided(&observed(Ownership::Former), None, 0), Stage::Await);
+        let former = observed(Ownership::Former);
+        assert_eq!(decided(&former, None, 1), Stage::Prepare(None));
+        assert_eq!(reason(&decided(&former, None, 11)), Some("FormerRun"));
+        assert!(matches!(decided(&former, None, 301), Stage::Fail(_)));
         assert_eq!(reason(&decided(&observed(Ownership::Foreign), None, 0)), Some("NameTaken"));
     }
 

@@ -4,7 +4,7 @@ use std::{env, io, process::ExitCode};
 
 use anstream::{eprintln, print};
 use clap::{CommandFactory as _, Parser, Subcommand};
-use paylab_experiment::spec::definition;
+use paylab_experiment::definition::definition;
 
 use crate::{
     exit::{Exit, INTERNAL, USAGE},

@@ -88,13 +88,14 @@ fn hedged_copies_catch_what_only_looks() {
 
 #[test]
 fn a_slow_service_and_an_impatient_client_catch_what_only_looks() {
-    let nemesis = impatient("Finish");
+    let nemesis = impatient("Finish", 40);
     check(&nemesis, [Duplicates, Holds, Holds, Duplicates, Holds, Holds, Duplicates, Holds]);
 }
 
 #[test]
 fn a_cancelled_booking_whose_key_is_already_kept_is_acknowledged_and_lost() {
-    let nemesis = impatient("Cancel");
+    // On a busy machine many attempts are cancelled before one is not.
+    let nemesis = impatient("Cancel", 160);
     assert_eq!(seen("KeyThenApply", &nemesis), AcknowledgedButLost);
     assert_eq!(seen("Memory", &nemesis), AcknowledgedButLost);
     assert_eq!(seen("UniqueKey", &nemesis), Holds);
@@ -102,8 +103,8 @@ fn a_cancelled_booking_whose_key_is_already_kept_is_acknowledged_and_lost() {
 }
 
 /// The first attempt of some payments waits longer than the client does.
-fn impatient(on_disconnect: &str) -> Value {
-    let retry = json!({"maxAttempts": 40, "attemptTimeout": "150ms", "backoff": {"base": "40ms", "cap": "80ms"}});
+fn impatient(on_disconnect: &str, attempts: u32) -> Value {
+    let retry = json!({"maxAttempts": attempts, "attemptTimeout": "150ms", "backoff": {"base": "40ms", "cap": "80ms"}});
     json!({"client": {"retry": retry, "concurrency": 60},
            "service": {"processingTime": "200ms", "onDisconnect": on_disconnect}})
 }
