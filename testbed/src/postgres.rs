@@ -6,7 +6,7 @@
 use std::{
     env, fs,
     io::{self, Read as _},
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -117,7 +117,7 @@ fn start(durability: Durability) -> Result<Postgres, String> {
         .stdout(Stdio::piped())
         .spawn()
         .map_err(failed)?;
-    wait_ready(&mut keeper, port)?;
+    wait_ready(&mut keeper, &programs, port)?;
     Ok(Postgres { url: format!("postgres://postgres@127.0.0.1:{port}/postgres"), _keeper: Some(keeper) })
 }
 
@@ -133,7 +133,7 @@ fn is_root() -> io::Result<bool> {
     Ok(fs::metadata(Path::new("/proc/self"))?.uid() == 0)
 }
 
-fn wait_ready(keeper: &mut Child, port: u16) -> Result<(), String> {
+fn wait_ready(keeper: &mut Child, programs: &Path, port: u16) -> Result<(), String> {
     let mut ready = [0; 6];
     let made = keeper.stdout.as_mut().map(|output| output.read_exact(&mut ready));
     if !matches!(made, Some(Ok(()))) {
@@ -141,7 +141,7 @@ fn wait_ready(keeper: &mut Child, port: u16) -> Result<(), String> {
     }
     let begun = Instant::now();
     while begun.elapsed() < READY_WITHIN {
-        if takes_connections(port).unwrap_or(false) {
+        if takes_connections(programs, port) {
             return Ok(());
         }
         thread::sleep(Duration::from_millis(20));
@@ -149,15 +149,12 @@ fn wait_ready(keeper: &mut Child, port: u16) -> Result<(), String> {
     Err(format!("PostgreSQL took no connections within {READY_WITHIN:?}"))
 }
 
-/// Asks for TLS, which every server that is up answers with one letter.
-fn takes_connections(port: u16) -> io::Result<bool> {
-    use std::io::Write as _;
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(Duration::from_secs(1)))?;
-    stream.write_all(&[0, 0, 0, 8, 4, 210, 22, 47])?;
-    let mut answer = [0];
-    stream.read_exact(&mut answer)?;
-    Ok(matches!(answer, [b'N' | b'S']))
+/// Its own program tells a server that answers from one that still starts up and turns everybody away.
+fn takes_connections(programs: &Path, port: u16) -> bool {
+    let asked = Command::new(programs.join("pg_isready"))
+        .args(["--quiet", "--host=127.0.0.1", &format!("--port={port}")])
+        .status();
+    asked.is_ok_and(|status| status.success())
 }
 
 #[cfg(test)]
