@@ -14,6 +14,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_secret_that_is_missing_is_named", missing_secret),
     ("a_quota_that_allows_no_pods_is_named", quota),
     ("a_name_that_is_taken_is_not_taken_over", taken_name),
+    ("a_load_pod_that_is_killed_has_left_no_report", killed_load),
     ("a_load_pod_that_is_deleted_makes_the_verdict_inconclusive", deleted_load),
     ("a_load_pod_that_is_evicted_makes_the_verdict_inconclusive", evicted_load),
     ("a_service_pod_that_is_deleted_proves_nothing_about_the_path", deleted_service),
@@ -88,12 +89,26 @@ fn taken_name(node: &Node) {
     assert_eq!(owners, "");
 }
 
+fn killed_load(node: &Node) {
+    let ns = Namespace::restricted(node, "speechless");
+    ns.apply(&slow("slow", ""));
+    ns.under_way("slow");
+    kill(&ns, "load-job");
+    assert_inconclusive(&ns.ended("slow"), "ReportMissing", "has ended: Error, exit code 137");
+}
+
 fn deleted_load(node: &Node) {
     let ns = Namespace::restricted(node, "loadless");
     ns.apply(&slow("slow", ""));
     ns.under_way("slow");
     ns.kubectl(&["delete", "pod", &pod(&ns, "load-job"), "--grace-period=0", "--force"]);
-    assert_inconclusive(&ns.ended("slow"), "ReportMissing", "load pods");
+    // It may still say its last words, that it was told to stop, or be gone before.
+    let status = ns.ended("slow");
+    let (reason, told) = match status["reason"].as_str() {
+        Some("LoadStopped") => ("LoadStopped", "the load was told to stop"),
+        _ => ("ReportMissing", "load pods"),
+    };
+    assert_inconclusive(&status, reason, told);
     let pods = ns.kubectl(&["get", "pods", "--selector=app.kubernetes.io/component=load-job", "--output=name"]);
     assert!(pods.lines().count() <= 1, "nobody but the client may retry: {pods}");
 }
@@ -128,17 +143,17 @@ fn killed_proxy(node: &Node) {
     let ns = Namespace::restricted(node, "proxyless");
     ns.apply(&slow("slow", ""));
     ns.under_way("slow");
-    let pod = pod(&ns, "reset-proxy");
-    kill(&ns.kubectl(&["get", "pod", &pod, "--output=jsonpath={.metadata.uid}"]));
+    kill(&ns, "reset-proxy");
     assert_inconclusive(&ns.ended("slow"), "EnvironmentChanged", "was started anew: Error, exit code 137");
 }
 
-/// Kills the program of a proxy's pod, as the kernel does when memory runs out.
-fn kill(uid: &str) {
+/// Kills the program of a part's pod, as the kernel does when memory runs out.
+fn kill(ns: &Namespace<'_>, part: &str) {
+    let uid = ns.kubectl(&["get", "pod", &pod(ns, part), "--output=jsonpath={.metadata.uid}"]);
     let processes = fs::read_dir("/proc").unwrap().flatten();
     let of_pod = processes.filter(|process| {
         let told = |file: &str| fs::read_to_string(process.path().join(file)).unwrap_or_default();
-        told("cgroup").contains(uid) && told("cmdline").starts_with("/paylab\0reset-proxy\0")
+        told("cgroup").contains(&uid) && told("cmdline").starts_with(&format!("/paylab\0{part}\0"))
     });
     let pids: Vec<i32> = of_pod.filter_map(|process| process.file_name().to_str()?.parse().ok()).collect();
     assert_eq!(pids.len(), 1, "the pod {uid} has one program");
