@@ -1,6 +1,6 @@
 //! The chart as a user handles it: the demo's own steps, its test, an upgrade under a kept experiment, and the end.
 
-use std::process::Command;
+use std::{collections::BTreeSet, process::Command};
 
 use anyhow::{bail, ensure};
 use paylab_e2e::{Node, eventually};
@@ -95,6 +95,7 @@ fn upgrade(node: &Node) {
 }
 
 fn election(node: &Node) {
+    let audit = node.audit().unwrap();
     install(node, "paylab", &["replicaCount=2"]).unwrap();
     let holder = || {
         let told =
@@ -112,6 +113,11 @@ fn election(node: &Node) {
     let status = ns.ended("led");
     assert_eq!(condition(&status, "Verified"), Some("True"), "{}", message(&status));
     assert_ne!(holder(), first);
+    // The Role of the election has these verbs and no others.
+    let requests = audit.requests().unwrap();
+    let asked = requests.iter().filter(|request| request.resource == "leases" && request.user.ends_with(":paylab"));
+    let used: BTreeSet<_> = asked.map(|request| request.verb.as_str()).collect();
+    assert_eq!(used, ["create", "get", "patch"].into());
 }
 
 fn uninstall(node: &Node) {
