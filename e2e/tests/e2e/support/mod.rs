@@ -6,6 +6,7 @@ mod namespace;
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
+    time::Instant,
 };
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -86,8 +87,11 @@ impl Program {
 
 fn trial(name: String, cluster: &Arc<Cluster>, test: fn(&Node)) -> Trial {
     let cluster = Arc::clone(cluster);
-    Trial::test(name, move || {
-        test(cluster.node()?);
+    Trial::test(name.clone(), move || {
+        let node = cluster.node()?;
+        let begun = Instant::now();
+        test(node);
+        eprintln!("{:5.1} s {name}", begun.elapsed().as_secs_f64());
         Ok(())
     })
 }
