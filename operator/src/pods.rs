@@ -12,6 +12,8 @@ use crate::names::{PART_LABEL, Part, SHARD_LABEL};
 
 /// So much of what others say fits a status, in characters.
 const SAID_LEN_MAX: usize = 400;
+/// Kubernetes' word for a container that ends again and again; it says so only while it waits.
+const CRASHING: &str = "CrashLoopBackOff";
 /// A container that has been started anew so often will not get better.
 const RESTARTS_BORNE: i32 = 3;
 
@@ -158,13 +160,18 @@ fn trouble(pod: &Pod) -> Option<Trouble> {
 }
 
 fn waiting(name: &str, container: &ContainerStatus) -> Option<Trouble> {
-    let last = container.last_state.as_ref().and_then(|last| last.terminated.as_ref());
-    let ContainerState { waiting, .. } = container.state.as_ref()?;
+    let ContainerState { waiting, terminated, .. } = container.state.as_ref()?;
+    let last = terminated.as_ref().or(container.last_state.as_ref().and_then(|last| last.terminated.as_ref()));
     let Some(waiting) = waiting else {
         let starting = format!("pod {name} runs and is not ready yet");
-        return (!container.ready).then(|| Trouble::new("NotReady", starting, Patience::Long));
+        let young = || Trouble::new("NotReady", starting, Patience::Long);
+        // Between two ends it runs for a moment, or has just ended again.
+        return (!container.ready).then(|| last.map_or_else(young, |last| crashing(name, container, last)));
     };
     let reason = waiting.reason.as_deref().unwrap_or("Waiting");
+    if let (CRASHING, Some(last)) = (reason, last) {
+        return Some(crashing(name, container, last));
+    }
     let said = told(waiting.message.as_deref().unwrap_or_default());
     let (patience, message) = match reason {
         "InvalidImageName" | "ErrImageNeverPull" => (Patience::None, format!("pod {name} cannot have its image{said}")),
@@ -174,15 +181,16 @@ fn waiting(name: &str, container: &ContainerStatus) -> Option<Trouble> {
         "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
             (Patience::Short, format!("pod {name} cannot be started{said}"))
         }
-        "CrashLoopBackOff" => {
-            let patience = if container.restart_count >= RESTARTS_BORNE { Patience::Short } else { Patience::Long };
-            let why = last.map_or_else(String::new, |last| format!(": {}", terminated_text(last)));
-            (patience, format!("pod {name} ends as soon as it starts{why}"))
-        }
         // ContainerCreating, PodInitializing: it is on its way.
         _ => (Patience::Long, format!("pod {name} is being started ({reason}){said}")),
     };
     Some(Trouble::new(reason, message, patience))
+}
+
+/// It ends whenever it has started, as the reason of its last end says.
+fn crashing(name: &str, container: &ContainerStatus, last: &ContainerStateTerminated) -> Trouble {
+    let patience = if container.restart_count >= RESTARTS_BORNE { Patience::Short } else { Patience::Long };
+    Trouble::new(CRASHING, format!("pod {name} ends as soon as it starts: {}", terminated_text(last)), patience)
 }
 
 fn terminated_text(ended: &ContainerStateTerminated) -> String {

@@ -234,7 +234,12 @@ mod tests {
         let unschedulable = json!({"phase": "Pending", "conditions": [
             {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes are available"}]});
         let crash = waiting("CrashLoopBackOff", "back-off");
+        // It runs for a moment, and nothing of its last end is forgotten.
+        let mut running = crash.clone();
+        running["phase"] = json!("Running");
+        running["containerStatuses"][0]["state"] = json!({"running": {}});
         for (status, bearable, hopeless) in [
+            (running, Some(59), 61),
             (waiting("ErrImageNeverPull", "not present"), None, 0),
             (waiting("InvalidImageName", "bad"), None, 0),
             (waiting("ImagePullBackOff", "no such image"), Some(59), 61),
