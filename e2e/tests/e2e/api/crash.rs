@@ -27,7 +27,7 @@ use paylab_e2e::{Audit, Node};
 use paylab_experiment::spec::ChaosExperiment;
 use serde_json::{Value, json};
 use tokio::{runtime, time::sleep};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::faults::{Fault, Saboteur};
 
@@ -174,7 +174,8 @@ fn without_times(mut status: Value) -> Value {
 /// An operator in a thread of its own, with the rights that the chart gives it, and started anew whenever it ends: all that
 /// it knew is gone with its runtime, as with a process.
 struct Operator {
-    stop: CancellationToken,
+    /// It ends when this is dropped, as with a case that is not waited for.
+    stop: DropGuard,
     thread: thread::JoinHandle<()>,
 }
 
@@ -201,12 +202,12 @@ impl Operator {
                 life.shutdown_background();
             }
         });
-        Self { stop, thread }
+        Self { stop: stop.drop_guard(), thread }
     }
 
     fn stop(self) {
         let Self { stop, thread } = self;
-        stop.cancel();
+        drop(stop);
         thread.join().unwrap();
     }
 }
