@@ -1,7 +1,6 @@
-//! What tests of several crates share: a real PostgreSQL, found or started.
-//!
-//! It must not know the crates that it serves.
+//! What tests of several crates share: a real PostgreSQL, found or started, and the evidence of runs.
 
+pub mod evidence;
 pub mod postgres;
 
 pub use postgres::{Durability, Postgres, postgres};

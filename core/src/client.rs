@@ -1,0 +1,122 @@
+//! How the client sends and retries payments.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{fault::sampler::fraction, payment::AttemptId, run_id::RunId};
+
+/// Retries "until acknowledged" end after this many attempts; the load then counts as incomplete.
+pub const ATTEMPTS_MAX: u32 = 10_000;
+
+/// How the client sends and retries payments.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClientPlan {
+    /// Attempts per payment; `None`: until one is acknowledged.
+    pub max_attempts: Option<u32>,
+    /// The upper bound of the first pause.
+    pub backoff_base: Duration,
+    /// The upper bound of every pause.
+    pub backoff_cap: Duration,
+    /// How long one attempt may take.
+    pub attempt_timeout: Duration,
+    /// Which idempotency key a request carries.
+    pub key: KeyPolicy,
+    /// Payments in flight per worker.
+    pub concurrency: usize,
+    /// Workers (load pods).
+    pub workers: u32,
+    /// Copies of each request that are sent at once.
+    pub hedge: u32,
+    /// Payments begun per second and worker; `None`: as fast as answers come.
+    pub rate: Option<f64>,
+    /// A connection for each attempt, or kept ones.
+    pub connection: ConnectionPolicy,
+    /// What repeats ask for.
+    pub body_drift: BodyDrift,
+}
+
+/// Which idempotency key a request carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum KeyPolicy {
+    /// No key.
+    #[default]
+    None,
+    /// One key for all attempts of a payment, made before the first attempt.
+    PerPayment,
+    /// A new key for every attempt: a client bug worth showing.
+    PerAttempt,
+}
+
+/// Whether each attempt opens a connection of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum ConnectionPolicy {
+    /// A new connection for every attempt.
+    #[default]
+    PerAttempt,
+    /// A connection carries attempts until it breaks.
+    KeepAlive,
+}
+
+/// What a repeat of a payment asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum BodyDrift {
+    /// The same as the first attempt.
+    #[default]
+    None,
+    /// Attempt `k` asks for `k - 1` minor units more, under the same key: a client bug worth showing.
+    Amount,
+}
+
+impl ClientPlan {
+    /// The pause after an attempt: full jitter from the seed, below an exponential bound that is always capped.
+    #[must_use]
+    pub fn pause_after(&self, seed: u64, id: AttemptId) -> Duration {
+        let doublings = id.attempt.saturating_sub(1).min(31);
+        let bound = self.backoff_base.saturating_mul(1 << doublings).min(self.backoff_cap);
+        if bound.is_zero() { Duration::ZERO } else { bound.mul_f64(fraction(seed, id, "jitter")) }
+    }
+
+    /// Whether a payment may have another attempt after `attempts` were made.
+    #[must_use]
+    pub fn may_try_after(&self, attempts: u32) -> bool {
+        self.max_attempts.is_none_or(|most| attempts < most)
+    }
+}
+
+impl KeyPolicy {
+    /// The idempotency key of an attempt: the payment's reference, followed by `.{k}` where each attempt has its own key.
+    #[must_use]
+    pub fn key(self, run: &RunId, id: AttemptId) -> Option<String> {
+        match self {
+            Self::None => None,
+            Self::PerPayment => Some(run.reference(id.payment)),
+            Self::PerAttempt => Some(format!("{}.{}", run.reference(id.payment), id.attempt)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::payment::PaymentId;
+
+    #[test]
+    fn a_key_leads_back_to_its_payment_and_to_no_other_run() {
+        let run: RunId = "7c1f-a".parse().unwrap();
+        let other: RunId = "7c1f".parse().unwrap();
+        let id = AttemptId { payment: PaymentId(5), attempt: 2 };
+        for policy in [KeyPolicy::PerPayment, KeyPolicy::PerAttempt] {
+            let key = policy.key(&run, id).unwrap();
+            assert_eq!(run.payment_of(&key), Some(PaymentId(5)), "{key}");
+            assert_eq!(other.payment_of(&key), None, "{key}");
+        }
+        assert_eq!(KeyPolicy::None.key(&run, id), None);
+        for forged in ["", "7c1f-a", "7c1f-a.", "7c1f-a.x", "7c1f-a.1.x", "7c1f-a5"] {
+            assert_eq!(run.payment_of(forged), None, "{forged}");
+        }
+    }
+}

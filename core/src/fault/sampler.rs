@@ -1,0 +1,234 @@
+//! The sampler: decides which attempt meets which fault, by a pure function of (seed, payment, attempt, name of the fault).
+
+use std::ops::Range;
+
+use sha2::{Digest, Sha256};
+
+use crate::{
+    fault::{
+        effect::Effect,
+        point::Point,
+        spec::{FAULTS_MAX, FaultSpec},
+    },
+    payment::{AttemptId, PaymentId},
+    run_id::RunId,
+};
+
+/// 2^64, exactly representable.
+const TWO_POW_64: f64 = 18_446_744_073_709_551_616.0;
+
+/// The coin of one fault for one attempt: the first 8 bytes of SHA-256("{seed}/{i}/{k}/{name}") as a big-endian u64.
+#[must_use]
+pub fn coin(seed: u64, id: AttemptId, name: &str) -> u64 {
+    hash(&prefix(seed, id), name)
+}
+
+/// A number in `[0, 1)` from the seed, for what is not a fault, such as the jitter of a pause. It meets no fault's coin, because
+/// no name of a fault contains a `#`.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "a fraction needs no more than 53 bits")]
+pub fn fraction(seed: u64, id: AttemptId, purpose: &str) -> f64 {
+    let bits = hash(&prefix(seed, id), &format!("#{purpose}")) >> 11;
+    bits as f64 / (1_u64 << 53) as f64
+}
+
+fn prefix(seed: u64, id: AttemptId) -> String {
+    format!("{seed}/{}/{}/", id.payment.0, id.attempt)
+}
+
+fn hash(prefix: &str, name: &str) -> u64 {
+    let digest = Sha256::new().chain_update(prefix).chain_update(name).finalize();
+    digest.iter().take(8).fold(0, |coin, byte| coin << 8 | u64::from(*byte))
+}
+
+/// The seed of an experiment that names none: the same for every part of the run, and within the range that a status can hold.
+#[must_use]
+pub fn seed_of_run(run: &RunId) -> u64 {
+    coin(0, AttemptId { payment: PaymentId(0), attempt: 1 }, run.as_str()) >> 1
+}
+
+/// The faults of an experiment and the seed that decides which attempts meet them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FaultSampler {
+    seed: u64,
+    faults: Vec<Fault>,
+}
+
+/// One fault, checked and ready to be sampled.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fault {
+    /// Its name, from which its coins are made.
+    pub name: String,
+    /// The probability with which an attempt meets it.
+    pub probability: f64,
+    /// What it does.
+    pub effect: Effect,
+    /// The attempts that can meet it; `None`: all.
+    pub attempts: Option<Vec<u32>>,
+    /// The payments that can meet it; `None`: all.
+    pub payments: Option<Range<u64>>,
+}
+
+/// What was drawn for one attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Draw {
+    coins: [u64; FAULTS_MAX],
+    count: usize,
+    /// Bit `n` is set when the coin of fault `n` fired.
+    pub fired: u16,
+    /// The fault that takes effect: of those that fired, the one with the earliest point.
+    pub effective: Option<usize>,
+}
+
+impl Fault {
+    fn fires(&self, coin: u64, id: AttemptId) -> bool {
+        let can_meet = self.attempts.as_ref().is_none_or(|attempts| attempts.contains(&id.attempt))
+            && self.payments.as_ref().is_none_or(|payments| payments.contains(&id.payment.0));
+        can_meet && (self.probability >= 1.0 || coin < self.threshold())
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the contract: the f64 product, truncated"
+    )]
+    fn threshold(&self) -> u64 {
+        (self.probability * TWO_POW_64) as u64
+    }
+}
+
+impl From<&FaultSpec> for Fault {
+    fn from(spec: &FaultSpec) -> Self {
+        Self {
+            name: spec.name.clone(),
+            probability: spec.probability,
+            effect: spec.effect(),
+            attempts: spec.attempts.as_ref().map(|list| list.iter().map(|k| k.unsigned_abs()).collect()),
+            payments: spec.payments.map(|range| range.indices()),
+        }
+    }
+}
+
+impl Draw {
+    /// The coins, one for each fault, in the order of the spec.
+    #[must_use]
+    pub fn coins(&self) -> &[u64] {
+        &self.coins[..self.count]
+    }
+
+    /// Whether the coin of fault `index` fired.
+    #[must_use]
+    pub const fn has_fired(&self, index: usize) -> bool {
+        self.fired >> index & 1 == 1
+    }
+}
+
+impl FaultSampler {
+    /// A sampler of these faults. They must have passed [`crate::fault::spec::check`]; those past [`FAULTS_MAX`] are ignored.
+    #[must_use]
+    pub fn new(seed: u64, faults: &[FaultSpec]) -> Self {
+        Self { seed, faults: faults.iter().take(FAULTS_MAX).map(Fault::from).collect() }
+    }
+
+    /// The seed of every coin.
+    #[must_use]
+    pub const fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The faults, in the order of the spec.
+    #[must_use]
+    pub fn faults(&self) -> &[Fault] {
+        &self.faults
+    }
+
+    /// Draws every fault's coin for an attempt.
+    #[must_use]
+    pub fn draw(&self, id: AttemptId) -> Draw {
+        let prefix = prefix(self.seed, id);
+        let mut draw = Draw { coins: [0; FAULTS_MAX], count: self.faults.len(), fired: 0, effective: None };
+        for (index, fault) in self.faults.iter().enumerate() {
+            let coin = hash(&prefix, &fault.name);
+            draw.coins[index] = coin;
+            if !fault.fires(coin, id) {
+                continue;
+            }
+            draw.fired |= 1 << index;
+            if draw.effective.is_none_or(|earlier| fault.effect.at() < self.faults[earlier].effect.at()) {
+                draw.effective = Some(index);
+            }
+        }
+        draw
+    }
+
+    /// The fault that takes effect on an attempt.
+    #[must_use]
+    pub fn effective(&self, draw: &Draw) -> Option<&Fault> {
+        draw.effective.map(|index| &self.faults[index])
+    }
+
+    /// The point at which a fault takes effect on an attempt.
+    #[must_use]
+    pub fn point(&self, draw: &Draw) -> Option<Point> {
+        self.effective(draw).map(|fault| fault.effect.at())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::{reset::Reset, spec::PaymentRange};
+
+    fn fault(name: &str, probability: f64, at: Point) -> FaultSpec {
+        FaultSpec { name: name.into(), probability, reset: Reset { at }, attempts: None, payments: None }
+    }
+
+    const fn id(payment: u64, attempt: u32) -> AttemptId {
+        AttemptId { payment: PaymentId(payment), attempt }
+    }
+
+    #[test]
+    fn coins_have_the_values_of_the_contract() {
+        assert_eq!(coin(42, id(0, 1), "request-lost"), 0xd8fa_fe09_5225_fec5);
+        assert_eq!(coin(42, id(0, 1), "response-lost"), 0xe61b_b72a_5131_89e0);
+        let sampler = FaultSampler::new(42, &[fault("x", 0.3, Point::Connect)]);
+        assert_eq!(sampler.faults()[0].threshold(), 0x4ccc_cccc_cccc_cc00);
+    }
+
+    #[test]
+    fn the_earliest_point_takes_effect_whatever_the_order_of_the_spec() {
+        let late = fault("late", 1.0, Point::BeforeResponse);
+        let early = fault("early", 1.0, Point::BeforeRequest);
+        for faults in [[late.clone(), early.clone()], [early, late]] {
+            let sampler = FaultSampler::new(1, &faults);
+            let draw = sampler.draw(id(3, 1));
+            assert_eq!((sampler.point(&draw), draw.fired), (Some(Point::BeforeRequest), 0b11));
+        }
+    }
+
+    #[test]
+    fn a_fault_meets_only_the_attempts_and_payments_it_names_but_its_coin_is_always_drawn() {
+        let mut only = fault("only", 1.0, Point::Connect);
+        only.attempts = Some(vec![2]);
+        only.payments = Some(PaymentRange { from: 5, to: 7 });
+        let sampler = FaultSampler::new(9, &[only]);
+        let fired: Vec<_> =
+            [id(5, 2), id(6, 2), id(7, 2), id(4, 2), id(5, 1)].map(|id| sampler.draw(id).has_fired(0)).into();
+        assert_eq!(fired, [true, true, false, false, false]);
+        assert_eq!(sampler.draw(id(5, 1)).coins(), [coin(9, id(5, 1), "only")]);
+    }
+
+    #[test]
+    fn probability_zero_never_fires_and_one_always_does() {
+        let sampler =
+            FaultSampler::new(7, &[fault("never", 0.0, Point::Connect), fault("always", 1.0, Point::AfterResponse)]);
+        assert!((0..1000).all(|i| sampler.draw(id(i, 1)).fired == 0b10));
+    }
+
+    #[test]
+    fn fractions_are_spread_between_zero_and_one() {
+        let sum: f64 =
+            (0..1000).map(|i| fraction(42, id(i, 1), "jitter")).inspect(|f| assert!((0.0..1.0).contains(f))).sum();
+        assert!((450.0..550.0).contains(&sum), "{sum}");
+    }
+}

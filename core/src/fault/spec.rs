@@ -1,0 +1,106 @@
+//! A fault as it is written, in the custom resource and in the rules of the proxy alike, and the checks that it must pass.
+
+use std::{collections::BTreeSet, ops::Range};
+
+use serde::{Deserialize, Serialize};
+
+#[cfg(feature = "schema")]
+use crate::text_form;
+use crate::{
+    fault::{effect::Effect, reset::Reset},
+    field_error::FieldError,
+};
+
+/// An experiment has at most this many faults: a record keeps one bit for each.
+pub const FAULTS_MAX: usize = 16;
+
+/// One fault, as it is written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "Fault"))]
+pub struct FaultSpec {
+    /// The fault's name, unique in the experiment. The fates depend on it: under another name the fault meets other attempts.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(min = 1, max = 63), extend("pattern" = text_form::FAULT_NAME.pattern))
+    )]
+    pub name: String,
+    /// The probability with which an attempt meets the fault.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
+    pub probability: f64,
+    /// The connection is reset at a point of the request.
+    pub reset: Reset,
+    /// Only attempts with these numbers can meet the fault; absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 100), inner(range(min = 1, max = 10_000))))]
+    pub attempts: Option<Vec<i32>>,
+    /// Only these payments can meet the fault; absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payments: Option<PaymentRange>,
+}
+
+/// Payments `from` up to but not including `to`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "schema",
+    schemars(extend("x-kubernetes-validations" = [{"rule": "self.from < self.to", "message": "is empty; `from` must be below `to`"}]))
+)]
+pub struct PaymentRange {
+    /// The first payment.
+    #[cfg_attr(feature = "schema", schemars(range(min = 0)))]
+    pub from: i64,
+    /// One past the last payment.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
+    pub to: i64,
+}
+
+impl FaultSpec {
+    /// What the fault does.
+    #[must_use]
+    pub const fn effect(&self) -> Effect {
+        Effect::Reset(self.reset)
+    }
+}
+
+impl PaymentRange {
+    /// The same as a range of indices.
+    #[must_use]
+    pub const fn indices(self) -> Range<u64> {
+        self.from.unsigned_abs()..self.to.unsigned_abs()
+    }
+}
+
+/// What is wrong with faults, wherever they come from; `field` is the path of their list.
+#[must_use]
+pub fn check(faults: &[FaultSpec], field: &str) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    if faults.len() > FAULTS_MAX {
+        errors.push(FieldError::new(field, format!("has {} faults; at most {FAULTS_MAX} are allowed", faults.len())));
+    }
+    let mut names = BTreeSet::new();
+    for (index, fault) in faults.iter().enumerate() {
+        let path = format!("{field}[{index}]");
+        if !names.insert(&fault.name) {
+            let text =
+                format!("\"{}\" is the name of an earlier fault; each fault needs a name of its own", fault.name);
+            errors.push(FieldError::new(format!("{path}.name"), text));
+        }
+        if fault.name.is_empty() || fault.name.contains(['/', '#']) {
+            errors.push(FieldError::new(format!("{path}.name"), "must be lower-case letters, digits and dashes"));
+        }
+        if !(0.0..=1.0).contains(&fault.probability) {
+            let text = format!("{} is not a probability; use 0 to 1", fault.probability);
+            errors.push(FieldError::new(format!("{path}.probability"), text));
+        }
+        if fault.payments.is_some_and(|range| range.from >= range.to || range.from < 0) {
+            errors.push(FieldError::new(format!("{path}.payments"), "is empty; `from` must be below `to`"));
+        }
+        if fault.attempts.as_ref().is_some_and(|list| list.is_empty() || list.iter().any(|k| *k < 1)) {
+            errors.push(FieldError::new(format!("{path}.attempts"), "must hold numbers from 1"));
+        }
+    }
+    errors
+}

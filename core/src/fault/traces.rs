@@ -1,0 +1,10 @@
+//! What the proxy reports about carrying out a fault.
+
+/// The traces that a fault has left in the proxy's record of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Traces {
+    /// Whether the client's socket was reset on purpose, and that succeeded; `None`: no reset was tried.
+    pub client_reset: Option<bool>,
+    /// Whether the client had left before.
+    pub client_left: bool,
+}

@@ -1,0 +1,59 @@
+//! The reasons why the evidence does not suffice for a verdict.
+
+use serde::{Deserialize, Serialize};
+
+/// A reason why the evidence does not suffice. Each makes the verdict `Inconclusive`, unless the claim is broken all the same.
+/// The order is that in which reasons are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Doubt {
+    /// Parts of the lab were replaced while the load ran, and their state was lost.
+    EnvironmentChanged,
+    /// Workers have left no report.
+    ReportMissing,
+    /// The load ended early.
+    LoadStopped,
+    /// Payments were not tried to their end.
+    LoadIncomplete,
+    /// The client's machine ran out of ports.
+    PortShortage,
+    /// The ledger is not whole.
+    LedgerFlawed,
+    /// The record is not whole.
+    RecordFlawed,
+    /// Requests could not be written down.
+    Unrecorded,
+    /// The requests in the record are not the client's attempts.
+    AttemptsDiffer,
+    /// Coins or fates are not those of the seed.
+    CoinsDiffer,
+    /// Faults were ordered and not carried out.
+    FaultsFailed,
+    /// Requests passed because the rules had lapsed.
+    Lapsed,
+    /// The proxy received requests that were not this load's.
+    Strangers,
+    /// Connections were reset that no fault ordered to be reset.
+    UnintendedResets,
+    /// The service has not counted as many requests as were forwarded to it.
+    RequestsDiffer,
+    /// The numbers of connections and attempts differ.
+    ConnectionsDiffer,
+    /// A fault that should have taken effect never did.
+    FaultSilent,
+    /// The path had too few chances to break its claim.
+    TooFewExposures,
+}
+
+/// How often a doubt applies, to which payment first, and its details.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DoubtNote {
+    /// How often.
+    pub count: u64,
+    /// The first payment that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<u64>,
+    /// Details, such as the numbers that differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}

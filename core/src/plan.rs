@@ -1,0 +1,84 @@
+//! A validated experiment, as every part of the lab uses it.
+
+use std::{ops::Range, time::Duration};
+
+use crate::{
+    claim::{Claim, Expectation},
+    client::{BodyDrift, ClientPlan},
+    fault::sampler::{Fault, FaultSampler},
+    money::MinorUnits,
+    targets::{Overlap, Target},
+};
+
+/// A validated experiment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// What the path is claimed to do.
+    pub claim: Claim,
+    /// The verdict that makes the experiment a success.
+    pub expect: Expectation,
+    /// The faults, with the seed that decides which attempts meet them.
+    pub sampler: FaultSampler,
+    /// How many payments.
+    pub count: u64,
+    /// The amount of each.
+    pub amount: MinorUnits,
+    /// The currency of the amount.
+    pub currency: String,
+    /// The account that pays.
+    pub from: String,
+    /// The account that is paid.
+    pub to: String,
+    /// How the client sends.
+    pub client: ClientPlan,
+    /// The service that is paid.
+    pub target: Target,
+    /// Fewer exposures of the claim than this make the verdict `Inconclusive`; `None`: see [`crate::outcome`].
+    pub min_exposures: Option<u64>,
+    /// When the load stops, finished or not.
+    pub deadline: Duration,
+}
+
+impl Plan {
+    /// The seed of every fate.
+    #[must_use]
+    pub const fn seed(&self) -> u64 {
+        self.sampler.seed()
+    }
+
+    /// The faults, in the order of the spec.
+    #[must_use]
+    pub fn faults(&self) -> &[Fault] {
+        self.sampler.faults()
+    }
+
+    /// What all payments together should book.
+    #[must_use]
+    pub fn intended(&self) -> MinorUnits {
+        MinorUnits(self.amount.0.saturating_mul(i64::try_from(self.count).unwrap_or(i64::MAX)))
+    }
+
+    /// The payments of one of `of` workers: contiguous ranges whose lengths differ by at most one.
+    #[must_use]
+    pub const fn share(&self, index: u32, of: u32) -> Range<u64> {
+        let (index, of) = (index as u64, of as u64);
+        self.count * index / of..self.count * (index + 1) / of
+    }
+
+    /// What attempt `attempt` of any payment asks for.
+    #[must_use]
+    pub fn amount_of(&self, attempt: u32) -> MinorUnits {
+        match self.client.body_drift {
+            BodyDrift::None => self.amount,
+            BodyDrift::Amount => MinorUnits(self.amount.0 + i64::from(attempt) - 1),
+        }
+    }
+
+    /// Whether two requests of one payment can be at the service at the same time.
+    #[must_use]
+    pub fn overlap(&self) -> Overlap {
+        let outlives =
+            |fault: &Fault| fault.probability > 0.0 && fault.effect.overlaps_retry(self.client.attempt_timeout);
+        if self.client.hedge > 1 || self.faults().iter().any(outlives) { Overlap::Possible } else { Overlap::Never }
+    }
+}

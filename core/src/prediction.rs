@@ -1,0 +1,172 @@
+//! What will happen: the coins of a plan, walked payment by payment without any network. A measured run equals this
+//! prediction, unless [`depends_on_timing`] names why its result depends on timing.
+
+use std::ops::Range;
+
+use crate::{
+    client::ATTEMPTS_MAX,
+    fault::sampler::Draw,
+    money::MinorUnits,
+    payment::{AttemptId, PaymentId},
+    plan::Plan,
+    targets::{
+        Overlap,
+        handling::{Handling, PaymentState, RepeatAnswer, Treatment},
+    },
+    witness::{
+        attempt::{Acknowledgement, AttemptOutcome, Belief, Rejection, Uncertainty},
+        record::FaultTally,
+    },
+};
+
+/// One attempt as it will go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PredictedAttempt {
+    /// The attempt.
+    pub id: AttemptId,
+    /// The coins, and the fault that takes effect.
+    pub draw: Draw,
+    /// What the service does.
+    pub handling: Handling,
+    /// What the client may believe.
+    pub outcome: AttemptOutcome,
+}
+
+/// The totals of a run, by the coins of its seed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Prediction {
+    /// Attempts, which are also connections.
+    pub attempts: u64,
+    /// Of these, sent to the service whole.
+    pub forwarded: u64,
+    /// Entries of the ledger.
+    pub entries: u64,
+    /// What they add up to.
+    pub booked_total: MinorUnits,
+    /// Payments that the client saw acknowledged.
+    pub acknowledged: u64,
+    /// Payments with an entry.
+    pub booked: u64,
+    /// Payments without an entry.
+    pub lost: u64,
+    /// Payments with two entries or more.
+    pub duplicated: u64,
+    /// Payments that were booked though the client saw no acknowledgement.
+    pub booked_unknown: u64,
+    /// Payments acknowledged as repeats.
+    pub repeats: u64,
+    /// Payments whose acknowledged amount is not in the ledger.
+    pub mismatched: u64,
+    /// Requests that reached the service after the payment's first one had.
+    pub exposures: u64,
+    /// What each fault does, in the order of the spec.
+    pub faults: Vec<FaultTally>,
+}
+
+/// Why the result of a plan depends on timing; `None`: the prediction is exact.
+#[must_use]
+pub fn depends_on_timing(plan: &Plan) -> Option<&'static str> {
+    plan.target.depends_on_timing(&plan.client, plan.overlap())
+}
+
+/// Whether it is certain which of a payment's requests is answered as the repeat.
+#[must_use]
+pub fn repeats_are_exact(plan: &Plan) -> bool {
+    let tells_repeats = matches!(plan.target.treatment(&plan.client), Treatment::TellsRepeats(_));
+    depends_on_timing(plan).is_none() && !(plan.overlap() == Overlap::Possible && tells_repeats)
+}
+
+/// Walks one payment, attempt by attempt, and returns the client's belief at the end.
+pub fn walk(plan: &Plan, payment: PaymentId, mut visit: impl FnMut(&PredictedAttempt)) -> Belief {
+    let mut state = PaymentState::new(plan.target.treatment(&plan.client));
+    let mut belief = Belief::Untried;
+    let mut made = 0;
+    while plan.client.may_try_after(made) && made < ATTEMPTS_MAX {
+        let most = plan.client.max_attempts.unwrap_or(ATTEMPTS_MAX);
+        let copies = plan.client.hedge.min(most - made);
+        let mut ended = false;
+        for attempt in made + 1..=made + copies {
+            let attempt = predict(plan, &mut state, AttemptId { payment, attempt });
+            belief = belief.after(attempt.outcome);
+            ended |= attempt.outcome.is_final();
+            visit(&attempt);
+        }
+        made += copies;
+        if ended {
+            break;
+        }
+    }
+    belief
+}
+
+/// What happens to one attempt, given what the service knows about its payment.
+fn predict(plan: &Plan, state: &mut PaymentState, id: AttemptId) -> PredictedAttempt {
+    let draw = plan.sampler.draw(id);
+    let effect = plan.sampler.effective(&draw).map(|fault| fault.effect);
+    let handling = if effect.is_none_or(|effect| effect.request_arrives()) {
+        state.receive(plan.amount_of(id.attempt))
+    } else {
+        Handling::NotReceived
+    };
+    let hidden = effect.and_then(|effect| effect.hides_response(plan.client.attempt_timeout));
+    let outcome = match (hidden, handling) {
+        (Some(uncertainty), _) => AttemptOutcome::Unknown(uncertainty),
+        (None, Handling::NotReceived) => AttemptOutcome::Unknown(Uncertainty::Reset),
+        (None, Handling::Booked(_) | Handling::Repeat(RepeatAnswer::LikeNew)) => {
+            AttemptOutcome::Acknowledged(Acknowledgement::New)
+        }
+        (None, Handling::Repeat(RepeatAnswer::Marked)) => AttemptOutcome::Acknowledged(Acknowledgement::Repeat),
+        (None, Handling::Refused(_)) => AttemptOutcome::Rejected(Rejection::Refused),
+    };
+    PredictedAttempt { id, draw, handling, outcome }
+}
+
+impl Prediction {
+    /// Walks the payments of a share. Exact when [`depends_on_timing`] is `None`; else it tells what happens when no two requests
+    /// of a payment race.
+    #[must_use]
+    pub fn of(plan: &Plan, share: Range<u64>) -> Self {
+        let mut totals = Self { faults: vec![FaultTally::default(); plan.faults().len()], ..Self::default() };
+        for payment in share {
+            totals.add(plan, PaymentId(payment));
+        }
+        totals
+    }
+
+    fn add(&mut self, plan: &Plan, payment: PaymentId) {
+        let (mut forwarded, mut entries, mut repeat) = (0, 0, None);
+        let (mut acknowledged_amount, mut amounts) = (None, Vec::new());
+        let belief = walk(plan, payment, |attempt| {
+            self.attempts += 1;
+            self.count_faults(&attempt.draw);
+            forwarded += u64::from(attempt.handling != Handling::NotReceived);
+            if let Handling::Booked(_) = attempt.handling {
+                entries += 1;
+                amounts.push(plan.amount_of(attempt.id.attempt));
+            }
+            if let (AttemptOutcome::Acknowledged(acknowledgement), None) = (attempt.outcome, repeat) {
+                repeat = Some(acknowledgement == Acknowledgement::Repeat);
+                acknowledged_amount = Some(plan.amount_of(attempt.id.attempt));
+            }
+        });
+        self.forwarded += forwarded;
+        self.exposures += forwarded.saturating_sub(1);
+        self.entries += entries;
+        self.booked_total.0 += amounts.iter().map(|amount| amount.0).sum::<i64>();
+        self.acknowledged += u64::from(belief == Belief::Acknowledged);
+        self.booked += u64::from(entries > 0);
+        self.lost += u64::from(entries == 0);
+        self.duplicated += u64::from(entries > 1);
+        self.booked_unknown += u64::from(entries > 0 && belief != Belief::Acknowledged);
+        self.repeats += u64::from(repeat == Some(true));
+        self.mismatched += u64::from(acknowledged_amount.is_some_and(|amount| !amounts.contains(&amount)));
+    }
+
+    fn count_faults(&mut self, draw: &Draw) {
+        for (index, fault) in self.faults.iter_mut().enumerate() {
+            fault.drawn += 1;
+            fault.fired += u64::from(draw.has_fired(index));
+            fault.effective += u64::from(draw.effective == Some(index));
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! What the service has booked, and the sums of it by payment.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    client::BodyDrift,
+    money::MinorUnits,
+    payment::PaymentId,
+    per_payment::PerPayment,
+    plan::Plan,
+    run_id::RunId,
+    witness::seal::{Flaw, Seal, SealedStream},
+};
+
+/// At most this many references of phantoms are kept as examples.
+const PHANTOMS_KEPT: usize = 3;
+/// A kept reference is cut to this many characters.
+const REFERENCE_SHOWN: usize = 40;
+
+/// One row of the ledger: money that moved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its number in the ledger, ascending.
+    pub id: i64,
+    /// The payment's reference, or the key of a client that sent none; absent when it sent neither.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// Who paid.
+    pub src: String,
+    /// Who was paid.
+    pub dest: String,
+    /// How much, in cents.
+    pub amount_minor: i64,
+}
+
+/// The last line of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerFooter {
+    /// Count and hash of the lines before it.
+    #[serde(flatten)]
+    pub seal: Seal,
+    /// The sum of all entries, in cents, as the database adds them up.
+    pub total_minor: i64,
+    /// What the service has counted, so that its requests can be held against the proxy's.
+    pub counters: ServiceCounters,
+}
+
+/// What the payment service has counted since it started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ServiceCounters {
+    /// Whole `POST /payments/` requests that were received.
+    pub requests: u64,
+    /// Entries booked.
+    pub booked: u64,
+    /// Repeats told from new payments.
+    pub repeats: u64,
+    /// Requests refused with 4xx.
+    pub refused: u64,
+    /// Requests that ended in 5xx.
+    pub failed: u64,
+    /// Requests whose booking has not ended.
+    pub in_flight: u64,
+}
+
+/// A line of the ledger's NDJSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum LedgerItem {
+    /// `{"entry": {...}}`
+    Entry(Entry),
+    /// `{"footer": {...}}`
+    Footer(LedgerFooter),
+}
+
+/// The ledger added up by payment, one line at a time.
+#[derive(Debug, Clone)]
+pub struct LedgerTally {
+    run: RunId,
+    count: u64,
+    parties: (String, String),
+    amount_minor: i64,
+    drift: BodyDrift,
+    rows: PerPayment<LedgerRow>,
+    /// The amounts of each payment's entries, kept only where repeats may ask for other amounts.
+    amounts: BTreeMap<u64, Vec<i64>>,
+    /// The stream that it was read from.
+    pub stream: SealedStream<LedgerFooter>,
+    last_id: Option<i64>,
+    sum_minor: i64,
+    /// Entries of this share.
+    pub entries: u64,
+    /// What the entries of this share add up to.
+    pub booked: MinorUnits,
+    /// Entries that no payment of this run asked for; counted by the share that holds payment 0 alone.
+    pub phantoms: u64,
+    /// The first few references of phantoms.
+    pub phantom_references: Vec<String>,
+}
+
+/// What the ledger holds of one payment, in two bytes: the number of its entries, and whether one of them is foreign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LedgerRow(u16);
+
+impl LedgerRow {
+    /// Set once an entry was foreign.
+    const FOREIGN: u16 = 1 << 15;
+
+    /// The number of its entries, counted up to 32,767.
+    #[must_use]
+    pub const fn entries(self) -> u16 {
+        self.0 & !Self::FOREIGN
+    }
+
+    /// Whether an entry has parties or an amount that no attempt can have asked for.
+    #[must_use]
+    pub const fn is_foreign(self) -> bool {
+        self.0 & Self::FOREIGN != 0
+    }
+
+    fn add(&mut self, foreign: bool) {
+        let entries = (self.entries() + 1).min(!Self::FOREIGN);
+        let foreign = if foreign { Self::FOREIGN } else { self.0 & Self::FOREIGN };
+        self.0 = entries | foreign;
+    }
+}
+
+impl LedgerTally {
+    /// An empty tally for the payments of a share.
+    #[must_use]
+    pub fn new(plan: &Plan, run: &RunId, share: Range<u64>) -> Self {
+        Self {
+            run: run.clone(),
+            rows: PerPayment::new(share),
+            count: plan.count,
+            parties: (plan.from.clone(), plan.to.clone()),
+            amount_minor: plan.amount.0,
+            drift: plan.client.body_drift,
+            amounts: BTreeMap::new(),
+            stream: SealedStream::default(),
+            last_id: None,
+            sum_minor: 0,
+            entries: 0,
+            booked: MinorUnits::default(),
+            phantoms: 0,
+            phantom_references: Vec::new(),
+        }
+    }
+
+    /// Takes one line of the ledger, with its newline. A line that cannot be read becomes a flaw, never an error.
+    pub fn take(&mut self, line: &[u8]) {
+        match serde_json::from_slice(line) {
+            Ok(LedgerItem::Entry(entry)) => {
+                self.stream.line(line);
+                self.add(&entry);
+            }
+            Ok(LedgerItem::Footer(footer)) => {
+                if footer.total_minor != self.sum_minor {
+                    self.stream.spoil(Flaw::WrongSum);
+                }
+                let seal = footer.seal.clone();
+                self.stream.close(footer, &seal);
+            }
+            Err(_) => self.stream.spoil(Flaw::Unreadable),
+        }
+    }
+
+    /// What the ledger holds of a payment of the share.
+    #[must_use]
+    pub fn row(&self, payment: PaymentId) -> LedgerRow {
+        self.rows.row(payment).copied().unwrap_or_default()
+    }
+
+    /// Whether a payment has an entry of an amount.
+    #[must_use]
+    pub fn holds(&self, payment: PaymentId, amount: MinorUnits) -> bool {
+        match self.drift {
+            BodyDrift::None => amount.0 == self.amount_minor && self.row(payment).entries() > 0,
+            BodyDrift::Amount => self.amounts.get(&payment.0).is_some_and(|amounts| amounts.contains(&amount.0)),
+        }
+    }
+
+    fn add(&mut self, entry: &Entry) {
+        if self.last_id.is_some_and(|last| entry.id <= last) {
+            self.stream.spoil(Flaw::Disordered);
+        }
+        self.last_id = Some(entry.id);
+        self.sum_minor = self.sum_minor.saturating_add(entry.amount_minor);
+        let payment = entry.reference.as_deref().and_then(|reference| self.run.payment_of(reference));
+        match payment.filter(|payment| payment.0 < self.count) {
+            Some(payment) => self.add_to(payment, entry),
+            None if self.rows.share().start == 0 => self.add_phantom(entry),
+            None => {}
+        }
+    }
+
+    fn add_to(&mut self, payment: PaymentId, entry: &Entry) {
+        let Some(row) = self.rows.row_mut(payment) else { return };
+        let amount_fits = match self.drift {
+            BodyDrift::None => entry.amount_minor == self.amount_minor,
+            BodyDrift::Amount => entry.amount_minor >= self.amount_minor,
+        };
+        row.add(!amount_fits || (&entry.src, &entry.dest) != (&self.parties.0, &self.parties.1));
+        if self.drift == BodyDrift::Amount {
+            self.amounts.entry(payment.0).or_default().push(entry.amount_minor);
+        }
+        self.entries += 1;
+        self.booked.0 = self.booked.0.saturating_add(entry.amount_minor);
+    }
+
+    fn add_phantom(&mut self, entry: &Entry) {
+        self.phantoms += 1;
+        self.entries += 1;
+        self.booked.0 = self.booked.0.saturating_add(entry.amount_minor);
+        if self.phantom_references.len() < PHANTOMS_KEPT {
+            let reference = entry.reference.as_deref().unwrap_or("(no reference)");
+            self.phantom_references.push(reference.chars().take(REFERENCE_SHOWN).collect());
+        }
+    }
+}

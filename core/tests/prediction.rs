@@ -1,0 +1,101 @@
+//! What is predicted for a seed.
+
+use serde_json::json;
+
+use paylab_core::{
+    money::MinorUnits,
+    payment::PaymentId,
+    plan::Plan,
+    prediction::{Prediction, depends_on_timing, repeats_are_exact, walk},
+    witness::{attempt::Belief, record::FaultTally},
+};
+use paylab_testbed::evidence::lesson;
+
+fn predict(plan: &Plan) -> Prediction {
+    Prediction::of(plan, 0..plan.count)
+}
+
+#[test]
+fn the_lesson_ends_as_the_contract_says() {
+    let keyed = |most: i32| json!({"client": {"retry": {"maxAttempts": most}, "idempotencyKey": "PerPayment"}, "service": {"dedup": "UniqueKey"}});
+    // attempts, entries without and with dedup, acknowledged, lost, duplicated, gave up but booked, 208
+    for (most, expected) in [
+        (1, [1000, 695, 695, 469, 305, 0, 226, 0]),
+        (3, [1799, 1244, 971, 850, 29, 243, 121, 198]),
+        (0, [2079, 1455, 1000, 1000, 0, 329, 0, 329]),
+    ] {
+        let blind = predict(&lesson(&json!({"client": {"retry": {"maxAttempts": most}}})));
+        let safe = predict(&lesson(&keyed(most)));
+        let totals = [
+            blind.attempts,
+            blind.entries,
+            safe.entries,
+            blind.acknowledged,
+            blind.lost,
+            blind.duplicated,
+            blind.booked_unknown,
+            safe.repeats,
+        ];
+        assert_eq!(totals, expected, "at most {most}");
+        assert_eq!((safe.duplicated, blind.repeats), (0, 0));
+    }
+}
+
+#[test]
+fn faults_are_drawn_fired_and_met_by_the_earliest() {
+    let blind = predict(&lesson(&json!({})));
+    let tally = |fired, effective| FaultTally { drawn: 2079, fired, effective };
+    assert_eq!(blind.faults, [tally(624, 624), tally(645, 455)]);
+    assert_eq!((blind.exposures, blind.booked_total), (455, MinorUnits(145_500)));
+}
+
+#[test]
+fn one_payment_is_walked_attempt_by_attempt() {
+    let plan = lesson(&json!({}));
+    let mut attempts = Vec::new();
+    let belief = walk(&plan, PaymentId(3), |attempt| {
+        attempts.push(format!("{} {:?} {:?}", attempt.id, plan.sampler.point(&attempt.draw), attempt.handling));
+    });
+    expect_test::expect![[r#"
+        3/1 Some(BeforeRequest) NotReceived
+        3/2 Some(BeforeRequest) NotReceived
+        3/3 Some(BeforeRequest) NotReceived
+        3/4 Some(BeforeResponse) Booked(1)
+        3/5 None Booked(2)"#]]
+    .assert_eq(&attempts.join("\n"));
+    assert_eq!(belief, Belief::Acknowledged);
+}
+
+#[test]
+fn a_key_of_each_attempt_protects_nothing_and_a_required_key_that_is_missing_books_nothing() {
+    let unique = json!({"dedup": "UniqueKey", "missingKey": "Refuse"});
+    let fresh = predict(&lesson(&json!({"client": {"idempotencyKey": "PerAttempt"}, "service": unique})));
+    assert_eq!((fresh.entries, fresh.duplicated), (1455, 329));
+    let keyless = predict(&lesson(&json!({"service": unique})));
+    assert_eq!((keyless.entries, keyless.lost, keyless.acknowledged), (0, 1000, 0));
+}
+
+#[test]
+fn drifting_bodies_are_dropped_silently_by_a_unique_key_and_refused_by_replay() {
+    let drifting = |dedup: &str| {
+        let client = json!({"idempotencyKey": "PerPayment", "bodyDrift": "Amount"});
+        predict(&lesson(&json!({"client": client, "service": {"dedup": dedup}})))
+    };
+    let (unique, replay) = (drifting("UniqueKey"), drifting("Replay"));
+    assert_eq!((unique.mismatched, unique.duplicated), (329, 0));
+    assert_eq!((replay.mismatched, replay.duplicated, replay.acknowledged), (0, 0, 671));
+}
+
+#[test]
+fn hedged_copies_are_booked_each_unless_a_key_tells_them() {
+    let hedged = |dedup: &str| {
+        let client = json!({"hedge": 3, "idempotencyKey": "PerPayment"});
+        lesson(&json!({"client": client, "service": {"dedup": dedup}}))
+    };
+    let (none, unique) = (hedged("None"), hedged("UniqueKey"));
+    assert_eq!(predict(&none).attempts % 3, 0);
+    assert_eq!(predict(&none).entries, predict(&none).forwarded);
+    assert_eq!((predict(&unique).entries, predict(&unique).duplicated), (1000, 0));
+    assert!(repeats_are_exact(&none) && !repeats_are_exact(&unique));
+    assert_eq!(depends_on_timing(&hedged("CheckThenInsert")), Some("which of two requests at once is faster"));
+}

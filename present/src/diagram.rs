@@ -1,0 +1,187 @@
+//! The predicted course of one payment as a sequence diagram of client, proxy, service and ledger.
+
+use std::fmt::{self, Display, Formatter};
+
+use paylab_core::{
+    fault::{effect::Effect, point::Point, sampler::Fault},
+    money::MinorUnits,
+    payment::PaymentId,
+    plan::Plan,
+    prediction::{PredictedAttempt, depends_on_timing, walk},
+    targets::{
+        Target,
+        handling::Handling,
+        ours::{Dedup, OurService},
+    },
+    witness::attempt::Belief,
+};
+
+use crate::counting::{counted, entries};
+
+/// If there are more attempts than this, those in the middle are left out.
+const ATTEMPTS_SHOWN: usize = 40;
+
+/// The predicted course of one payment, attempt by attempt.
+#[derive(Debug, Clone)]
+pub struct Diagram<'a> {
+    plan: &'a Plan,
+    payment: PaymentId,
+    attempts: Vec<PredictedAttempt>,
+    belief: Belief,
+}
+
+impl<'a> Diagram<'a> {
+    /// The diagram of a payment of a plan.
+    #[must_use]
+    pub fn of(plan: &'a Plan, payment: PaymentId) -> Self {
+        let mut attempts = Vec::new();
+        let belief = walk(plan, payment, |attempt| attempts.push(*attempt));
+        Self { plan, payment, attempts, belief }
+    }
+
+    fn entries(&self) -> u64 {
+        self.attempts.iter().filter(|attempt| matches!(attempt.handling, Handling::Booked(_))).count() as u64
+    }
+
+    /// What has become of the payment, and by how much the booked money differs from the intended money.
+    fn result(&self) -> String {
+        match (self.entries(), self.belief) {
+            (0, _) => format!("LOST ({} {})", MinorUnits(-self.plan.amount.0), self.plan.currency),
+            (1, Belief::Acknowledged) => "booked once, and the client knows".to_owned(),
+            (1, Belief::Untried | Belief::Rejected | Belief::Unknown) => {
+                "booked once, and the client does not know".to_owned()
+            }
+            (entries, _) => {
+                let excess = i64::try_from(entries - 1).unwrap_or(i64::MAX).saturating_mul(self.plan.amount.0);
+                format!("DUPLICATED (+{} {})", MinorUnits(excess), self.plan.currency)
+            }
+        }
+    }
+
+    fn write_attempt(&self, f: &mut Formatter<'_>, attempt: &PredictedAttempt) -> fmt::Result {
+        let fault = self.plan.sampler.effective(&attempt.draw);
+        for (index, line) in lines(attempt, fault, &self.plan.target).into_iter().enumerate() {
+            let number = if index == 0 { attempt.id.attempt.to_string() } else { String::new() };
+            writeln!(f, "  {number:<6}{line}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Display for Diagram<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let attempts = counted(self.attempts.len() as u64, "attempt");
+        let booked = entries(self.entries());
+        writeln!(f, "payment {}   {attempts}, {booked}: {}\n", self.payment.0, self.result())?;
+        writeln!(f, "      client             proxy              service            ledger")?;
+        let hidden = self.attempts.len().saturating_sub(ATTEMPTS_SHOWN);
+        let (head, tail) = self.attempts.split_at(if hidden > 0 { ATTEMPTS_SHOWN / 2 } else { self.attempts.len() });
+        head.iter().try_for_each(|attempt| self.write_attempt(f, attempt))?;
+        if hidden > 0 {
+            writeln!(f, "  ...   {}", counted(hidden as u64, "more attempt"))?;
+        }
+        tail.iter().skip(hidden).try_for_each(|attempt| self.write_attempt(f, attempt))?;
+        let belief = match self.belief {
+            Belief::Acknowledged => "it is paid",
+            Belief::Rejected => "it is certainly not paid",
+            Belief::Untried | Belief::Unknown => "nothing: it may be paid or not",
+        };
+        let ledger = match self.entries() {
+            0 => "not paid",
+            1 => "paid once",
+            2 => "paid twice",
+            _ => "paid more than twice",
+        };
+        write!(f, "  the client believes: {belief}   the ledger says: {ledger}")?;
+        match depends_on_timing(self.plan) {
+            Some(reason) => write!(f, "\n  a real run may differ, because it depends on timing: {reason}"),
+            None => Ok(()),
+        }
+    }
+}
+
+// The messages between client and proxy, and between proxy and service. Each begins at the lifeline at its left end.
+const OPEN: &str = "|                  ";
+const POST: &str = "|---- POST ------->";
+const ON: &str = "|---- POST -------->";
+const RST: &str = "|<----- RST -------|";
+
+/// The lines of one attempt.
+fn lines(attempt: &PredictedAttempt, fault: Option<&Fault>, target: &Target) -> Vec<String> {
+    let (status, booking) = answer(attempt.handling, target);
+    let exchange = Exchange {
+        forwarded: format!("{POST}{ON}{booking}"),
+        back: format!("<----- {status} --------|"),
+        answered: format!("|<----- {status} -------|<----- {status} --------|"),
+        status,
+    };
+    match fault {
+        None => vec![exchange.forwarded, exchange.answered],
+        Some(Fault { name, effect: Effect::Reset(reset), .. }) => reset_lines(reset.at, name, exchange),
+    }
+}
+
+/// The messages of an attempt that no fault changes.
+struct Exchange {
+    /// The request, from the client to the ledger.
+    forwarded: String,
+    /// The answer of the service, as far as the proxy.
+    back: String,
+    /// The answer of the service, as far as the client.
+    answered: String,
+    status: u16,
+}
+
+/// The lines of an attempt that is reset.
+fn reset_lines(at: Point, fault: &str, exchange: Exchange) -> Vec<String> {
+    let Exchange { forwarded, back, answered, status } = exchange;
+    let reset = RST.to_owned();
+    match at {
+        Point::Connect => vec![format!("|---- SYN -------->x {fault}"), reset],
+        Point::BeforeRequest => vec![format!("{POST}x {fault}"), reset],
+        Point::MidRequest => vec![format!("{POST}|---- PO ---x {fault}"), format!("{RST}----- RST ------->|")],
+        Point::AfterRequest => {
+            vec![forwarded, format!("{RST}                   | {fault}"), format!("{OPEN}|{back} answered to nobody")]
+        }
+        Point::BeforeResponse => vec![forwarded, format!("{OPEN}x{back} {fault}"), reset],
+        Point::MidResponse => vec![forwarded, format!("|<- part of {status} --x{back} {fault}"), reset],
+        Point::AfterResponse => vec![forwarded, answered, format!("{RST} {fault}")],
+    }
+}
+
+/// What the service answers, and what it writes into the ledger.
+fn answer(handling: Handling, target: &Target) -> (u16, String) {
+    let Target::Ours(OurService { dedup, .. }) = target;
+    match handling {
+        Handling::Booked(entry) => (new_status(*dedup), format!("|--- entry {entry} ---->|")),
+        Handling::Repeat(_) => (repeat_status(*dedup), "|    a repeat     |".to_owned()),
+        Handling::Refused(status) => (status, "|    refused      |".to_owned()),
+        Handling::NotReceived => (0, String::new()),
+    }
+}
+
+const fn new_status(dedup: Dedup) -> u16 {
+    match dedup {
+        Dedup::AckThenApply => 202,
+        Dedup::None
+        | Dedup::UniqueKey
+        | Dedup::Replay
+        | Dedup::CheckThenInsert
+        | Dedup::Memory
+        | Dedup::KeyThenApply
+        | Dedup::ApplyThenKey => 200,
+    }
+}
+
+const fn repeat_status(dedup: Dedup) -> u16 {
+    match dedup {
+        Dedup::AckThenApply => 202,
+        Dedup::Replay => 200,
+        Dedup::None
+        | Dedup::UniqueKey
+        | Dedup::CheckThenInsert
+        | Dedup::Memory
+        | Dedup::KeyThenApply
+        | Dedup::ApplyThenKey => 208,
+    }
+}

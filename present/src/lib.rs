@@ -1,0 +1,13 @@
+//! Presenters: every form in which the outcome of an experiment is shown. They read the core's [`Outcome`] and nothing else,
+//! they decide nothing, and the sentences live here.
+//!
+//! A new form is one file in this folder.
+//!
+//! [`Outcome`]: paylab_core::outcome::Outcome
+
+mod counting;
+pub mod diagram;
+pub mod json;
+pub mod sentence;
+pub mod status;
+pub mod text;

@@ -1,0 +1,99 @@
+//! The sentences of verdicts, doubts and findings.
+
+use serde_json::json;
+
+use paylab_core::judge::doubt::{Doubt, DoubtNote};
+use paylab_present::sentence;
+use paylab_testbed::evidence::{Evidence, lesson, safe_lesson};
+
+fn verdict(changes: &serde_json::Value) -> String {
+    sentence::verdict(&Evidence::of(lesson(changes)).conclude())
+}
+
+#[test]
+fn each_claim_is_judged_by_its_own_measure() {
+    let all = [
+        verdict(&json!({"claim": "AtMostOnce", "client": {"retry": {"maxAttempts": 1}}})),
+        verdict(&json!({"claim": "AtLeastOnce"})),
+        verdict(&json!({"claim": "AtMostOnce"})),
+        verdict(&json!({"claim": "AtLeastOnce", "client": {"retry": {"maxAttempts": 1}}})),
+    ];
+    expect_test::expect![[r#"
+        UPHELD AtMostOnce: none of 1000 payments was booked more than once; 305 were not booked (-305.00 EUR).
+        UPHELD AtLeastOnce: 1000 of 1000 payments were booked, 329 more than once, 0 given up unbooked; 624 attempts that did not arrive exposed the claim.
+        VIOLATED AtMostOnce: 329 of 1000 payments were booked more than once (+455.00 EUR); none lost; first: payment 1.
+        UPHELD AtLeastOnce: 695 of 1000 payments were booked, 0 more than once, 305 given up unbooked; 305 attempts that did not arrive exposed the claim."#]].assert_eq(&all.join("\n"));
+}
+
+#[test]
+fn nothing_is_upheld_that_was_never_put_to_the_test() {
+    let all = [
+        verdict(&json!({"faults": []})),
+        verdict(&json!({"claim": "AtLeastOnce", "faults": []})),
+        verdict(
+            &json!({"payments": {"count": 3}, "minExposures": 100, "client": {"idempotencyKey": "PerPayment"}, "service": {"dedup": "UniqueKey"}}),
+        ),
+    ];
+    expect_test::expect![[r#"
+        INCONCLUSIVE: too few chances to break the claim: 0 repeats of a payment that had arrived, 1 are needed; nothing is claimed.
+        INCONCLUSIVE: too few chances to break the claim: 0 attempts that did not arrive, 1 are needed; nothing is claimed.
+        INCONCLUSIVE: too few chances to break the claim: 2 repeats of a payment that had arrived, 100 are needed; nothing is claimed."#]].assert_eq(&all.join("\n"));
+}
+
+#[test]
+fn the_lesson_has_the_sentences_of_the_contract() {
+    assert_eq!(
+        sentence::verdict(&Evidence::of(safe_lesson()).conclude()),
+        "UPHELD ExactlyOnce: 1000 of 1000 payments booked exactly once; 455 repeats exposed the claim (bug rate < 0.66 % per repeat, 95 %)."
+    );
+    assert_eq!(
+        verdict(&json!({})),
+        "VIOLATED ExactlyOnce: 329 of 1000 payments were booked more than once (+455.00 EUR); none lost; first: payment 1."
+    );
+}
+
+#[test]
+fn every_doubt_has_its_words() {
+    let all = [
+        Doubt::EnvironmentChanged,
+        Doubt::ReportMissing,
+        Doubt::LoadStopped,
+        Doubt::LoadIncomplete,
+        Doubt::PortShortage,
+        Doubt::LedgerFlawed,
+        Doubt::RecordFlawed,
+        Doubt::Unrecorded,
+        Doubt::AttemptsDiffer,
+        Doubt::CoinsDiffer,
+        Doubt::FaultsFailed,
+        Doubt::Lapsed,
+        Doubt::Strangers,
+        Doubt::UnintendedResets,
+        Doubt::RequestsDiffer,
+        Doubt::ConnectionsDiffer,
+        Doubt::FaultSilent,
+        Doubt::TooFewExposures,
+    ];
+    let note = DoubtNote { count: 3, first: Some(7), detail: Some("details".to_owned()) };
+    let words: Vec<_> = all.into_iter().map(|doubt| sentence::doubt(doubt, &note)).collect();
+    expect_test::expect![[r#"
+        3 of the lab's pods changed while the load ran, first payment 7: details
+        no whole report from 3 of the load pods, first payment 7: details
+        the load ended early, first payment 7: details
+        3 payments have no end, first payment 7: details
+        the client found no free port 3 times, first payment 7: details
+        the ledger is not whole, first payment 7: details
+        the proxy's record is not whole, first payment 7: details
+        the proxy could not write down 3 requests (is its disk full?), first payment 7: details
+        the proxy's record and the client's attempts differ by 3, first payment 7: details
+        3 requests were not treated as the seed says, first payment 7: details
+        3 faults were ordered and not carried out, first payment 7: details
+        3 requests passed because the proxy's rules had lapsed, first payment 7: details
+        3 requests through the proxy were not this load's, first payment 7: details
+        3 connections were reset though no fault said so, first payment 7: details
+        the service has not counted the requests it was sent, first payment 7: details
+        connections and attempts differ, first payment 7: details
+        3 faults never struck, first payment 7: details
+        too few chances to break the claim, first payment 7: details"#]]
+    .assert_eq(&words.join("\n"));
+}

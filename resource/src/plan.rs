@@ -1,0 +1,73 @@
+//! From the spec to the core's plan.
+
+use paylab_core::{
+    client::ClientPlan,
+    fault::sampler::FaultSampler,
+    field_error::FieldError,
+    money::MinorUnits,
+    plan::Plan,
+    targets::{Target, ours::OurService},
+};
+use serde_json::json;
+
+use crate::{
+    spec::{ChaosExperimentSpec, Client, Service},
+    validation,
+};
+
+/// Validates a spec and makes the plan. `drawn_seed` is used when the spec names no seed.
+///
+/// # Errors
+/// Everything that is wrong, one error for each field.
+pub fn plan(spec: &ChaosExperimentSpec, drawn_seed: u64) -> Result<Plan, Vec<FieldError>> {
+    let errors = validation::check_spec(&json!(spec));
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let amount = MinorUnits::parse_payable(&spec.payments.amount)
+        .map_err(|error| vec![FieldError::new("spec.payments.amount", error.to_string())])?;
+    Ok(Plan {
+        claim: spec.claim,
+        expect: spec.expect,
+        sampler: FaultSampler::new(spec.seed.map_or(drawn_seed, i64::unsigned_abs), &spec.faults),
+        count: spec.payments.count.unsigned_abs(),
+        amount,
+        currency: spec.payments.currency.clone(),
+        from: spec.payments.from.clone(),
+        to: spec.payments.to.clone(),
+        client: client(&spec.client),
+        target: Target::Ours(service(&spec.service)),
+        min_exposures: spec.min_exposures.map(i64::unsigned_abs),
+        deadline: spec.active_deadline.duration(),
+    })
+}
+
+fn client(client: &Client) -> ClientPlan {
+    ClientPlan {
+        max_attempts: match client.retry.max_attempts {
+            0 => None,
+            most => Some(most.unsigned_abs()),
+        },
+        backoff_base: client.retry.backoff.base.duration(),
+        backoff_cap: client.retry.backoff.cap.duration(),
+        attempt_timeout: client.retry.attempt_timeout.duration(),
+        key: client.idempotency_key,
+        concurrency: usize::try_from(client.concurrency).unwrap_or(1),
+        workers: client.workers.unsigned_abs(),
+        hedge: client.hedge.unsigned_abs(),
+        rate: client.rate,
+        connection: client.connection,
+        body_drift: client.body_drift,
+    }
+}
+
+fn service(service: &Service) -> OurService {
+    OurService {
+        dedup: service.dedup,
+        replicas: service.replicas.unsigned_abs(),
+        on_disconnect: service.on_disconnect,
+        processing_time: service.processing_time.duration(),
+        key_ttl: service.key_ttl.map(|ttl| ttl.duration()),
+        missing_key: service.missing_key,
+    }
+}

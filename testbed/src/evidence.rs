@@ -1,0 +1,215 @@
+//! The lesson's plans, and the evidence of runs in which everything goes as predicted, to be changed by a test before it is judged.
+
+use paylab_core::{
+    judge::{judge, report::Report},
+    outcome::{Outcome, Setting},
+    payment::PaymentId,
+    plan::Plan,
+    prediction::{PredictedAttempt, Prediction, walk},
+    run_id::RunId,
+    targets::handling::Handling,
+    witness::{
+        history::History,
+        ledger::{Entry, LedgerFooter, LedgerItem, LedgerTally, ServiceCounters},
+        record::{Coin, End, Protocol, RecordFooter, RecordItem, RecordLine, RecordTally},
+        seal::{Seal, Sealer},
+    },
+};
+use paylab_resource::{plan, spec::ChaosExperimentSpec};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// The lesson, seed 42, with parts of its spec replaced (merged in depth).
+#[must_use]
+pub fn lesson(changes: &Value) -> Plan {
+    let mut spec = json!({
+        "claim": "ExactlyOnce",
+        "seed": 42,
+        "faults": [
+            {"name": "request-lost", "probability": 0.3, "reset": {"at": "BeforeRequest"}},
+            {"name": "response-lost", "probability": 0.3, "reset": {"at": "BeforeResponse"}},
+        ],
+    });
+    merge(&mut spec, changes);
+    let spec: ChaosExperimentSpec = serde_json::from_value(spec).expect("the spec can be read");
+    plan::plan(&spec, 0).expect("the lesson is valid")
+}
+
+/// The lesson's fourth part: one key per payment, a unique column.
+#[must_use]
+pub fn safe_lesson() -> Plan {
+    lesson(&json!({"client": {"idempotencyKey": "PerPayment"}, "service": {"dedup": "UniqueKey"}}))
+}
+
+fn merge(into: &mut Value, changes: &Value) {
+    match (into, changes) {
+        (Value::Object(into), Value::Object(changes)) => {
+            for (field, change) in changes {
+                merge(into.entry(field.clone()).or_insert(Value::Null), change);
+            }
+        }
+        (into, change) => *into = change.clone(),
+    }
+}
+
+/// The three witnesses of a run.
+#[derive(Debug)]
+pub struct Evidence {
+    /// The plan.
+    pub plan: Plan,
+    /// The run.
+    pub run: RunId,
+    /// The client's history.
+    pub history: History,
+    /// The requests of the record.
+    pub requests: Vec<RecordLine>,
+    /// The footer of the record; its seal is made when the record is.
+    pub record_footer: RecordFooter,
+    /// The entries of the ledger.
+    pub entries: Vec<Entry>,
+    /// The requests that the service has counted.
+    pub service_requests: u64,
+}
+
+impl Evidence {
+    /// A run in which everything goes as predicted.
+    #[must_use]
+    pub fn of(plan: Plan) -> Self {
+        let run: RunId = "run-1".parse().expect("a run id");
+        let mut evidence = Self {
+            history: History::new(0..plan.count),
+            requests: Vec::new(),
+            entries: Vec::new(),
+            service_requests: 0,
+            record_footer: footer(&run),
+            plan,
+            run,
+        };
+        for payment in (0..evidence.plan.count).map(PaymentId) {
+            let mut attempts = Vec::new();
+            walk(&evidence.plan, payment, |attempt| attempts.push(*attempt));
+            attempts.iter().for_each(|attempt| evidence.add(attempt));
+        }
+        evidence.record_footer.connections = evidence.requests.len() as u64;
+        evidence
+    }
+
+    fn add(&mut self, attempt: &PredictedAttempt) {
+        self.history.note(attempt.id.payment, attempt.id.attempt, attempt.outcome);
+        self.requests.push(request(&self.plan, attempt, self.requests.len() as u64));
+        self.service_requests += u64::from(attempt.handling != Handling::NotReceived);
+        if let Handling::Booked(_) = attempt.handling {
+            let entry = self.entry(attempt.id.payment.0, self.plan.amount_of(attempt.id.attempt).0);
+            self.entries.push(entry);
+        }
+    }
+
+    /// An entry that could be the ledger's next.
+    #[must_use]
+    pub fn entry(&self, payment: u64, amount_minor: i64) -> Entry {
+        let reference = Some(self.run.reference(PaymentId(payment)));
+        let id = self.entries.last().map_or(1, |last| last.id + 1);
+        Entry { id, reference, src: self.plan.from.clone(), dest: self.plan.to.clone(), amount_minor }
+    }
+
+    /// The lines of the record, sealed.
+    #[must_use]
+    pub fn record(&self) -> Vec<Vec<u8>> {
+        let items = self.requests.iter().cloned().map(RecordItem::Request);
+        let (mut lines, seal) = sealed(items);
+        lines.push(line(&RecordItem::Footer(RecordFooter { seal, ..self.record_footer.clone() })));
+        lines
+    }
+
+    /// The lines of the ledger, sealed.
+    #[must_use]
+    pub fn ledger(&self) -> Vec<Vec<u8>> {
+        let total_minor = self.entries.iter().map(|entry| entry.amount_minor).sum();
+        let counters = ServiceCounters { requests: self.service_requests, ..ServiceCounters::default() };
+        let (mut lines, seal) = sealed(self.entries.iter().cloned().map(LedgerItem::Entry));
+        lines.push(line(&LedgerItem::Footer(LedgerFooter { seal, total_minor, counters })));
+        lines
+    }
+
+    /// What the evidence comes to.
+    #[must_use]
+    pub fn conclude(&self) -> Outcome {
+        self.conclude_from(&self.record(), &self.ledger())
+    }
+
+    /// What the evidence comes to with other lines of record and ledger.
+    #[must_use]
+    pub fn conclude_from(&self, record: &[Vec<u8>], ledger: &[Vec<u8>]) -> Outcome {
+        let report = self.judge_share(&self.history, record, ledger);
+        let prediction = Prediction::of(&self.plan, 0..self.plan.count);
+        let setting = Setting { experiment: "lesson".to_owned(), ..Setting::default() };
+        Outcome::of(&self.plan, report, prediction, setting)
+    }
+
+    /// What the judge counts for the share of one worker.
+    #[must_use]
+    pub fn judge_share(&self, history: &History, record: &[Vec<u8>], ledger: &[Vec<u8>]) -> Report {
+        let mut record_tally = RecordTally::new(&self.plan, &self.run, history.share());
+        record.iter().for_each(|line| record_tally.take(line));
+        let mut ledger_tally = LedgerTally::new(&self.plan, &self.run, history.share());
+        ledger.iter().for_each(|line| ledger_tally.take(line));
+        judge(&self.plan, history, &record_tally, &ledger_tally)
+    }
+}
+
+fn sealed<T: Serialize>(items: impl Iterator<Item = T>) -> (Vec<Vec<u8>>, Seal) {
+    let lines: Vec<_> = items.map(|item| line(&item)).collect();
+    let mut sealer = Sealer::default();
+    lines.iter().for_each(|line| sealer.add(line));
+    (lines, sealer.seal())
+}
+
+fn line(item: &impl Serialize) -> Vec<u8> {
+    let mut line = serde_json::to_vec(item).expect("an item is JSON");
+    line.push(b'\n');
+    line
+}
+
+fn footer(run: &RunId) -> RecordFooter {
+    RecordFooter {
+        seal: Seal::default(),
+        run_id: Some(run.to_string()),
+        requests: 0,
+        connections: 0,
+        unattributed: 0,
+        unintended_resets: 0,
+        unrecorded: 0,
+        lapsed: 0,
+    }
+}
+
+fn request(plan: &Plan, attempt: &PredictedAttempt, seq: u64) -> RecordLine {
+    let arrived = attempt.handling != Handling::NotReceived;
+    let status = match attempt.handling {
+        Handling::NotReceived => None,
+        Handling::Booked(_) => Some(200),
+        Handling::Repeat(_) => Some(208),
+        Handling::Refused(status) => Some(status),
+    };
+    let fault = plan.sampler.effective(&attempt.draw);
+    RecordLine {
+        seq,
+        t_us: seq,
+        conn: seq,
+        nth: 1,
+        payment: attempt.id.payment.0,
+        attempt: attempt.id.attempt,
+        attributed: true,
+        protocol: Protocol::Http1,
+        coins: attempt.draw.coins().iter().map(|coin| Coin(*coin)).collect(),
+        fault: fault.map(|fault| fault.name.clone()),
+        at: fault.map(|fault| fault.effect.at()),
+        bytes_up: if arrived { 200 } else { 0 },
+        bytes_down: if fault.is_none() { 100 } else { 0 },
+        forwarded_whole: arrived,
+        status,
+        rst_client_ok: fault.map(|_| true),
+        rst_service_ok: None,
+        end: if fault.is_some() { End::Faulted } else { End::Relayed },
+    }
+}
