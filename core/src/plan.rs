@@ -5,7 +5,10 @@ use std::{ops::Range, time::Duration};
 use crate::{
     claim::{Claim, Expectation},
     client::{BodyDrift, ClientPlan},
-    fault::sampler::{Fault, FaultSampler},
+    fault::{
+        effect::Effect,
+        sampler::{Fault, FaultSampler},
+    },
     money::MinorUnits,
     targets::{Overlap, Target},
 };
@@ -72,6 +75,16 @@ impl Plan {
             BodyDrift::None => self.amount,
             BodyDrift::Amount => MinorUnits(self.amount.0 + i64::from(attempt) - 1),
         }
+    }
+
+    /// The longest time for which a fault holds a request or a response.
+    #[must_use]
+    pub fn longest_delay(&self) -> Duration {
+        let delays = self.faults().iter().filter_map(|fault| match fault.effect {
+            Effect::Delay(delay) => Some(delay.lasts.duration()),
+            Effect::Reset(_) => None,
+        });
+        delays.max().unwrap_or_default()
     }
 
     /// Whether two requests of one payment can be at the service at the same time.

@@ -59,6 +59,8 @@ pub struct Prediction {
     pub mismatched: u64,
     /// Requests that reached the service after the payment's first one had.
     pub exposures: u64,
+    /// Attempts that time out because a fault orders it.
+    pub timeouts: u64,
     /// What each fault does, in the order of the spec.
     pub faults: Vec<FaultTally>,
 }
@@ -66,7 +68,10 @@ pub struct Prediction {
 /// Why the result of a plan depends on timing; `None`: the prediction is exact.
 #[must_use]
 pub fn depends_on_timing(plan: &Plan) -> Option<&'static str> {
-    plan.target.depends_on_timing(&plan.client, plan.overlap())
+    let timeout = plan.client.attempt_timeout;
+    let mut effects = plan.faults().iter().filter(|fault| fault.probability > 0.0).map(|fault| fault.effect);
+    let by_faults = effects.find_map(|effect| effect.depends_on_timing(timeout));
+    by_faults.or_else(|| plan.target.depends_on_timing(&plan.client, plan.overlap()))
 }
 
 /// Whether it is certain which of a payment's requests is answered as the repeat.
@@ -139,6 +144,7 @@ impl Prediction {
         let belief = walk(plan, payment, |attempt| {
             self.attempts += 1;
             self.count_faults(&attempt.draw);
+            self.timeouts += u64::from(attempt.outcome == AttemptOutcome::Unknown(Uncertainty::Timeout));
             forwarded += u64::from(attempt.handling != Handling::NotReceived);
             if let Handling::Booked(_) = attempt.handling {
                 entries += 1;

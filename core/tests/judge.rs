@@ -206,3 +206,18 @@ fn shares_that_are_merged_come_to_the_same_as_the_whole() {
     assert_eq!(first.clone().merge(second.clone()), whole);
     assert_eq!(second.merge(first), whole);
 }
+
+#[test]
+fn a_delay_that_was_not_held_for_its_whole_time_is_not_believed() {
+    let slow = json!({
+        "claim": "AtMostOnce",
+        "minExposures": 0,
+        "faults": [{"name": "slow", "probability": 0.3, "delay": {"at": "BeforeResponse", "for": "100ms"}}],
+    });
+    let mut evidence = Evidence::of(lesson(&slow));
+    assert_eq!(evidence.conclude().verdict, Verdict::Upheld);
+    let held = evidence.requests.iter_mut().find_map(|request| request.held_us.as_mut()).unwrap();
+    *held -= 1;
+    let outcome = evidence.conclude();
+    assert_eq!((outcome.verdict, outcome.reason.to_string().as_str()), (Verdict::Inconclusive, "FaultsFailed"));
+}

@@ -99,3 +99,35 @@ fn hedged_copies_are_booked_each_unless_a_key_tells_them() {
     assert!(repeats_are_exact(&none) && !repeats_are_exact(&unique));
     assert_eq!(depends_on_timing(&hedged("CheckThenInsert")), Some("which of two requests at once is faster"));
 }
+
+/// The safe lesson, in which 30 % of the requests are held before their arrival.
+fn delayed(lasts: &str) -> Plan {
+    lesson(&json!({
+        "client": {"idempotencyKey": "PerPayment", "retry": {"attemptTimeout": "1s"}},
+        "service": {"dedup": "UniqueKey"},
+        "faults": [{"name": "slow", "probability": 0.3, "delay": {"at": "BeforeRequest", "for": lasts}}],
+    }))
+}
+
+#[test]
+fn a_short_delay_changes_no_total_and_a_long_one_makes_the_client_try_again() {
+    let (short, long) = (predict(&delayed("100ms")), predict(&delayed("3s")));
+    assert_eq!((short.attempts, short.entries, short.timeouts, short.exposures), (1000, 1000, 0, 0));
+    assert_eq!(short.faults[0].effective, 287);
+    assert!(long.timeouts > 0 && long.attempts == 1000 + long.timeouts, "{long:?}");
+    // What was held arrives all the same: every attempt is forwarded.
+    assert_eq!((long.forwarded, long.entries, long.lost), (long.attempts, 1000, 0));
+    assert_eq!(depends_on_timing(&delayed("3s")), None);
+    assert!(depends_on_timing(&delayed("900ms")).is_some_and(|reason| reason.contains("attemptTimeout")));
+}
+
+#[test]
+fn a_long_delay_without_dedup_pays_twice() {
+    let late = json!({
+        "client": {"retry": {"attemptTimeout": "1s"}},
+        "faults": [{"name": "slow", "probability": 0.3, "delay": {"at": "BeforeRequest", "for": "3s"}}],
+    });
+    let late = predict(&lesson(&late));
+    assert_eq!(late.entries, late.attempts);
+    assert!(late.duplicated > 200, "{late:?}");
+}

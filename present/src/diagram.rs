@@ -13,7 +13,7 @@ use paylab_core::{
         handling::Handling,
         ours::{Dedup, OurService},
     },
-    witness::attempt::Belief,
+    witness::attempt::{AttemptOutcome, Belief, Uncertainty},
 };
 
 use crate::counting::{counted, entries};
@@ -118,6 +118,15 @@ fn lines(attempt: &PredictedAttempt, fault: Option<&Fault>, target: &Target) -> 
     match fault {
         None => vec![exchange.forwarded, exchange.answered],
         Some(Fault { name, effect: Effect::Reset(reset), .. }) => reset_lines(reset.at, name, exchange),
+        Some(Fault { name, effect: Effect::Delay(delay), .. }) => {
+            let label = format!("{OPEN}: {} {name}", delay.lasts);
+            match attempt.outcome {
+                AttemptOutcome::Unknown(Uncertainty::Timeout) => late_lines(delay.at, &label, exchange),
+                AttemptOutcome::Acknowledged(_) | AttemptOutcome::Rejected(_) | AttemptOutcome::Unknown(_) => {
+                    delay_lines(delay.at, label, exchange)
+                }
+            }
+        }
     }
 }
 
@@ -146,6 +155,33 @@ fn reset_lines(at: Point, fault: &str, exchange: Exchange) -> Vec<String> {
         Point::BeforeResponse => vec![forwarded, format!("{OPEN}x{back} {fault}"), reset],
         Point::MidResponse => vec![forwarded, format!("|<- part of {status} --x{back} {fault}"), reset],
         Point::AfterResponse => vec![forwarded, answered, format!("{RST} {fault}")],
+    }
+}
+
+/// The lines of an attempt that is delayed and answered in time.
+fn delay_lines(at: Point, label: String, exchange: Exchange) -> Vec<String> {
+    let Exchange { forwarded, back, answered, status } = exchange;
+    let (request, arrival) = forwarded.split_at(POST.len());
+    match at {
+        Point::Connect | Point::BeforeRequest | Point::MidRequest => {
+            vec![format!("{request}|"), label, format!("{OPEN}{arrival}"), answered]
+        }
+        Point::AfterRequest | Point::BeforeResponse | Point::MidResponse => {
+            vec![forwarded, format!("{OPEN}|{back}"), label, format!("|<----- {status} -------|")]
+        }
+        Point::AfterResponse => vec![forwarded, answered, label],
+    }
+}
+
+/// The lines of an attempt whose client has given up when the delay ends.
+fn late_lines(at: Point, label: &str, exchange: Exchange) -> Vec<String> {
+    let Exchange { forwarded, back, answered: _, status: _ } = exchange;
+    let (request, arrival) = forwarded.split_at(POST.len());
+    let gives_up = format!("x timed out        {}", label.trim_start_matches(OPEN));
+    if at.is_after_arrival() {
+        vec![forwarded, format!("{OPEN}|{back}"), gives_up]
+    } else {
+        vec![format!("{request}|"), gives_up, format!("{OPEN}{arrival}"), format!("{OPEN}|{back} answered to nobody")]
     }
 }
 

@@ -155,7 +155,7 @@ fn write_faults(f: &mut Formatter<'_>, outcome: &Outcome) -> fmt::Result {
     let mut label = "faults";
     for (fault, tally) in faults.iter().zip(&outcome.report.faults) {
         let FaultTally { drawn, fired, effective } = tally;
-        let effect = format!("at {:?}", fault.effect.at());
+        let effect = fault.effect;
         let met = match fired - effective {
             0 => String::new(),
             others => format!("   ({others} met an earlier fault)"),

@@ -1,6 +1,7 @@
 //! The lesson's plans, and the evidence of runs in which everything goes as predicted, to be changed by a test before it is judged.
 
 use paylab_core::{
+    fault::effect::Effect,
     judge::{judge, report::Report},
     outcome::{Outcome, Setting},
     payment::PaymentId,
@@ -9,6 +10,7 @@ use paylab_core::{
     run_id::RunId,
     targets::handling::Handling,
     witness::{
+        attempt::{AttemptOutcome, Uncertainty},
         history::History,
         ledger::{Entry, LedgerFooter, LedgerItem, LedgerTally, ServiceCounters},
         record::{Coin, End, Protocol, RecordFooter, RecordItem, RecordLine, RecordTally},
@@ -192,6 +194,11 @@ fn request(plan: &Plan, attempt: &PredictedAttempt, seq: u64) -> RecordLine {
         Handling::Refused(status) => Some(status),
     };
     let fault = plan.sampler.effective(&attempt.draw);
+    let (reset, held_us) = match fault.map(|fault| fault.effect) {
+        None => (false, None),
+        Some(Effect::Reset(_)) => (true, None),
+        Some(Effect::Delay(delay)) => (false, Some(delay.lasts.ms() * 1_000)),
+    };
     RecordLine {
         seq,
         t_us: seq,
@@ -205,11 +212,16 @@ fn request(plan: &Plan, attempt: &PredictedAttempt, seq: u64) -> RecordLine {
         fault: fault.map(|fault| fault.name.clone()),
         at: fault.map(|fault| fault.effect.at()),
         bytes_up: if arrived { 200 } else { 0 },
-        bytes_down: if fault.is_none() { 100 } else { 0 },
+        bytes_down: if reset { 0 } else { 100 },
         forwarded_whole: arrived,
         status,
-        rst_client_ok: fault.map(|_| true),
+        rst_client_ok: reset.then_some(true),
         rst_service_ok: None,
-        end: if fault.is_some() { End::Faulted } else { End::Relayed },
+        held_us,
+        end: match attempt.outcome {
+            AttemptOutcome::Unknown(Uncertainty::Timeout) => End::ClientGone,
+            _ if reset => End::Faulted,
+            _ => End::Relayed,
+        },
     }
 }

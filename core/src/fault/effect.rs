@@ -1,9 +1,9 @@
 //! What a fault does to an attempt that meets it, and the questions that prediction, theory, judge and proxy ask about it.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use crate::{
-    fault::{point::Point, reset::Reset, traces::Traces},
+    fault::{delay::Delay, point::Point, reset::Reset, traces::Traces},
     witness::attempt::Uncertainty,
 };
 
@@ -12,6 +12,8 @@ use crate::{
 pub enum Effect {
     /// The connection is reset.
     Reset(Reset),
+    /// The request or the response is held for some time.
+    Delay(Delay),
 }
 
 impl Effect {
@@ -20,6 +22,7 @@ impl Effect {
     pub const fn at(self) -> Point {
         match self {
             Self::Reset(reset) => reset.at,
+            Self::Delay(delay) => delay.at,
         }
     }
 
@@ -28,31 +31,53 @@ impl Effect {
     pub const fn request_arrives(self) -> bool {
         match self {
             Self::Reset(reset) => reset.at.is_after_arrival(),
+            Self::Delay(_) => true,
         }
     }
 
     /// What the client cannot know, because it does not receive the whole response within its attempt's timeout; `None`: it does
     /// receive it, if the service answers.
     #[must_use]
-    pub const fn hides_response(self, _attempt_timeout: Duration) -> Option<Uncertainty> {
+    pub fn hides_response(self, attempt_timeout: Duration) -> Option<Uncertainty> {
         match self {
             Self::Reset(reset) => reset.hides_response(),
+            Self::Delay(delay) => delay.hides_response(attempt_timeout),
         }
     }
 
     /// Whether the client may make its next attempt while the service still works on this one.
     #[must_use]
-    pub const fn overlaps_retry(self, _attempt_timeout: Duration) -> bool {
+    pub fn overlaps_retry(self, attempt_timeout: Duration) -> bool {
         match self {
             Self::Reset(reset) => reset.overlaps_retry(),
+            Self::Delay(delay) => delay.overlaps_retry(attempt_timeout),
+        }
+    }
+
+    /// Why it depends on timing what the client sees; `None`: it is certain.
+    #[must_use]
+    pub fn depends_on_timing(self, attempt_timeout: Duration) -> Option<&'static str> {
+        match self {
+            Self::Reset(_) => None,
+            Self::Delay(delay) => delay.depends_on_timing(attempt_timeout),
         }
     }
 
     /// Whether what the proxy reports proves that the effect took place.
     #[must_use]
-    pub const fn is_proven_by(self, traces: Traces) -> bool {
+    pub fn is_proven_by(self, traces: Traces) -> bool {
         match self {
             Self::Reset(_) => Reset::is_proven_by(traces),
+            Self::Delay(delay) => delay.is_proven_by(traces),
+        }
+    }
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reset(reset) => f.pad(&format!("at {:?}", reset.at)),
+            Self::Delay(delay) => f.pad(&format!("at {:?} for {}", delay.at, delay.lasts)),
         }
     }
 }

@@ -81,6 +81,17 @@ pub struct Draw {
 }
 
 impl Fault {
+    /// The fault of a spec; `None` without an effect.
+    fn of(spec: &FaultSpec) -> Option<Self> {
+        Some(Self {
+            name: spec.name.clone(),
+            probability: spec.probability,
+            effect: spec.effects().next()?,
+            attempts: spec.attempts.as_ref().map(|list| list.iter().map(|k| k.unsigned_abs()).collect()),
+            payments: spec.payments.map(|range| range.indices()),
+        })
+    }
+
     fn fires(&self, coin: u64, id: AttemptId) -> bool {
         let can_meet = self.attempts.as_ref().is_none_or(|attempts| attempts.contains(&id.attempt))
             && self.payments.as_ref().is_none_or(|payments| payments.contains(&id.payment.0));
@@ -94,18 +105,6 @@ impl Fault {
     )]
     fn threshold(&self) -> u64 {
         (self.probability * TWO_POW_64) as u64
-    }
-}
-
-impl From<&FaultSpec> for Fault {
-    fn from(spec: &FaultSpec) -> Self {
-        Self {
-            name: spec.name.clone(),
-            probability: spec.probability,
-            effect: spec.effect(),
-            attempts: spec.attempts.as_ref().map(|list| list.iter().map(|k| k.unsigned_abs()).collect()),
-            payments: spec.payments.map(|range| range.indices()),
-        }
     }
 }
 
@@ -124,10 +123,10 @@ impl Draw {
 }
 
 impl FaultSampler {
-    /// A sampler of these faults. They must have passed [`crate::fault::spec::check`]; those past [`FAULTS_MAX`] are ignored.
+    /// A sampler of these faults, which must have passed [`crate::fault::spec::check`].
     #[must_use]
     pub fn new(seed: u64, faults: &[FaultSpec]) -> Self {
-        Self { seed, faults: faults.iter().take(FAULTS_MAX).map(Fault::from).collect() }
+        Self { seed, faults: faults.iter().filter_map(Fault::of).take(FAULTS_MAX).collect() }
     }
 
     /// The seed of every coin.
@@ -180,7 +179,14 @@ mod tests {
     use crate::fault::{reset::Reset, spec::PaymentRange};
 
     fn fault(name: &str, probability: f64, at: Point) -> FaultSpec {
-        FaultSpec { name: name.into(), probability, reset: Reset { at }, attempts: None, payments: None }
+        FaultSpec {
+            name: name.into(),
+            probability,
+            reset: Some(Reset { at }),
+            delay: None,
+            attempts: None,
+            payments: None,
+        }
     }
 
     const fn id(payment: u64, attempt: u32) -> AttemptId {

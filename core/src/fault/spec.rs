@@ -7,7 +7,11 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "schema")]
 use crate::text_form;
 use crate::{
-    fault::{effect::Effect, reset::Reset},
+    fault::{
+        delay::{DELAY_MAX, Delay},
+        effect::Effect,
+        reset::Reset,
+    },
     field_error::FieldError,
 };
 
@@ -18,7 +22,12 @@ pub const FAULTS_MAX: usize = 16;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "schema", schemars(rename = "Fault"))]
+#[cfg_attr(
+    feature = "schema",
+    schemars(rename = "Fault", extend("x-kubernetes-validations" = [
+        {"rule": "has(self.reset) != has(self.delay)", "message": "needs exactly one effect: reset or delay"},
+    ]))
+)]
 pub struct FaultSpec {
     /// The fault's name, unique in the experiment. The fates depend on it: under another name the fault meets other attempts.
     #[cfg_attr(
@@ -30,7 +39,11 @@ pub struct FaultSpec {
     #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub probability: f64,
     /// The connection is reset at a point of the request.
-    pub reset: Reset,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reset: Option<Reset>,
+    /// The request or the response is held at a point for some time, and then passed on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay: Option<Delay>,
     /// Only attempts with these numbers can meet the fault; absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 100), inner(range(min = 1, max = 10_000))))]
@@ -58,10 +71,10 @@ pub struct PaymentRange {
 }
 
 impl FaultSpec {
-    /// What the fault does.
-    #[must_use]
-    pub const fn effect(&self) -> Effect {
-        Effect::Reset(self.reset)
+    /// What the fault does. A fault that passes [`check`] has exactly one effect.
+    pub fn effects(&self) -> impl Iterator<Item = Effect> {
+        let Self { name: _, probability: _, reset, delay, attempts: _, payments: _ } = self;
+        [reset.map(Effect::Reset), delay.map(Effect::Delay)].into_iter().flatten()
     }
 }
 
@@ -94,6 +107,12 @@ pub fn check(faults: &[FaultSpec], field: &str) -> Vec<FieldError> {
         if !(0.0..=1.0).contains(&fault.probability) {
             let text = format!("{} is not a probability; use 0 to 1", fault.probability);
             errors.push(FieldError::new(format!("{path}.probability"), text));
+        }
+        if fault.effects().count() != 1 {
+            errors.push(FieldError::new(path.clone(), "needs exactly one effect: reset or delay"));
+        }
+        if fault.delay.is_some_and(|delay| delay.lasts.ms() == 0 || delay.lasts.duration() > DELAY_MAX) {
+            errors.push(FieldError::new(format!("{path}.delay.for"), "must be from 1ms to 30s"));
         }
         if fault.payments.is_some_and(|range| range.from >= range.to || range.from < 0) {
             errors.push(FieldError::new(format!("{path}.payments"), "is empty; `from` must be below `to`"));

@@ -1,5 +1,7 @@
 //! What the proxy reports about carrying out a fault.
 
+use std::time::Duration;
+
 /// The traces that a fault has left in the proxy's record of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Traces {
@@ -7,4 +9,6 @@ pub struct Traces {
     pub client_reset: Option<bool>,
     /// Whether the client had left before.
     pub client_left: bool,
+    /// How long the request or the response was held on purpose.
+    pub held: Option<Duration>,
 }

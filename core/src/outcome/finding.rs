@@ -28,8 +28,9 @@ pub enum Finding {
 /// What is unexpected about a run.
 pub(super) fn findings(plan: &Plan, report: &Report, prediction: &Prediction) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if report.attempts.timeouts > 0 {
-        findings.push(Finding::Timeouts(report.attempts.timeouts));
+    let timeouts = report.attempts.timeouts.saturating_sub(prediction.timeouts);
+    if timeouts > 0 {
+        findings.push(Finding::Timeouts(timeouts));
     }
     if report.attempts.unreached > 0 {
         findings.push(Finding::Unreached(report.attempts.unreached));

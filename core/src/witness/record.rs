@@ -1,6 +1,6 @@
 //! What the proxy records about every request, which is the ground truth of the judge, and the sums of it by payment.
 
-use std::{fmt, ops::Range, str::FromStr};
+use std::{fmt, ops::Range, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +55,9 @@ pub struct RecordLine {
     pub rst_client_ok: Option<bool>,
     /// Whether the service's socket was reset on purpose, and that succeeded.
     pub rst_service_ok: Option<bool>,
+    /// How long it was held on purpose, in microseconds; absent: it was not held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_us: Option<u64>,
     /// How it ended.
     pub end: End,
 }
@@ -119,12 +122,13 @@ pub enum RecordItem {
 
 impl RecordLine {
     /// What it says about carrying out a fault.
-    const fn traces(&self) -> Traces {
+    fn traces(&self) -> Traces {
         let client_reset = match self.end {
             End::Faulted => self.rst_client_ok,
             End::Intended | End::Relayed | End::ClientGone | End::ServiceGone | End::Unreachable => None,
         };
-        Traces { client_reset, client_left: matches!(self.end, End::ClientGone) }
+        let client_left = matches!(self.end, End::ClientGone);
+        Traces { client_reset, client_left, held: self.held_us.map(Duration::from_micros) }
     }
 }
 

@@ -1,0 +1,115 @@
+//! The forms of an outcome, held by snapshots.
+
+use std::time::Duration;
+
+use expect_test::{Expect, expect_file};
+use paylab_core::{
+    outcome::{Outcome, Setting},
+    payment::PaymentId,
+    plan::Plan,
+};
+use paylab_present::{diagram::Diagram, json, text::TextReport};
+use paylab_testbed::evidence::{Evidence, lesson, safe_lesson};
+use serde_json::json;
+
+/// The outcome of a run in which everything goes as predicted.
+fn outcome(plan: Plan) -> Outcome {
+    let setting = Setting {
+        experiment: "a-lesson".to_owned(),
+        file: Some("lesson.yaml".to_owned()),
+        concurrency: None,
+        database: Some("sqlite".to_owned()),
+        elapsed: Some(Duration::from_millis(420)),
+    };
+    Outcome { setting, ..Evidence::of(plan).conclude() }
+}
+
+/// Text without its colours.
+fn plain(text: &str) -> String {
+    text.replace("\u{1b}[1m", "").replace("\u{1b}[0m", "").replace("\u{1b}[31m", "").replace("\u{1b}[32m", "")
+}
+
+#[test]
+fn the_report_of_a_violated_claim_shows_totals_faults_and_proof() {
+    expect_file!["snapshots/violated.txt"].assert_eq(&plain(&TextReport(&outcome(lesson(&json!({})))).to_string()));
+}
+
+#[test]
+fn the_report_of_an_upheld_claim_shows_its_exposures() {
+    expect_file!["snapshots/upheld.txt"].assert_eq(&plain(&TextReport(&outcome(safe_lesson())).to_string()));
+}
+
+#[test]
+fn json_has_the_fields_of_the_status() {
+    expect_file!["snapshots/violated.json"].assert_eq(&json::outcome(&outcome(lesson(&json!({})))).unwrap());
+}
+
+#[test]
+fn a_diagram_shows_where_a_delay_holds_the_request_and_where_the_client_gives_up() {
+    let diagram = |at: &str, lasts: &str| {
+        let faults = json!([{"name": "slow", "probability": 1.0, "delay": {"at": at, "for": lasts}, "attempts": [1]}]);
+        let client = json!({"retry": {"attemptTimeout": "1s"}});
+        Diagram::of(&lesson(&json!({"faults": faults, "client": client})), PaymentId(0)).to_string()
+    };
+    let all = ["BeforeRequest", "BeforeResponse", "AfterResponse"]
+        .map(|at| format!("{at}\n{}\n\n{}", diagram(at, "200ms"), diagram(at, "3s")));
+    let expected: Expect = expect_test::expect![[r#"
+        BeforeRequest
+        payment 0   1 attempt, 1 entry: booked once, and the client knows
+
+              client             proxy              service            ledger
+          1     |---- POST ------->|
+                |                  : 200ms slow
+                |                  |---- POST -------->|--- entry 1 ---->|
+                |<----- 200 -------|<----- 200 --------|
+          the client believes: it is paid   the ledger says: paid once
+
+        payment 0   2 attempts, 2 entries: DUPLICATED (+1.00 EUR)
+
+              client             proxy              service            ledger
+          1     |---- POST ------->|
+                x timed out        : 3s slow
+                |                  |---- POST -------->|--- entry 1 ---->|
+                |                  |<----- 200 --------| answered to nobody
+          2     |---- POST ------->|---- POST -------->|--- entry 2 ---->|
+                |<----- 200 -------|<----- 200 --------|
+          the client believes: it is paid   the ledger says: paid twice
+
+        BeforeResponse
+        payment 0   1 attempt, 1 entry: booked once, and the client knows
+
+              client             proxy              service            ledger
+          1     |---- POST ------->|---- POST -------->|--- entry 1 ---->|
+                |                  |<----- 200 --------|
+                |                  : 200ms slow
+                |<----- 200 -------|
+          the client believes: it is paid   the ledger says: paid once
+
+        payment 0   2 attempts, 2 entries: DUPLICATED (+1.00 EUR)
+
+              client             proxy              service            ledger
+          1     |---- POST ------->|---- POST -------->|--- entry 1 ---->|
+                |                  |<----- 200 --------|
+                x timed out        : 3s slow
+          2     |---- POST ------->|---- POST -------->|--- entry 2 ---->|
+                |<----- 200 -------|<----- 200 --------|
+          the client believes: it is paid   the ledger says: paid twice
+
+        AfterResponse
+        payment 0   1 attempt, 1 entry: booked once, and the client knows
+
+              client             proxy              service            ledger
+          1     |---- POST ------->|---- POST -------->|--- entry 1 ---->|
+                |<----- 200 -------|<----- 200 --------|
+                |                  : 200ms slow
+          the client believes: it is paid   the ledger says: paid once
+
+        payment 0   1 attempt, 1 entry: booked once, and the client knows
+
+              client             proxy              service            ledger
+          1     |---- POST ------->|---- POST -------->|--- entry 1 ---->|
+                |<----- 200 -------|<----- 200 --------|
+                |                  : 3s slow
+          the client believes: it is paid   the ledger says: paid once"#]];
+    expected.assert_eq(&all.join("\n\n"));
+}
