@@ -120,24 +120,26 @@ fn inconclusive(outcome: &Outcome) -> String {
 #[must_use]
 pub fn doubt(doubt: Doubt, DoubtNote { count, first, detail }: &DoubtNote) -> String {
     let text = match doubt {
-        Doubt::EnvironmentChanged => format!("{count} of the lab's pods changed while the load ran"),
-        Doubt::ReportMissing => format!("no whole report from {count} of the load pods"),
+        Doubt::EnvironmentChanged => format!("{count} pods of the lab changed while the load ran"),
+        Doubt::ReportMissing => format!("{count} workers left no whole report"),
         Doubt::LoadStopped => "the load ended early".to_owned(),
-        Doubt::LoadIncomplete => format!("{count} payments have no end"),
+        Doubt::LoadIncomplete => format!("{count} payments were not tried to their end"),
         Doubt::PortShortage => format!("the client found no free port {count} times"),
         Doubt::LedgerFlawed => "the ledger is not whole".to_owned(),
         Doubt::RecordFlawed => "the proxy's record is not whole".to_owned(),
-        Doubt::Unrecorded => format!("the proxy could not write down {count} requests (is its disk full?)"),
+        Doubt::Unrecorded => format!("the proxy could not record {count} requests (is its disk full?)"),
         Doubt::AttemptsDiffer => format!("the proxy's record and the client's attempts differ by {count}"),
         Doubt::CoinsDiffer => format!("{count} requests were not treated as the seed says"),
         Doubt::FaultsFailed => format!("{count} faults were ordered and not carried out"),
-        Doubt::Lapsed => format!("{count} requests passed because the proxy's rules had lapsed"),
+        Doubt::Lapsed => {
+            format!("{count} requests passed without faults, because the lease of the proxy's rules had expired")
+        }
         Doubt::Strangers => format!("{count} requests through the proxy were not this load's"),
-        Doubt::UnintendedResets => format!("{count} connections were reset though no fault said so"),
-        Doubt::RequestsDiffer => "the service has not counted the requests it was sent".to_owned(),
-        Doubt::ConnectionsDiffer => "connections and attempts differ".to_owned(),
-        Doubt::FaultSilent => format!("{count} faults never struck"),
-        Doubt::TooFewExposures => "too few chances to break the claim".to_owned(),
+        Doubt::UnintendedResets => format!("{count} connections were reset that no fault ordered to be reset"),
+        Doubt::RequestsDiffer => "the service has not counted the requests that were forwarded to it".to_owned(),
+        Doubt::ConnectionsDiffer => "the numbers of connections and attempts differ".to_owned(),
+        Doubt::FaultSilent => format!("{count} faults never took effect"),
+        Doubt::TooFewExposures => "the path had too few chances to break its claim".to_owned(),
     };
     let first = first.map(|payment| format!(", first payment {payment}")).unwrap_or_default();
     let detail = detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();

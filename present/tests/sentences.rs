@@ -35,9 +35,9 @@ fn nothing_is_upheld_that_was_never_put_to_the_test() {
         ),
     ];
     expect_test::expect![[r#"
-        INCONCLUSIVE: too few chances to break the claim: 0 repeats of a payment that had arrived, 1 are needed; nothing is claimed.
-        INCONCLUSIVE: too few chances to break the claim: 0 attempts that did not arrive, 1 are needed; nothing is claimed.
-        INCONCLUSIVE: too few chances to break the claim: 2 repeats of a payment that had arrived, 100 are needed; nothing is claimed."#]].assert_eq(&all.join("\n"));
+        INCONCLUSIVE: the path had too few chances to break its claim: 0 repeats of a payment that had arrived, 1 are needed; nothing is claimed.
+        INCONCLUSIVE: the path had too few chances to break its claim: 0 attempts that did not arrive, 1 are needed; nothing is claimed.
+        INCONCLUSIVE: the path had too few chances to break its claim: 2 repeats of a payment that had arrived, 100 are needed; nothing is claimed."#]].assert_eq(&all.join("\n"));
 }
 
 #[test]
@@ -54,46 +54,26 @@ fn the_lesson_has_the_sentences_of_the_contract() {
 
 #[test]
 fn every_doubt_has_its_words() {
-    let all = [
-        Doubt::EnvironmentChanged,
-        Doubt::ReportMissing,
-        Doubt::LoadStopped,
-        Doubt::LoadIncomplete,
-        Doubt::PortShortage,
-        Doubt::LedgerFlawed,
-        Doubt::RecordFlawed,
-        Doubt::Unrecorded,
-        Doubt::AttemptsDiffer,
-        Doubt::CoinsDiffer,
-        Doubt::FaultsFailed,
-        Doubt::Lapsed,
-        Doubt::Strangers,
-        Doubt::UnintendedResets,
-        Doubt::RequestsDiffer,
-        Doubt::ConnectionsDiffer,
-        Doubt::FaultSilent,
-        Doubt::TooFewExposures,
-    ];
     let note = DoubtNote { count: 3, first: Some(7), detail: Some("details".to_owned()) };
-    let words: Vec<_> = all.into_iter().map(|doubt| sentence::doubt(doubt, &note)).collect();
+    let words: Vec<_> = Doubt::ALL.into_iter().map(|doubt| sentence::doubt(doubt, &note)).collect();
     expect_test::expect![[r#"
-        3 of the lab's pods changed while the load ran, first payment 7: details
-        no whole report from 3 of the load pods, first payment 7: details
+        3 pods of the lab changed while the load ran, first payment 7: details
+        3 workers left no whole report, first payment 7: details
         the load ended early, first payment 7: details
-        3 payments have no end, first payment 7: details
+        3 payments were not tried to their end, first payment 7: details
         the client found no free port 3 times, first payment 7: details
         the ledger is not whole, first payment 7: details
         the proxy's record is not whole, first payment 7: details
-        the proxy could not write down 3 requests (is its disk full?), first payment 7: details
+        the proxy could not record 3 requests (is its disk full?), first payment 7: details
         the proxy's record and the client's attempts differ by 3, first payment 7: details
         3 requests were not treated as the seed says, first payment 7: details
         3 faults were ordered and not carried out, first payment 7: details
-        3 requests passed because the proxy's rules had lapsed, first payment 7: details
+        3 requests passed without faults, because the lease of the proxy's rules had expired, first payment 7: details
         3 requests through the proxy were not this load's, first payment 7: details
-        3 connections were reset though no fault said so, first payment 7: details
-        the service has not counted the requests it was sent, first payment 7: details
-        connections and attempts differ, first payment 7: details
-        3 faults never struck, first payment 7: details
-        too few chances to break the claim, first payment 7: details"#]]
+        3 connections were reset that no fault ordered to be reset, first payment 7: details
+        the service has not counted the requests that were forwarded to it, first payment 7: details
+        the numbers of connections and attempts differ, first payment 7: details
+        3 faults never took effect, first payment 7: details
+        the path had too few chances to break its claim, first payment 7: details"#]]
     .assert_eq(&words.join("\n"));
 }

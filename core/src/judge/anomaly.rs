@@ -51,6 +51,19 @@ pub struct Example {
 }
 
 impl Anomaly {
+    /// Every anomaly, the worst first.
+    pub const ALL: [Self; 9] = [
+        Self::AcknowledgedButLost,
+        Self::AnsweredButLost,
+        Self::RejectedButBooked,
+        Self::Phantom,
+        Self::Mismatched,
+        Self::SelfDuplicated,
+        Self::Duplicated,
+        Self::Undelivered,
+        Self::Lost,
+    ];
+
     /// Whether one payment with this anomaly breaks a claim.
     #[must_use]
     pub const fn violates(self, claim: Claim) -> bool {

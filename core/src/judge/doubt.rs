@@ -57,3 +57,27 @@ pub struct DoubtNote {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }
+
+impl Doubt {
+    /// Every doubt, in the order in which they are told.
+    pub const ALL: [Self; 18] = [
+        Self::EnvironmentChanged,
+        Self::ReportMissing,
+        Self::LoadStopped,
+        Self::LoadIncomplete,
+        Self::PortShortage,
+        Self::LedgerFlawed,
+        Self::RecordFlawed,
+        Self::Unrecorded,
+        Self::AttemptsDiffer,
+        Self::CoinsDiffer,
+        Self::FaultsFailed,
+        Self::Lapsed,
+        Self::Strangers,
+        Self::UnintendedResets,
+        Self::RequestsDiffer,
+        Self::ConnectionsDiffer,
+        Self::FaultSilent,
+        Self::TooFewExposures,
+    ];
+}
