@@ -8,6 +8,7 @@
 mod counting;
 pub mod diagram;
 pub mod json;
+pub mod junit;
 pub mod sentence;
 pub mod status;
 pub mod text;

@@ -8,7 +8,7 @@ use paylab_core::{
     payment::PaymentId,
     plan::Plan,
 };
-use paylab_present::{diagram::Diagram, json, text::TextReport};
+use paylab_present::{diagram::Diagram, json, junit, text::TextReport};
 use paylab_testbed::evidence::{Evidence, lesson, safe_lesson};
 use serde_json::json;
 
@@ -112,4 +112,14 @@ fn a_diagram_shows_where_a_delay_holds_the_request_and_where_the_client_gives_up
                 |                  : 3s slow
           the client believes: it is paid   the ledger says: paid once"#]];
     expected.assert_eq(&all.join("\n\n"));
+}
+
+#[test]
+fn junit_has_a_case_for_each_invariant_and_each_doubt() {
+    let violated = outcome(lesson(&json!({})));
+    let lesson_outcome = outcome(lesson(&json!({"expect": "Violated"})));
+    let mut evidence = Evidence::of(safe_lesson());
+    evidence.record_footer.connections += 1;
+    let doubted = Outcome { setting: violated.setting.clone(), ..evidence.conclude() };
+    expect_file!["snapshots/junit.xml"].assert_eq(&junit::outcomes([&violated, &lesson_outcome, &doubted]).unwrap());
 }
