@@ -1,8 +1,8 @@
-//! The wires between the parts: ports, paths, header and variable names, JSON bodies. Both ends use these.
+//! What the parts send to one another: ports, paths, names of headers and variables, JSON bodies. Both ends use these.
 
 use serde::{Deserialize, Serialize};
 
-use crate::spec::{Fault, Point};
+use paylab_core::fault::{point::Point, spec::FaultSpec};
 
 /// Where the payment service listens.
 pub const SERVICE_PORT: u16 = 8080;
@@ -17,13 +17,15 @@ pub const PAYMENTS_PATH: &str = "/payments/";
 pub const STATS_PATH: &str = "/stats";
 /// `GET`: the ledger as NDJSON with a footer.
 pub const LEDGER_PATH: &str = "/ledger";
-/// `GET`: answers once everything that had begun before it has ended (service and proxy). Query: [`DrainQuery`].
+/// `GET`: answers once everything that began before it has ended (service and proxy). Query: [`DrainQuery`].
 pub const DRAIN_PATH: &str = "/drain";
-/// `GET`: the process lives.
+/// `GET`: the process is running.
 pub const HEALTH_PATH: &str = "/healthz";
 /// `GET`: the process can do its work.
 pub const READY_PATH: &str = "/readyz";
-/// `GET`: the part's own counts ([`ServiceCounters`] at the service, [`ProxyCounters`] at the proxy's control port).
+/// `GET`: what a part has counted: [`ServiceCounters`] at the service, [`ProxyCounters`] at the proxy's control port.
+///
+/// [`ServiceCounters`]: paylab_core::witness::ledger::ServiceCounters
 pub const COUNTERS_PATH: &str = "/paylab/counters";
 /// `GET`, `PUT`, `DELETE` at the control port: the [`Rules`] in force.
 pub const RULES_PATH: &str = "/paylab/rules";
@@ -31,7 +33,7 @@ pub const RULES_PATH: &str = "/paylab/rules";
 pub const LEASE_PATH: &str = "/paylab/lease";
 /// `GET` at the control port: the record as NDJSON with a footer. Query: [`PaymentWindow`].
 pub const RECORD_PATH: &str = "/paylab/record";
-/// `GET` at the control port: the fates of payments without any traffic, NDJSON of [`PlannedFate`]. Query: [`PlanQuery`].
+/// `GET` at the control port: the fates of payments, without any traffic, NDJSON of [`PlannedFate`]. Query: [`PlanQuery`].
 pub const PLAN_PATH: &str = "/paylab/plan";
 
 /// The lesson's idempotency key, a bare string.
@@ -40,7 +42,7 @@ pub const KEY_HEADER: &str = "Payment-Idempotence-Key";
 pub const DRAFT_KEY_HEADER: &str = "Idempotency-Key";
 /// `true` on an answer that was stored for an earlier request.
 pub const REPLAYED_HEADER: &str = "Idempotency-Replayed";
-/// `i/k`: which payment, which attempt. The proxy finds the fate by it.
+/// `i/k`: which payment, which attempt. The proxy draws the fate of a request by it.
 pub const ATTEMPT_HEADER: &str = "Paylab-Attempt";
 /// The payment's reference, which the service stores in every mode.
 pub const REFERENCE_HEADER: &str = "Paylab-Reference";
@@ -54,58 +56,57 @@ pub const PROBLEM_JSON: &str = "application/problem+json";
 /// The media type of the ledger and the record.
 pub const NDJSON: &str = "application/x-ndjson";
 
-/// The share of an indexed Job's pod, set by Kubernetes.
-pub const SHARD_INDEX_ENV: &str = "JOB_COMPLETION_INDEX";
-/// A pod's report must fit its termination message.
+/// The index of a worker, set by Kubernetes in the pods of an indexed Job.
+pub const WORKER_INDEX_ENV: &str = "JOB_COMPLETION_INDEX";
+/// The report of a worker must fit the termination message of its pod, whose size Kubernetes limits to this many bytes.
 pub const TERMINATION_MESSAGE_MAX: usize = 4096;
 
-/// The message with which a load logs how far it is, with the fields `acknowledged` and `attempts`. On a cluster the operator
-/// reads it from the logs, so that no pod needs rights to tell.
+/// The message with which a load logs its progress, with the fields `acknowledged` and `attempts`. On a cluster the operator
+/// reads it from the logs, so that no pod needs rights to report it.
 pub const PROGRESS_MESSAGE: &str = "load under way";
 
-/// Refusals, in the shape of RFC 9457.
+/// A refusal, in the format of RFC 9457.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// What kind of refusal, in words.
+    /// The kind of refusal, in words.
     pub title: String,
     /// The HTTP status.
     pub status: u16,
     /// What is wrong and what is allowed.
     pub detail: String,
-    /// The field or header it is about.
+    /// The field or header that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
 }
 
-/// The faults of one run, as the proxy obeys them. The same run put again renews the lease and keeps the record;
-/// another run id starts a new record.
+/// The faults of one run. To put the same run again renews the lease and keeps the record; another run id starts a new record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rules {
-    /// Which run.
+    /// The run.
     pub run_id: String,
-    /// Decides every fate.
+    /// The seed that decides every fate.
     pub seed: u64,
-    /// What breaks.
-    pub faults: Vec<Fault>,
-    /// The rules lapse to pass-through this long after the last renewal, in milliseconds.
+    /// The faults.
+    pub faults: Vec<FaultSpec>,
+    /// This many milliseconds after the last renewal the rules expire, and every request passes without faults.
     pub lease_ms: u64,
 }
 
 /// The rules in force, as `GET` shows them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RulesInForce {
-    /// As they were put.
+    /// The rules.
     pub rules: Rules,
-    /// How long until they lapse, in milliseconds; 0: they have, and every request passes.
+    /// The time until they expire, in milliseconds; 0: they have expired, and every request passes without faults.
     pub lease_left_ms: u64,
 }
 
-/// The owner of the rules is still there.
+/// The owner of the rules renews their lease.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LeaseRenewal {
-    /// Which run; 409 when other rules are in force.
+    /// The run; 409 when the rules of another run are in force.
     pub run_id: String,
 }
 
@@ -118,14 +119,14 @@ pub struct PaymentWindow {
     pub to: Option<u64>,
 }
 
-/// How long a drain may take.
+/// The timeout of a drain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct DrainQuery {
     /// In milliseconds (default 10,000, at most 60,000); 503 when it takes longer.
     pub timeout_ms: Option<u64>,
 }
 
-/// Which fates to tell.
+/// Which fates are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PlanQuery {
     /// The first payment (default 0).
@@ -136,18 +137,18 @@ pub struct PlanQuery {
     pub attempts: Option<u32>,
 }
 
-/// The fate of an attempt that nobody has sent.
+/// The fate of an attempt, without traffic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedFate {
-    /// Which payment.
+    /// The payment.
     pub payment: u64,
-    /// Which attempt.
+    /// The attempt.
     pub attempt: u32,
     /// The faults that fire.
     pub fired: Vec<String>,
-    /// The one that takes effect.
+    /// The fault that takes effect.
     pub fault: Option<String>,
-    /// Where it resets.
+    /// The point at which it takes effect.
     pub at: Option<Point>,
 }
 
@@ -164,9 +165,9 @@ pub struct ProxyCounters {
     pub attempts: u64,
     /// Requests not yet completed.
     pub in_flight: u64,
-    /// Connections that were reset though no fault said so. 0 in a valid run.
+    /// Connections that were reset without an order by a fault. 0 in a valid run.
     pub unintended_resets: u64,
-    /// Connections whose upstream could not be reached (part of the unintended resets).
+    /// Connections whose upstream could not be reached; part of the unintended resets.
     pub upstream_unreachable: u64,
     /// Resets on purpose, by point.
     pub resets: std::collections::BTreeMap<String, u64>,

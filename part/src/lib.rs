@@ -2,6 +2,7 @@
 //!
 //! It must not know what a part serves.
 
+pub mod contract;
 pub mod flights;
 pub mod listen;
 pub mod refusal;

@@ -3,15 +3,17 @@
 use std::{env, io, process::ExitCode};
 
 use anstream::{eprintln, print};
-use clap::{CommandFactory as _, Parser, Subcommand};
-use paylab_experiment::definition::definition;
+use clap::{
+    CommandFactory as _, Parser, Subcommand,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
+use paylab_resource::definition::definition;
 
 use crate::{
+    commands::{explain, part, predict, run, serve, wait},
     exit::{Exit, INTERNAL, USAGE},
-    explain, parts, predict, run, serve,
-    source::Refused,
-    spelling::two_dashes,
-    wait,
+    source::InvalidExperiment,
+    toxiproxy_options::two_dashes,
 };
 
 const EXAMPLES: &str = "\
@@ -30,6 +32,7 @@ Examples:
   paylab run examples/pay-exactly-once.yaml --seed 7 --concurrency 64
   paylab run examples/pay-exactly-once.yaml --database postgres://postgres@localhost/postgres
   paylab run examples/pay-exactly-once.yaml --output json | jq .verdict
+  paylab run examples/pay-exactly-once.yaml --junit paylab.xml      for a pipeline that reads JUnit XML
 
 Exit codes: 0 the verdict is what spec.expect says, 1 it is not, 2 inconclusive, 64 usage or invalid file, 70 internal.";
 
@@ -104,22 +107,22 @@ enum Command {
     Explain(explain::Options),
     /// Play the lesson by hand: the payment service, and before it a proxy that speaks Toxiproxy's API
     #[command(after_help = SERVE_EXAMPLES)]
-    Serve(parts::Logged<serve::Options>),
+    Serve(part::Logged<serve::Options>),
     /// Print the CustomResourceDefinition
     #[command(after_help = "Example:\n  paylab crd | kubectl apply -f -")]
     Crd,
     /// Start the payment service alone
     #[command(after_help = SERVICE_EXAMPLES)]
-    PaymentService(parts::Logged<payment_service::options::Options>),
+    PaymentService(part::Logged<payment_service::options::Options>),
     /// Start the reset proxy alone; it can stand in for Toxiproxy
     #[command(after_help = PROXY_EXAMPLES)]
-    ResetProxy(parts::Logged<reset_proxy::options::Options>),
+    ResetProxy(part::Logged<reset_proxy::options::Options>),
     /// Start one load client against a service and a proxy that run elsewhere
     #[command(after_help = LOAD_EXAMPLES)]
-    LoadJob(parts::Logged<load_job::options::Options>),
+    LoadJob(part::Logged<load_job::options::Options>),
     /// Start the operator, which makes of each ChaosExperiment on a cluster a lab and a verdict
     #[command(after_help = OPERATOR_EXAMPLES)]
-    Operator(Box<parts::Logged<operator::options::Options>>),
+    Operator(Box<part::Logged<operator::options::Options>>),
     /// Wait until an experiment on a cluster has its verdict
     #[command(after_help = WAIT_EXAMPLES)]
     Wait(operator::wait::Options),
@@ -138,13 +141,14 @@ pub fn main() -> ExitCode {
         Ok(Cli { command }) => command,
         Err(error) => {
             // Nothing is left to be done when even the message cannot be printed.
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
+            let refusal = without_urls(error);
+            let _ = refusal.print();
+            return ExitCode::from(if refusal.use_stderr() { USAGE } else { 0 });
         }
     };
     match dispatch(command) {
         Ok(exit) => exit.into(),
-        Err(error) if error.is::<Refused>() => {
+        Err(error) if error.is::<InvalidExperiment>() => {
             eprintln!("{error}");
             ExitCode::from(USAGE)
         }
@@ -154,6 +158,23 @@ pub fn main() -> ExitCode {
             ExitCode::from(if misconfigured { USAGE } else { INTERNAL })
         }
     }
+}
+
+/// The refusal of a command line, without a stray argument that may be a database URL or a part of one: a URL without `--database` in
+/// front, or one with a blank in its password that was not quoted.
+fn without_urls(mut refusal: clap::Error) -> clap::Error {
+    let has_database = env::args_os().any(|argument| argument.to_string_lossy().starts_with("--database"));
+    for kind in [ContextKind::InvalidArg, ContextKind::InvalidSubcommand, ContextKind::InvalidValue] {
+        let Some(ContextValue::String(stray)) = refusal.get(kind) else { continue };
+        let is_url = ["://", "@", "postgres", "jdbc:"].iter().any(|mark| stray.contains(mark));
+        let is_part = has_database && !stray.starts_with('-') && refusal.kind() == ErrorKind::UnknownArgument;
+        if is_url || is_part {
+            let hidden = "(not shown, because it may be a part of a database URL; quote the URL and put --database before it)";
+            refusal.insert(kind, ContextValue::String(hidden.to_owned()));
+            refusal.remove(ContextKind::Suggested);
+        }
+    }
+    refusal
 }
 
 fn dispatch(command: Command) -> anyhow::Result<Exit> {
@@ -166,10 +187,10 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
             print!("{}", serde_saphyr::to_string(&definition())?);
             Ok(Exit::AsExpected)
         }
-        Command::PaymentService(options) => parts::payment_service(options),
-        Command::ResetProxy(options) => parts::reset_proxy(options),
-        Command::LoadJob(options) => parts::load_job(options),
-        Command::Operator(options) => parts::operator(*options),
+        Command::PaymentService(options) => part::payment_service(options),
+        Command::ResetProxy(options) => part::reset_proxy(options),
+        Command::LoadJob(options) => part::load_job(options),
+        Command::Operator(options) => part::operator(*options),
         Command::Wait(options) => wait::wait(&options),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "paylab", &mut io::stdout());

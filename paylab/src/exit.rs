@@ -8,18 +8,18 @@ pub const USAGE: u8 = 64;
 pub const INTERNAL: u8 = 70;
 
 /// How a command ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
-    /// All went well, and a verdict is what the spec expects.
+    /// The command has done its work, and the verdict, if there is one, is the expected one.
     AsExpected,
-    /// The verdict is not what the spec expects.
+    /// The verdict is not the expected one.
     NotAsExpected,
     /// There is no verdict.
     Inconclusive,
 }
 
 impl Exit {
-    /// The exit of an experiment whose verdict is the expected one or not; `None`: nobody can say.
+    /// The exit of an experiment whose verdict is the expected one or not; `None`: the verdict is inconclusive.
     #[must_use]
     pub const fn of(as_expected: Option<bool>) -> Self {
         match as_expected {
@@ -27,6 +27,13 @@ impl Exit {
             Some(false) => Self::NotAsExpected,
             None => Self::Inconclusive,
         }
+    }
+}
+
+impl Exit {
+    /// The exit of several experiments: the worst of theirs.
+    pub fn worst(exits: impl IntoIterator<Item = Self>) -> Self {
+        exits.into_iter().max().unwrap_or(Self::AsExpected)
     }
 }
 

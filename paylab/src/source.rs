@@ -6,9 +6,10 @@ use std::{
     path::PathBuf,
 };
 
-use paylab_experiment::{
+use paylab_core::field_error::FieldError;
+use paylab_resource::{
     file::{self, Experiment, FILE_LEN_MAX},
-    plan::{Plan, Refusal},
+    plan::plan,
 };
 use uuid::Uuid;
 
@@ -26,36 +27,49 @@ pub struct Source {
     pub concurrency: Option<i32>,
 }
 
-/// Why an experiment cannot be run: one line for each fault.
+/// Why an experiment cannot be run: one line for each error.
 #[derive(Debug)]
-pub struct Refused {
+pub struct InvalidExperiment {
     file: String,
-    refusals: Vec<Refusal>,
+    errors: Vec<FieldError>,
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for InvalidExperiment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, refusal) in self.refusals.iter().enumerate() {
+        for (index, error) in self.errors.iter().enumerate() {
             let end = if index == 0 { "" } else { "\n" };
-            write!(f, "{end}{}: {refusal}", self.file)?;
+            write!(f, "{end}{}: {error}", self.file)?;
         }
         Ok(())
     }
 }
 
-impl std::error::Error for Refused {}
+impl std::error::Error for InvalidExperiment {}
 
 impl Source {
     /// Reads the experiment and plans it.
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub fn read(&self) -> Result<Experiment, Refused> {
-        let parsed = self.text().map_err(|error| vec![Refusal::new("", error.to_string())]).and_then(|text| {
-            let drawn_seed = drawn_seed();
-            self.overridden(file::parse(&text, drawn_seed)?, drawn_seed)
-        });
-        parsed.map_err(|refusals| Refused { file: self.name(), refusals })
+    pub fn read(&self) -> Result<Experiment, InvalidExperiment> {
+        self.parse(|text| Ok(vec![file::parse(text, drawn_seed())?])).map(|mut one| one.remove(0))
+    }
+
+    /// Reads every experiment of the file and plans it.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn read_all(&self) -> Result<Vec<Experiment>, InvalidExperiment> {
+        self.parse(|text| file::parse_all(text, drawn_seed))
+    }
+
+    fn parse(
+        &self,
+        parse: impl FnOnce(&str) -> Result<Vec<Experiment>, Vec<FieldError>>,
+    ) -> Result<Vec<Experiment>, InvalidExperiment> {
+        let text = self.text().map_err(|error| vec![FieldError::new("", error.to_string())]);
+        let experiments = text.and_then(|text| parse(&text)?.into_iter().map(|one| self.overridden(one)).collect());
+        experiments.map_err(|errors| InvalidExperiment { file: self.name(), errors })
     }
 
     /// The file as it is named in messages.
@@ -65,21 +79,22 @@ impl Source {
     }
 
     /// Refuses a field for a reason that only this machine has.
-    pub(crate) fn refuse(&self, field: &str, fault: String) -> Refused {
-        Refused { file: self.name(), refusals: vec![Refusal::new(field, fault)] }
+    pub(crate) fn refuse(&self, field: &str, problem: String) -> InvalidExperiment {
+        InvalidExperiment { file: self.name(), errors: vec![FieldError::new(field, problem)] }
     }
 
-    fn overridden(&self, mut experiment: Experiment, drawn_seed: u64) -> Result<Experiment, Vec<Refusal>> {
+    fn overridden(&self, mut experiment: Experiment) -> Result<Experiment, Vec<FieldError>> {
         let spec = &mut experiment.resource.spec;
+        let drawn_seed = experiment.plan.seed();
         spec.seed = self.seed.or(spec.seed);
         spec.client.concurrency = self.concurrency.unwrap_or(spec.client.concurrency);
-        experiment.plan = Plan::parse(spec, drawn_seed)?;
+        experiment.plan = plan(spec, drawn_seed)?;
         Ok(experiment)
     }
 
     fn text(&self) -> io::Result<String> {
         let mut text = String::new();
-        // One byte more than allowed is enough for the parser to refuse it.
+        // One byte more than allowed is enough for the parser to refuse the file.
         let most = FILE_LEN_MAX as u64 + 1;
         if self.file.as_os_str() == "-" {
             io::stdin().take(most).read_to_string(&mut text)?;

@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path};
 
-use paylab_experiment::definition::definition;
+use paylab_resource::definition::definition;
 
 #[test]
 fn the_resource_definition_is_the_one_that_the_types_make() {

@@ -5,9 +5,16 @@ mod support;
 
 use std::{fs, path::Path};
 
-use paylab::{lab::Database, run::measure};
-use paylab_experiment::{file, plan::Plan, report::Class, spec::ChaosExperiment, totals::Total};
+use paylab::{commands::run::measure, lab::Database};
+use paylab_core::{
+    claim::Verdict,
+    judge::anomaly::Anomaly,
+    outcome::{Outcome, Setting, totals::Total},
+    plan::Plan,
+};
+use paylab_resource::{file, plan::plan, spec::ChaosExperiment};
 use paylab_testbed::Durability;
+use serde_json::json;
 
 /// File, entries, lost, duplicated, attempts, repeats acknowledged.
 const LESSONS: [(&str, [u64; 5]); 4] = [
@@ -22,21 +29,24 @@ fn lesson(name: &str) -> ChaosExperiment {
     file::parse(&fs::read_to_string(path).unwrap(), 0).unwrap().resource
 }
 
+/// Runs a plan, which must leave no doubt and no finding.
+fn run(plan: &Plan, database: &Database) -> Outcome {
+    let outcome = measure(plan, database, Setting::default()).unwrap();
+    assert!(outcome.report.doubts.is_empty() && outcome.findings.is_empty(), "{database}: {outcome:?}");
+    outcome
+}
+
 fn check(database: &Database) {
     for (name, totals) in LESSONS {
         for concurrency in [1, 8, 64] {
             let mut spec = lesson(name).spec;
             spec.client.concurrency = concurrency;
-            let plan = Plan::parse(&spec, 0).unwrap();
-            let measured = measure(&plan, database).unwrap();
-            let report = &measured.report;
+            let outcome = run(&plan(&spec, 0).unwrap(), database);
             let seen = [Total::Entries, Total::Lost, Total::Duplicated, Total::Attempts, Total::Repeats]
-                .map(|total| total.measured(report));
-            let conclusion = &measured.conclusion;
-            assert_eq!(seen, totals, "{name}, {concurrency} in flight, {database}: {conclusion:?}");
-            assert_eq!(conclusion.is_as_expected(plan.expect), Some(true), "{}", conclusion.sentence);
-            assert!(conclusion.doubts.is_empty() && conclusion.findings.is_empty(), "{conclusion:?}");
-            assert_eq!(report.count(Class::Duplicated), totals[2]);
+                .map(|total| total.measured(&outcome.report));
+            assert_eq!(seen, totals, "{name}, {concurrency} in flight, {database}: {outcome:?}");
+            assert_eq!(outcome.is_as_expected(), Some(true), "{name}: {:?}", outcome.reason);
+            assert_eq!(outcome.report.count(Anomaly::Duplicated), totals[2]);
         }
     }
 }
@@ -49,16 +59,54 @@ fn every_lesson_ends_to_the_cent_on_sqlite() {
 #[test]
 fn every_lesson_ends_to_the_cent_on_postgresql() {
     if let Some(postgres) = paylab_testbed::postgres(Durability::Fast) {
-        check(&Database::Postgres(postgres.url().to_owned()));
+        check(&Database::Postgres(postgres.url().into()));
     }
 }
 
 #[test]
-fn several_load_pods_share_the_payments_and_come_to_the_same() {
+fn several_workers_share_the_payments_and_come_to_the_same_totals() {
     let mut spec = lesson("never-pay-too-little").spec;
     spec.client.workers = 3;
-    let measured = support::run(&Plan::parse(&spec, 0).unwrap());
-    let totals = [Total::Entries, Total::Attempts, Total::Duplicated].map(|total| total.measured(&measured.report));
-    assert_eq!(totals, [1455, 2079, 329], "{:?}", measured.conclusion);
-    assert!(measured.conclusion.doubts.is_empty(), "{:?}", measured.conclusion.doubts);
+    let outcome = run(&plan(&spec, 0).unwrap(), &Database::Temporary);
+    let totals = [Total::Entries, Total::Attempts, Total::Duplicated].map(|total| total.measured(&outcome.report));
+    assert_eq!(totals, [1455, 2079, 329], "{outcome:?}");
+}
+
+/// 200 payments, of whose requests 30 % are held for three times as long as the client waits.
+fn delayed(dedup: &str) -> Plan {
+    support::plan(json!({
+        "payments": {"count": 200},
+        "client": {"idempotencyKey": "PerPayment", "concurrency": 64, "retry": {"attemptTimeout": "500ms"}},
+        "service": {"dedup": dedup},
+        "faults": [
+            {"name": "late-request", "probability": 0.2, "delay": {"at": "BeforeRequest", "for": "1500ms"}},
+            {"name": "late-response", "probability": 0.2, "delay": {"at": "BeforeResponse", "for": "1500ms"}},
+            {"name": "slow", "probability": 0.5, "delay": {"at": "MidResponse", "for": "20ms"}},
+        ],
+    }))
+}
+
+/// A delay makes the client try again, and what was held arrives all the same: without dedup it is paid twice.
+fn check_delays(database: &Database) {
+    for (dedup, verdict) in [("None", Verdict::Violated), ("UniqueKey", Verdict::Upheld)] {
+        let outcome = run(&delayed(dedup), database);
+        let totals = Total::ALL.into_iter().filter(|total| *total != Total::Repeats);
+        let measured: Vec<_> = totals.clone().map(|total| total.measured(&outcome.report)).collect();
+        let predicted: Vec<_> = totals.map(|total| total.predicted(&outcome.prediction)).collect();
+        assert_eq!((measured, outcome.verdict), (predicted, verdict), "{dedup} on {database}: {outcome:?}");
+        assert_eq!(outcome.report.faults, outcome.prediction.faults, "{dedup} on {database}");
+        assert_eq!(outcome.report.attempts.timeouts, outcome.prediction.timeouts, "{dedup} on {database}");
+    }
+}
+
+#[test]
+fn delays_end_as_predicted_on_sqlite() {
+    check_delays(&Database::Temporary);
+}
+
+#[test]
+fn delays_end_as_predicted_on_postgresql() {
+    if let Some(postgres) = paylab_testbed::postgres(Durability::Fast) {
+        check_delays(&Database::Postgres(postgres.url().into()));
+    }
 }

@@ -10,15 +10,15 @@ use std::{sync::Arc, time::Duration};
 
 use load_job::{Load, Progress};
 use paylab::lab::{Database, Lab};
-use paylab_experiment::{
-    contract::{LEDGER_PATH, RECORD_PATH},
-    payment::RunId,
+use paylab_core::{
+    claim::Verdict,
+    judge::report::Report,
+    outcome::{Outcome, Setting},
     plan::Plan,
-    predict::Prediction,
-    report::Report,
-    status::Verdict,
-    verdict::{Conclusion, conclude},
+    prediction::Prediction,
+    run_id::RunId,
 };
+use paylab_part::contract::{LEDGER_PATH, RECORD_PATH};
 use serde_json::{Value, json};
 use support::{lesson_faults, plan};
 use tokio::{runtime::Runtime, time::sleep};
@@ -30,15 +30,14 @@ fn safe_lesson() -> Plan {
 }
 
 /// Runs the safe lesson with a load that `bend` has changed.
-fn run(bend: impl FnOnce(&mut Load)) -> (Report, Conclusion) {
+fn run(bend: impl FnOnce(&mut Load)) -> Outcome {
     let (plan, run): (_, RunId) = (safe_lesson(), "lies".parse().unwrap());
     let lab = Lab::start(&plan, &run, &Database::Temporary).unwrap();
     let mut load = lab.load(&plan, &run, 0);
     bend(&mut load);
     let report = execute(&load);
     lab.stop().unwrap();
-    let conclusion = conclude(&plan, &report, &Prediction::of(&plan, 0..plan.count));
-    (report, conclusion)
+    conclude(&plan, report)
 }
 
 fn execute(load: &Load) -> Report {
@@ -46,12 +45,12 @@ fn execute(load: &Load) -> Report {
     Runtime::new().unwrap().block_on(load_job::execute(load, &progress, &shutdown)).unwrap()
 }
 
-fn with_ledger(lie: impl Fn(&mut Vec<Value>) + Send + Sync + 'static) -> Conclusion {
-    run(|load| load.service = liar::in_front_of(&load.service, LEDGER_PATH, Arc::new(lie)).to_string()).1
+fn with_ledger(lie: impl Fn(&mut Vec<Value>) + Send + Sync + 'static) -> Outcome {
+    run(|load| load.service = liar::in_front_of(&load.service, LEDGER_PATH, Arc::new(lie)).to_string())
 }
 
-fn with_record(lie: impl Fn(&mut Vec<Value>) + Send + Sync + 'static) -> Conclusion {
-    run(|load| load.control = liar::in_front_of(&load.control, RECORD_PATH, Arc::new(lie)).to_string()).1
+fn with_record(lie: impl Fn(&mut Vec<Value>) + Send + Sync + 'static) -> Outcome {
+    run(|load| load.control = liar::in_front_of(&load.control, RECORD_PATH, Arc::new(lie)).to_string())
 }
 
 fn add_to_total(items: &mut [Value], minor: i64) {
@@ -59,8 +58,12 @@ fn add_to_total(items: &mut [Value], minor: i64) {
     footer["footer"]["total_minor"] = json!(footer["footer"]["total_minor"].as_i64().unwrap() + minor);
 }
 
-fn assert_is(conclusion: &Conclusion, verdict: Verdict, reason: &str) {
-    assert_eq!((conclusion.verdict, conclusion.reason.as_str()), (verdict, reason), "{}", conclusion.sentence);
+fn conclude(plan: &Plan, report: Report) -> Outcome {
+    Outcome::of(plan, report, Prediction::of(plan, 0..plan.count), Setting::default())
+}
+
+fn assert_is(outcome: &Outcome, verdict: Verdict, reason: &str) {
+    assert_eq!((outcome.verdict, outcome.reason.to_string().as_str()), (verdict, reason), "{:?}", outcome.report);
 }
 
 #[test]
@@ -99,7 +102,7 @@ fn a_service_that_doubles_an_entry_is_convicted() {
         items.insert(items.len() - 1, doubled);
         add_to_total(items, 100);
     });
-    assert_eq!(double.verdict, Verdict::Violated, "{}", double.sentence);
+    assert_eq!(double.verdict, Verdict::Violated, "{:?}", double.report);
 }
 
 #[test]
@@ -144,8 +147,8 @@ fn a_load_that_stops_early_is_not_believed() {
         };
         tokio::join!(load_job::execute(&load, &progress, &stop), stopping).0.unwrap()
     });
-    let conclusion = conclude(&plan, &report, &Prediction::of(&plan, 0..plan.count));
-    assert_is(&conclusion, Verdict::Inconclusive, "LoadStopped");
+    let outcome = conclude(&plan, report);
+    assert_is(&outcome, Verdict::Inconclusive, "LoadStopped");
 }
 
 #[test]
@@ -156,8 +159,8 @@ fn a_dead_service_ends_in_a_clear_message_within_a_bounded_time() {
     lab.stop_service().unwrap();
     let load = lab.load(&plan, &run, 0);
     let report = execute(&load);
-    let conclusion = conclude(&plan, &report, &Prediction::of(&plan, 0..plan.count));
-    assert_eq!(conclusion.verdict, Verdict::Inconclusive);
-    let doubts = conclusion.doubts.join("\n");
-    assert!(doubts.contains("the ledger is not whole") && doubts.contains("reset though no fault said so"), "{doubts}");
+    let outcome = conclude(&plan, report);
+    assert_eq!(outcome.verdict, Verdict::Inconclusive);
+    let doubts = paylab_present::sentence::doubts(&outcome).join("\n");
+    assert!(doubts.contains("the ledger is not whole") && doubts.contains("reset that no fault ordered"), "{doubts}");
 }

@@ -3,14 +3,14 @@
 
 mod support;
 
-use paylab_experiment::{history::AttemptTotals, report::Class};
+use paylab_core::{judge::anomaly::Anomaly, witness::history::AttemptTotals};
 use serde_json::{Value, json};
 use support::{fault, lesson_faults, plan, run};
 
 const MODES: [&str; 8] =
     ["None", "UniqueKey", "Replay", "CheckThenInsert", "Memory", "KeyThenApply", "ApplyThenKey", "AckThenApply"];
 
-/// What a nemesis has brought to light.
+/// What a nemesis has revealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seen {
     Holds,
@@ -43,12 +43,12 @@ fn seen(mode: &str, nemesis: &Value) -> Seen {
     assert!(report.doubts.is_empty(), "{mode}: {:?}", report.doubts);
     let AttemptTotals { rejected, .. } = report.attempts;
     match () {
-        () if report.count(Class::Duplicated) > 0 => Duplicates,
-        () if report.count(Class::AcknowledgedButLost) > 0 => AcknowledgedButLost,
-        () if report.count(Class::Mismatched) > 0 => Mismatch,
+        () if report.count(Anomaly::Duplicated) > 0 => Duplicates,
+        () if report.count(Anomaly::AcknowledgedButLost) > 0 => AcknowledgedButLost,
+        () if report.count(Anomaly::Mismatched) > 0 => Mismatch,
         () if rejected > 0 => Refusals,
         () => {
-            assert_eq!(report.payments.booked, 60, "{mode}: {:?}", measured.conclusion);
+            assert_eq!(report.payments.booked, 60, "{mode}: {:?}", measured.verdict);
             Holds
         }
     }

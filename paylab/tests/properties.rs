@@ -3,12 +3,12 @@
 
 mod support;
 
-use paylab_experiment::{
+use paylab_core::{
+    fault::point::Point,
+    judge::{anomaly::Anomaly, doubt::Doubt},
+    outcome::totals::Total,
     plan::Plan,
-    predict::{depends_on, repeats_are_exact},
-    report::Class,
-    spec::Point,
-    totals::Total,
+    prediction::{depends_on_timing, repeats_are_exact},
 };
 use proptest::{
     prelude::*,
@@ -22,10 +22,14 @@ const EXPERIMENTS: u32 = 200;
 fn faults() -> impl Strategy<Value = Value> {
     let point = select(Point::ALL.to_vec());
     let only = prop_oneof![3 => Just(Value::Null), 1 => Just(json!([1])), 1 => Just(json!([2, 3]))];
-    let one = (0.0..0.6, point, only);
+    let effect = (point, select(vec!["reset", "reset", "reset", "delay"])).prop_map(|(at, effect)| match effect {
+        "delay" => ("delay", json!({"at": at, "for": "3ms"})),
+        reset => (reset, json!({"at": at})),
+    });
+    let one = (0.0..0.6, effect, only);
     prop::collection::vec(one, 0..4).prop_map(|faults| {
-        let named = faults.into_iter().enumerate().map(|(index, (probability, at, attempts))| {
-            json!({"name": format!("fault-{index}"), "probability": probability, "reset": {"at": at}, "attempts": attempts})
+        let named = faults.into_iter().enumerate().map(|(index, (probability, (effect, settings), attempts))| {
+            json!({"name": format!("fault-{index}"), "probability": probability, effect: settings, "attempts": attempts})
         });
         Value::Array(named.collect())
     })
@@ -61,7 +65,7 @@ fn experiments() -> impl Strategy<Value = Plan> {
         |(faults, client, service, count, seed)| {
             let spec = json!({"faults": faults, "client": client, "service": service, "seed": seed,
                               "payments": {"count": count}});
-            support::try_plan(spec).ok().filter(|plan| depends_on(plan).is_none())
+            support::try_plan(spec).ok().filter(|plan| depends_on_timing(plan).is_none())
         },
     )
 }
@@ -80,15 +84,14 @@ fn what_is_measured_is_what_was_predicted() {
                 total.predicted(prediction),
                 "{:?}: {:?}",
                 total,
-                measured.conclusion
+                measured.reason
             );
         }
         prop_assert_eq!(report.booked_minor, prediction.booked_total.0);
-        prop_assert_eq!(report.count(Class::Mismatched), prediction.mismatched);
+        prop_assert_eq!(report.count(Anomaly::Mismatched), prediction.mismatched);
         prop_assert_eq!(report.lab.forwarded, prediction.forwarded);
         prop_assert_eq!(&report.faults, &prediction.faults);
-        let doubts: Vec<_> =
-            measured.conclusion.doubts.iter().filter(|doubt| !doubt.starts_with("too few chances")).collect();
+        let doubts: Vec<_> = report.doubts.iter().filter(|(doubt, _)| **doubt != Doubt::TooFewExposures).collect();
         prop_assert!(doubts.is_empty(), "{:?}", doubts);
         Ok(())
     });

@@ -55,7 +55,7 @@ fn its_commands_run_and_print_what_it_shows() {
 #[test]
 fn its_experiment_is_one_that_can_be_run() {
     let yaml = &blocks(&readme(), "yaml")[0];
-    assert!(paylab_experiment::file::parse(yaml, 0).is_ok());
+    assert!(paylab_resource::file::parse(yaml, 0).is_ok());
 }
 
 /// Ends when it is dropped.

@@ -7,7 +7,7 @@ use std::{
     thread,
 };
 
-use paylab_experiment::evidence::Sealer;
+use paylab_core::witness::seal::Sealer;
 use serde_json::{Value, json};
 
 /// Changes the items of a stream; the last one is the footer.

@@ -1,14 +1,13 @@
 //! What the tests of the whole lab share: plans from JSON, and runs of them.
 #![allow(dead_code, clippy::unwrap_used, reason = "each test uses a part of it, and fails by panicking")]
 
-use paylab::{
-    lab::Database,
-    run::{Measured, measure},
+use paylab::{commands::run::measure, lab::Database};
+use paylab_core::{
+    field_error::FieldError,
+    outcome::{Outcome, Setting},
+    plan::Plan,
 };
-use paylab_experiment::{
-    plan::{Plan, Refusal},
-    spec::ChaosExperimentSpec,
-};
+use paylab_resource::spec::ChaosExperimentSpec;
 use serde_json::{Value, json};
 
 /// The plan of a spec; what it leaves out is the lesson's, but for the faults.
@@ -17,12 +16,12 @@ pub(crate) fn plan(spec: Value) -> Plan {
 }
 
 /// The same, or what is wrong with it.
-pub(crate) fn try_plan(mut spec: Value) -> Result<Plan, Vec<Refusal>> {
+pub(crate) fn try_plan(mut spec: Value) -> Result<Plan, Vec<FieldError>> {
     for (field, value) in [("claim", json!("ExactlyOnce")), ("seed", json!(42))] {
         spec.as_object_mut().unwrap().entry(field).or_insert(value);
     }
     let spec: ChaosExperimentSpec = serde_json::from_value(spec).unwrap();
-    Plan::parse(&spec, 0)
+    paylab_resource::plan::plan(&spec, 0)
 }
 
 /// The lesson's two faults.
@@ -35,6 +34,6 @@ pub(crate) fn fault(name: &str, probability: f64, at: &str) -> Value {
 }
 
 /// Runs a plan for real, on SQLite.
-pub(crate) fn run(plan: &Plan) -> Measured {
-    measure(plan, &Database::Temporary).unwrap()
+pub(crate) fn run(plan: &Plan) -> Outcome {
+    measure(plan, &Database::Temporary, Setting::default()).unwrap()
 }

@@ -1,14 +1,14 @@
-//! The lesson by hand: the payment service, and a proxy before it that is told over Toxiproxy's API what to break.
+//! `paylab serve`: the payment service, and in front of it a proxy whose faults are set through Toxiproxy's API.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anstream::println;
 use clap::Args;
-use paylab_experiment::{
-    contract::{CONTROL_PORT, PAYMENTS_PATH, PROXY_PORT, SERVICE_PORT},
-    span::Span,
-    spec::{Dedup, MissingKey, OnDisconnect},
+use paylab_core::{
+    duration_text::DurationText,
+    targets::ours::{Dedup, MissingKey, OnDisconnect},
 };
+use paylab_part::contract::{CONTROL_PORT, PAYMENTS_PATH, PROXY_PORT, SERVICE_PORT};
 use payment_service::{
     PaymentService,
     options::{Commit, Options as ServiceOptions, word},
@@ -21,20 +21,22 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    commands::{
+        part::{self, Logged},
+        run::draw_run_id,
+    },
     exit::Exit,
-    lab::{CONNECTIONS_MAX, DIAL_TIMEOUT, Database, Ledger},
-    parts::{self, Logged},
-    run::draw_run_id,
+    lab::{CONNECTIONS_MAX, DIAL_TIMEOUT, Database, DatabaseParser, Ledger},
 };
 
-/// Where the parts of the lesson are, and how they behave.
+/// The options of `paylab serve`.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
     /// How the service tells repeats: None, UniqueKey, Replay, CheckThenInsert, Memory, KeyThenApply, ApplyThenKey or AckThenApply
     #[arg(long, value_name = "MODE", default_value = "UniqueKey", value_parser = word::<Dedup>)]
     pub dedup: Dedup,
     /// Where the ledger is: sqlite, which is gone afterwards, sqlite:FILE, a new one, or postgres://USER@HOST/DATABASE, a schema that is gone afterwards
-    #[arg(long, value_name = "URL", default_value = "sqlite", hide_env_values = true)]
+    #[arg(long, value_name = "URL", default_value = "sqlite", allow_hyphen_values = true, value_parser = DatabaseParser)]
     pub database: Database,
     /// The address of service, proxy and API
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
@@ -42,16 +44,16 @@ pub struct Options {
     /// The port of the service; 0 takes a free one, here and below
     #[arg(long, value_name = "PORT", default_value_t = SERVICE_PORT)]
     pub service_port: u16,
-    /// The port of the proxy before it
+    /// The port of the proxy in front of it
     #[arg(long, value_name = "PORT", default_value_t = PROXY_PORT)]
     pub proxy_port: u16,
     /// The port of the API
     #[arg(long, value_name = "PORT", default_value_t = CONTROL_PORT)]
     pub port: u16,
-    /// What the API calls the proxy
+    /// The name of the proxy in the API
     #[arg(long, value_name = "NAME", default_value = "payment")]
     pub name: String,
-    /// Decides which connections have a toxic; drawn and logged when absent
+    /// The seed that decides which connections have a toxic; drawn and logged when absent
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true, value_parser = seed)]
     pub seed: Option<u64>,
 }
@@ -63,7 +65,7 @@ pub struct Options {
 pub fn serve(options: Logged<Options>) -> anyhow::Result<Exit> {
     let Logged { part: options, logs } = options;
     let ledger = Ledger::prepare(&draw_run_id()?, &options.database)?;
-    let served = parts::serve(&logs.or_toxiproxys(), async |shutdown| options.serve(&ledger, shutdown).await);
+    let served = part::serve(&logs.or_toxiproxys(), async |shutdown| options.serve(&ledger, shutdown).await);
     ledger.clean()?;
     served
 }
@@ -91,7 +93,7 @@ impl Options {
             schema: ledger.schema.clone(),
             dedup: self.dedup,
             on_disconnect: OnDisconnect::Finish,
-            processing_time: Span::from_ms(0),
+            processing_time: DurationText::from_ms(0),
             key_ttl: None,
             missing_key: MissingKey::Book,
             commit: Commit::Group,

@@ -1,0 +1,9 @@
+//! The commands: each one parses what it was told, does its work through the library crates, and prints through the presenters.
+
+pub mod explain;
+pub mod part;
+pub mod predict;
+mod progress;
+pub mod run;
+pub mod serve;
+pub(crate) mod wait;

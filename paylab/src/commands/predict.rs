@@ -1,0 +1,41 @@
+//! `paylab predict`: the totals that an experiment will have, without a network.
+
+use anstream::{print, println};
+use clap::Args;
+use paylab_core::prediction::Prediction;
+use paylab_present::{
+    json,
+    text::{Headline, TotalsTable},
+};
+use paylab_resource::file::Experiment;
+
+use crate::{commands::run::Output, exit::Exit, source::Source};
+
+/// The options of `paylab predict`.
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    /// Which experiment.
+    #[command(flatten)]
+    pub source: Source,
+    /// A table for people, or the field `prediction` of the resource's status for programs
+    #[arg(long, short, value_name = "FORMAT", default_value = "text")]
+    pub output: Output,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The experiment is invalid.
+pub fn predict(options: &Options) -> anyhow::Result<Exit> {
+    let Experiment { resource, plan } = options.source.read()?;
+    let prediction = Prediction::of(&plan, 0..plan.count);
+    match options.output {
+        Output::Json => println!("{}", json::prediction(&plan, &prediction)?),
+        Output::Text => {
+            let experiment = resource.metadata.name.unwrap_or_default();
+            println!("{}\n", Headline { experiment: &experiment, plan: &plan });
+            print!("{}", TotalsTable { plan: &plan, prediction: &prediction, outcome: None });
+        }
+    }
+    Ok(Exit::AsExpected)
+}
