@@ -5,6 +5,7 @@ mod failures;
 mod lessons;
 mod node;
 mod removal;
+mod secrets;
 
 use paylab_e2e::{Node, NodeKind};
 
@@ -20,6 +21,7 @@ pub(crate) const SUITE: Suite = Suite {
             ("node", node::TESTS),
             ("lessons", lessons::TESTS),
             ("failures", failures::TESTS),
+            ("secrets", secrets::TESTS),
             ("removal", removal::TESTS),
         ],
         &[("chart", chart::TESTS)],
