@@ -1,8 +1,8 @@
-# The image for users with a container builder; image/build makes the same one without.
+# Builds the image with a container builder; image/build makes the same image without one.
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /paylab
 COPY . .
-# Statically linked for a file system with nothing else in it; --target keeps the flag from the build's own programs.
+# Statically linked, because the image has no libraries. With --target, RUSTFLAGS do not apply to build scripts and proc macros.
 RUN target=$(rustc -vV | sed -n 's/^host: //p') \
     && apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev \
     && RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=/usr/local/cargo=/cargo" \

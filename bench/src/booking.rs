@@ -1,4 +1,5 @@
-//! The service alone: group commit against one commit for each request, on both databases, a new connection each.
+//! The service alone: group commit compared with one commit for each request, on both databases, with a new connection for each
+//! booking.
 
 use std::{
     net::SocketAddr,
@@ -19,25 +20,25 @@ use tokio::{
 };
 
 use crate::{
-    Bench,
-    process::{Part, free_address},
-    samples::{Samples, turned},
+    process::{ChildProcess, free_address},
+    samples::{Samples, rotated},
+    settings::Settings,
 };
 
-/// Bookings of one run.
+/// The bookings of one run.
 const BOOKINGS: u32 = 10_000;
-/// In flight.
+/// The bookings in flight.
 const CONCURRENCY: u32 = 64;
 const COMMITS: [&str; 2] = ["group", "each"];
 
-pub(crate) fn measure(bench: &Bench) -> anyhow::Result<()> {
+pub(crate) fn measure(settings: &Settings) -> anyhow::Result<()> {
     let postgres = paylab_testbed::postgres(Durability::Durable);
-    let mut samples = Samples::new(bench.samples.as_deref());
+    let mut samples = Samples::new(settings.samples.as_deref());
     let mut databases = vec!["sqlite"];
     databases.extend(postgres.as_ref().map(|_| "postgresql"));
     let variants: Vec<_> = databases.iter().flat_map(|database| COMMITS.map(|commit| (*database, commit))).collect();
-    for round in 0..bench.rounds {
-        for (database, commit) in turned(&variants, round) {
+    for round in 0..settings.rounds {
+        for (database, commit) in rotated(&variants, round) {
             let directory = TempDir::new()?;
             let schema = format!("bench_{commit}_{round}");
             let arguments = match &postgres {
@@ -46,13 +47,13 @@ pub(crate) fn measure(bench: &Bench) -> anyhow::Result<()> {
                 }
                 _ => vec!["--database".to_owned(), format!("sqlite:{}", directory.path().join("ledger.db").display())],
             };
-            let rate = bookings_per_s(&bench.paylab, &arguments, commit)?;
-            samples.note(&format!("{database} {commit}"), "bookings_per_s", rate)?;
+            let rate = bookings_per_s(&settings.paylab, &arguments, commit)?;
+            samples.record(&format!("{database} {commit}"), "bookings_per_s", rate)?;
         }
     }
     println!(
         "### Bookings a second, UniqueKey, {CONCURRENCY} in flight, new connections, {} rounds, medians\n",
-        bench.rounds
+        settings.rounds
     );
     println!("| database | group commit | one commit each | ratio |");
     println!("|---|---|---|---|");
@@ -69,7 +70,7 @@ pub(crate) fn measure(bench: &Bench) -> anyhow::Result<()> {
 fn bookings_per_s(paylab: &Path, database: &[String], commit: &str) -> anyhow::Result<f64> {
     let listen = free_address()?;
     let arguments = ["payment-service", "--listen", &listen.to_string(), "--dedup", "UniqueKey", "--commit", commit];
-    let mut service = Part::start(paylab, &[&arguments.map(str::to_owned)[..], database].concat())?;
+    let mut service = ChildProcess::start(paylab, &[&arguments.map(str::to_owned)[..], database].concat())?;
     service.wait_ready(listen)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let begun = Instant::now();
@@ -104,8 +105,8 @@ async fn book(service: SocketAddr, number: u32) -> anyhow::Result<()> {
         BODY.len()
     );
     stream.write_all(request.as_bytes()).await?;
-    let mut answer = Vec::with_capacity(256);
-    stream.read_to_end(&mut answer).await?;
-    anyhow::ensure!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+    let mut response = Vec::with_capacity(256);
+    stream.read_to_end(&mut response).await?;
+    anyhow::ensure!(response.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&response));
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What the numbers were measured on.
+//! A description of the machine.
 
 use std::{
     fs::{self, File},
@@ -7,11 +7,11 @@ use std::{
     time::Instant,
 };
 
-/// Probes of each kind.
+/// The repetitions of each probe.
 const PROBES: u32 = 200;
 
-/// Cores, kernel, the price of an fsync and of a connection.
-pub(crate) fn facts() -> anyhow::Result<String> {
+/// The number of cores, the kernel, the load, and the times of an fdatasync and of a connection.
+pub(crate) fn description() -> anyhow::Result<String> {
     let cores = std::thread::available_parallelism()?;
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
     let load = fs::read_to_string("/proc/loadavg")?;

@@ -1,20 +1,29 @@
-//! Measures Paylab: every part as its own process, variants interleaved, medians. A program, never a test.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "its results are its output, its progress is not")]
+//! Measures Paylab. Each part is a process of its own, variants are interleaved, and the tables contain medians. It is a program,
+//! not a test.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "results go to standard output, progress to standard error"
+)]
 
 mod booking;
-mod floor;
 mod lab;
 mod machine;
 mod operator;
 mod process;
 mod proxy;
 mod samples;
-mod scale;
+mod settings;
 
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+
+use crate::{
+    lab::{lesson, scale, tcp_baseline, throughput},
+    settings::Settings,
+};
 
 /// Measures Paylab on this machine and prints Markdown tables
 #[derive(Debug, Parser)]
@@ -22,84 +31,76 @@ use clap::{Parser, Subcommand};
 struct Cli {
     /// What to measure
     #[command(subcommand)]
-    what: What,
-    /// The binary under test; default: the one beside this program
+    measurement: Measurement,
+    /// The binary under test; by default `paylab` in the folder of this program
     #[arg(long, global = true, value_name = "FILE")]
     paylab: Option<PathBuf>,
-    /// Rounds of each comparison; each variant runs once a round
+    /// Rounds of each comparison; each variant runs once in each round
     #[arg(long, global = true, default_value_t = 5)]
     rounds: usize,
-    /// Also append one JSON line for each sample to this file
+    /// Also append each sample to this file, as one line of JSON
     #[arg(long, global = true, value_name = "FILE")]
     samples: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Subcommand)]
-enum What {
-    /// Everything below, but for the operator
+enum Measurement {
+    /// All of the following, except the operator
     All,
-    /// Attempts a second and CPU for each part, beside the floor that TCP sets
+    /// Attempts per second and CPU time of each part, compared with bare TCP
     Lab,
-    /// The proxy beside Toxiproxy, HAProxy and none: CPU, rates and memory
+    /// The proxy compared with Toxiproxy, HAProxy and no proxy: CPU time, rates and memory
     Proxy,
-    /// Group commit against one commit for each request, on both databases
+    /// Group commit compared with one commit for each request, on both databases
     Booking,
-    /// Time and peak memory from 1000 to 1,000,000 payments
+    /// Time and peak memory for 1000 to 1,000,000 payments
     Scale {
-        /// How many payments, from small to large
+        /// Numbers of payments, in ascending order
         #[arg(long, value_delimiter = ',', default_values_t = scale::PAYMENTS)]
         payments: Vec<u32>,
     },
-    /// `paylab run` of the lesson
+    /// The duration of `paylab run` of the lesson
     Lesson,
-    /// The operator on a real Kubernetes node: its share of an experiment's time, its requests and its memory; as root,
-    /// in at least 7 rounds
+    /// The operator on a real Kubernetes node: its share of an experiment's time, its requests and its memory; needs root,
+    /// and has at least 7 rounds
     Operator {
-        /// The image's archive; make it: image/build registry.local/paylab:ci FILE
+        /// The image archive; build it: image/build registry.local/paylab:ci FILE
         #[arg(long, env = "PAYLAB_IMAGE_ARCHIVE", value_name = "FILE")]
         image: Option<PathBuf>,
     },
-    /// One end of the TCP floor (used by this program itself)
-    #[command(hide = true, subcommand)]
-    Floor(floor::End),
-}
-
-/// What every measurement needs.
-#[derive(Debug)]
-struct Bench {
-    paylab: PathBuf,
-    rounds: usize,
-    samples: Option<PathBuf>,
+    /// One process of the TCP baseline (started by this program itself)
+    #[command(name = tcp_baseline::SUBCOMMAND, hide = true, subcommand)]
+    TcpBaseline(tcp_baseline::Role),
 }
 
 fn main() -> anyhow::Result<()> {
-    let Cli { what, paylab, rounds, samples } = Cli::parse();
-    if let What::Floor(end) = what {
-        return floor::run(&end);
+    let Cli { measurement, paylab, rounds, samples } = Cli::parse();
+    if let Measurement::TcpBaseline(role) = measurement {
+        return tcp_baseline::run(&role);
     }
-    println!("{}", machine::facts().context("the machine's facts cannot be read")?);
-    if let What::Operator { image } = what {
+    println!("{}", machine::description().context("cannot describe the machine")?);
+    if let Measurement::Operator { image } = measurement {
         return operator::measure(image, rounds, samples.as_deref());
     }
     let paylab = match paylab {
         Some(path) => path,
         None => std::env::current_exe()?.with_file_name("paylab"),
     };
-    anyhow::ensure!(paylab.exists(), "{} is not there; build it: cargo build --release", paylab.display());
-    let bench = Bench { paylab, rounds, samples };
-    match what {
-        What::All => {
-            lab::measure(&bench)?;
-            lab::lesson(&bench)?;
-            proxy::measure(&bench)?;
-            booking::measure(&bench)?;
-            scale::measure(&bench, &scale::PAYMENTS)
+    anyhow::ensure!(paylab.exists(), "{} does not exist; build it: cargo build --release", paylab.display());
+    let settings = Settings { paylab, rounds, samples };
+    match measurement {
+        Measurement::All => {
+            throughput::measure(&settings)?;
+            lesson::measure(&settings)?;
+            proxy::measure(&settings)?;
+            booking::measure(&settings)?;
+            scale::measure(&settings, &scale::PAYMENTS)
         }
-        What::Lab => lab::measure(&bench),
-        What::Proxy => proxy::measure(&bench),
-        What::Booking => booking::measure(&bench),
-        What::Scale { payments } => scale::measure(&bench, &payments),
-        What::Lesson => lab::lesson(&bench),
-        What::Operator { .. } | What::Floor(_) => Ok(()),
+        Measurement::Lab => throughput::measure(&settings),
+        Measurement::Proxy => proxy::measure(&settings),
+        Measurement::Booking => booking::measure(&settings),
+        Measurement::Scale { payments } => scale::measure(&settings, &payments),
+        Measurement::Lesson => lesson::measure(&settings),
+        Measurement::Operator { .. } | Measurement::TcpBaseline(_) => Ok(()),
     }
 }

@@ -1,10 +1,11 @@
-//! The operator on a real Kubernetes node, as a user has it: its share of an experiment's time, what it asks of the API, its
-//! memory, and the image's size.
+//! The operator on a real Kubernetes node, installed with the chart: its share of an experiment's time, its requests to the API
+//! server, its memory, and the size of the image.
 
-mod account;
 mod cluster;
-mod crowd;
+mod completed_experiments;
 mod table;
+mod timeline;
+mod variants;
 
 use std::{
     env, fs,
@@ -14,83 +15,76 @@ use std::{
 use anyhow::{Context as _, ensure};
 
 use self::{
-    account::Account,
-    cluster::{Cluster, Memory},
+    cluster::{Cluster, IMAGE, Memory},
+    timeline::Timeline,
+    variants::{AFTER_RUNS, EXPERIMENT, IDLE, IMAGE_ARCHIVE, MANY_COMPLETED},
 };
 use crate::samples::Samples;
 
-/// Fewer runs of the experiment say little on a machine with neighbours.
+/// Fewer runs of the experiment say little on a shared machine.
 const RUNS_MIN: usize = 7;
-/// The image, its archive where nobody names another, and how it is made.
-const IMAGE: (&str, &str) = ("registry.local/paylab", "ci");
-const ARCHIVE: &str = ".cache/paylab/paylab.tar";
+/// The default path of the image archive, in the home directory.
+const DEFAULT_ARCHIVE: &str = ".cache/paylab/paylab.tar";
 
-/// Variants of the samples.
-const EXPERIMENT: &str = "experiment";
-const IDLE: &str = "idle";
-const AFTER_RUNS: &str = "after the runs";
-const CROWD: &str = "crowd";
-const ARCHIVED: &str = "image";
-
-/// Brings a node up, measures, takes it down and prints the tables.
+/// Starts a node, measures, stops the node and prints the tables.
 pub(crate) fn measure(image: Option<PathBuf>, rounds: usize, samples: Option<&Path>) -> anyhow::Result<()> {
-    ensure!(rustix::process::geteuid().is_root(), "the operator is measured on a node of its own; run this as root");
-    let image = archive(image)?;
+    ensure!(rustix::process::geteuid().is_root(), "this measurement starts a Kubernetes node: run it as root");
+    let image = archive_path(image)?;
     let runs = rounds.max(RUNS_MIN);
     let mut samples = Samples::new(samples);
     #[expect(clippy::cast_precision_loss, reason = "an image has no petabytes")]
     let size_mb = fs::metadata(&image)?.len() as f64 / 1e6;
-    samples.note(ARCHIVED, "size_mb", size_mb)?;
-    let cluster = Cluster::up(&image)?;
-    note_memory(&mut samples, IDLE, cluster.memory()?)?;
-    // The first one finds nothing warm.
+    samples.record(IMAGE_ARCHIVE, "size_mb", size_mb)?;
+    let cluster = Cluster::start(&image)?;
+    record_memory(&mut samples, IDLE, cluster.memory()?)?;
+    // The first run fills caches and is not measured.
     cluster.run("warm")?;
     for run in 0..runs {
-        note_account(&mut samples, &cluster.run(&format!("run-{run}"))?)?;
+        record_timeline(&mut samples, &cluster.run(&format!("run-{run}"))?)?;
         eprintln!("run {} of {runs} is done", run + 1);
     }
-    note_silence(&mut samples, &cluster, AFTER_RUNS)?;
-    note_memory(&mut samples, AFTER_RUNS, cluster.memory()?)?;
-    let looks = crowd::gather(&cluster, "warm")?;
-    samples.note(CROWD, "first_writes", looks.writes)?;
-    samples.note(CROWD, "first_reads", looks.reads)?;
-    note_silence(&mut samples, &cluster, CROWD)?;
-    note_memory(&mut samples, CROWD, cluster.memory()?)?;
-    cluster.down()?;
+    record_idle_requests(&mut samples, &cluster, AFTER_RUNS)?;
+    record_memory(&mut samples, AFTER_RUNS, cluster.memory()?)?;
+    let first = completed_experiments::create(&cluster, "warm")?;
+    samples.record(MANY_COMPLETED, "first_writes", first.writes)?;
+    samples.record(MANY_COMPLETED, "first_reads", first.reads)?;
+    record_idle_requests(&mut samples, &cluster, MANY_COMPLETED)?;
+    record_memory(&mut samples, MANY_COMPLETED, cluster.memory()?)?;
+    cluster.stop()?;
     table::print(&samples, runs);
     Ok(())
 }
 
-/// Where the image is.
-fn archive(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
-    let home = || env::var_os("HOME").map(|home| PathBuf::from(home).join(ARCHIVE));
-    let archive = named.or_else(home).context("no image is named, and there is no home to look in; use --image")?;
+/// The path of the image archive.
+fn archive_path(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    let home = || env::var_os("HOME").map(|home| PathBuf::from(home).join(DEFAULT_ARCHIVE));
+    let archive = named.or_else(home).context("HOME is not set; name the image archive with --image")?;
     let (name, tag) = IMAGE;
-    ensure!(archive.exists(), "there is no image; make it: image/build {name}:{tag} {}", archive.display());
+    ensure!(archive.exists(), "there is no image archive; build it: image/build {name}:{tag} {}", archive.display());
     Ok(archive)
 }
 
-fn note_account(samples: &mut Samples, account: &Account) -> anyhow::Result<()> {
-    let Account { build_ms, lab_ms, launch_ms, load_ms, judge_ms, asked } = *account;
-    samples.note(EXPERIMENT, "build_ms", build_ms)?;
-    samples.note(EXPERIMENT, "lab_ms", lab_ms)?;
-    samples.note(EXPERIMENT, "launch_ms", launch_ms)?;
-    samples.note(EXPERIMENT, "load_ms", load_ms)?;
-    samples.note(EXPERIMENT, "judge_ms", judge_ms)?;
-    samples.note(EXPERIMENT, "wall_ms", account.wall_ms())?;
-    samples.note(EXPERIMENT, "operator_ms", account.operator_ms())?;
-    samples.note(EXPERIMENT, "writes", asked.writes)?;
-    samples.note(EXPERIMENT, "reads", asked.reads)
+fn record_timeline(samples: &mut Samples, timeline: &Timeline) -> anyhow::Result<()> {
+    let Timeline { build_ms, lab_ms, launch_ms, load_ms, judge_ms, requests } = *timeline;
+    samples.record(EXPERIMENT, "build_ms", build_ms)?;
+    samples.record(EXPERIMENT, "lab_ms", lab_ms)?;
+    samples.record(EXPERIMENT, "launch_ms", launch_ms)?;
+    samples.record(EXPERIMENT, "load_ms", load_ms)?;
+    samples.record(EXPERIMENT, "judge_ms", judge_ms)?;
+    samples.record(EXPERIMENT, "wall_ms", timeline.wall_ms())?;
+    samples.record(EXPERIMENT, "operator_ms", timeline.operator_ms())?;
+    samples.record(EXPERIMENT, "writes", requests.writes)?;
+    samples.record(EXPERIMENT, "reads", requests.reads)
 }
 
-fn note_memory(samples: &mut Samples, variant: &str, memory: Memory) -> anyhow::Result<()> {
-    samples.note(variant, "rss_mib", memory.rss_mib)?;
-    samples.note(variant, "peak_mib", memory.peak_mib)
+fn record_memory(samples: &mut Samples, variant: &str, memory: Memory) -> anyhow::Result<()> {
+    samples.record(variant, "rss_mib", memory.rss_mib)?;
+    samples.record(variant, "peak_mib", memory.peak_mib)
 }
 
-/// What the operator asks for while nothing happens.
-fn note_silence(samples: &mut Samples, cluster: &Cluster, variant: &str) -> anyhow::Result<()> {
-    let asked = cluster.listen()?;
-    samples.note(variant, "writes", asked.writes)?;
-    samples.note(variant, "reads", asked.reads)
+/// Records the operator's requests while nothing happens.
+fn record_idle_requests(samples: &mut Samples, cluster: &Cluster, variant: &str) -> anyhow::Result<()> {
+    let requests = cluster.count_idle_requests()?;
+    samples.record(variant, "writes", requests.writes)?;
+    samples.record(variant, "reads", requests.reads)
 }

@@ -1,4 +1,4 @@
-//! A part as a child process: started on a free port, waited for, measured through /proc, ended by its own id.
+//! A child process: started, waited for, measured through /proc, and killed when it is no longer needed.
 
 use std::{
     fs,
@@ -12,74 +12,74 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-/// A part must be ready after this long.
+/// The time limit for a child process to get ready.
 const READY_WITHIN: Duration = Duration::from_secs(20);
-/// How often a child is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// The kernel counts CPU in hundredths of a second for every program.
+/// The pause between two checks of a child process.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// /proc/PID/stat counts CPU time in hundredths of a second.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// A running child. It ends when this is dropped.
+/// A child process. It is killed when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Part {
+pub(crate) struct ChildProcess {
     child: Child,
 }
 
-/// What a child that has ended took.
+/// What a child process used until it ended.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Took {
+pub(crate) struct ResourceUsage {
     pub(crate) wall_s: f64,
     pub(crate) cpu_s: f64,
     pub(crate) peak_mb: f64,
 }
 
-impl Part {
-    /// Starts a program; what it says on standard error is shown only when it fails to get ready.
+impl ChildProcess {
+    /// Starts a program with arguments. Its output is discarded.
     pub(crate) fn start(program: &Path, arguments: &[String]) -> anyhow::Result<Self> {
         let mut command = Command::new(program);
         command.args(arguments);
         Self::spawn(command)
     }
 
-    /// Starts what a command says, in silence.
+    /// Starts a command. Its output is discarded.
     pub(crate) fn spawn(mut command: Command) -> anyhow::Result<Self> {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))?;
         Ok(Self { child })
     }
 
-    /// Waits until `GET /readyz` at an address is answered 200.
+    /// Waits until `GET /readyz` at an address returns 200.
     pub(crate) fn wait_ready(&mut self, address: SocketAddr) -> anyhow::Result<()> {
         let begun = Instant::now();
         while begun.elapsed() < READY_WITHIN {
             if let Some(status) = self.child.try_wait()? {
-                bail!("a part ended before it was ready: {status}");
+                bail!("the process ended before it was ready: {status}");
             }
             if is_ready(address).unwrap_or(false) {
                 return Ok(());
             }
-            thread::sleep(LOOK_EVERY);
+            thread::sleep(POLL_INTERVAL);
         }
         bail!("nothing was ready at {address} within {READY_WITHIN:?}")
     }
 
-    /// CPU of the process so far, all threads, in seconds.
+    /// CPU time of the process so far, of all threads, in seconds.
     pub(crate) fn cpu_s(&self) -> anyhow::Result<f64> {
         cpu_of(&self.child.id().to_string(), [13, 14])
     }
 
-    /// The most memory it ever had resident, in megabytes.
+    /// The peak of its resident memory, in megabytes.
     pub(crate) fn peak_mb(&self) -> anyhow::Result<f64> {
         Ok(memory_kib(self.child.id(), "VmHWM:")? * 1024.0 / 1e6)
     }
 
-    /// The memory it has resident now, in megabytes.
+    /// Its resident memory now, in megabytes.
     pub(crate) fn rss_mb(&self) -> anyhow::Result<f64> {
         Ok(memory_kib(self.child.id(), "VmRSS:")? * 1024.0 / 1e6)
     }
 
-    /// Waits for a child that ends by itself.
-    pub(crate) fn wait(mut self) -> anyhow::Result<Took> {
+    /// Waits until the process ends by itself. Its CPU time is that of all children reaped meanwhile, so wait for one at a time.
+    pub(crate) fn wait(mut self) -> anyhow::Result<ResourceUsage> {
         let begun = Instant::now();
         let before_s = cpu_of("self", [15, 16])?;
         let mut peak = 0.0_f64;
@@ -88,25 +88,25 @@ impl Part {
             if let Some(status) = self.child.try_wait()? {
                 break status;
             }
-            thread::sleep(LOOK_EVERY);
+            thread::sleep(POLL_INTERVAL);
         };
-        anyhow::ensure!(status.success(), "a child failed: {status}");
+        anyhow::ensure!(status.success(), "the process failed: {status}");
         let cpu_s = cpu_of("self", [15, 16])? - before_s;
-        Ok(Took { wall_s: begun.elapsed().as_secs_f64(), cpu_s, peak_mb: peak })
+        Ok(ResourceUsage { wall_s: begun.elapsed().as_secs_f64(), cpu_s, peak_mb: peak })
     }
 }
 
-impl Drop for Part {
+impl Drop for ChildProcess {
     fn drop(&mut self) {
         if let Ok(None) = self.child.try_wait() {
-            // A child that is already gone needs neither.
+            // The process may have ended in the meantime.
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
     }
 }
 
-/// A port that was free a moment ago.
+/// A loopback address whose port is free at the moment.
 pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
@@ -120,19 +120,20 @@ fn is_ready(address: SocketAddr) -> std::io::Result<bool> {
     Ok(&head == b"HTTP/1.1 200")
 }
 
-/// The sum of two of the fields of /proc/PID/stat, in seconds; they are counted from 0 as in its manual from 1.
+/// The sum of two fields of /proc/PID/stat, in seconds. A field is its number in the manual page, minus 1.
 fn cpu_of(process: &str, fields: [usize; 2]) -> anyhow::Result<f64> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
     // The second field is a name in parentheses that may hold spaces.
-    let (_, rest) = stat.rsplit_once(") ").context("/proc/PID/stat has another shape")?;
+    let (_, rest) = stat.rsplit_once(") ").context("/proc/PID/stat has an unexpected format")?;
     let values: Vec<_> = rest.split(' ').collect();
     let ticks = fields.iter().map(|field| values.get(field - 2).and_then(|value| value.parse::<f64>().ok()));
-    ticks.sum::<Option<f64>>().map(|ticks| ticks / TICKS_PER_SECOND).context("/proc/PID/stat has another shape")
+    ticks.sum::<Option<f64>>().map(|ticks| ticks / TICKS_PER_SECOND).context("/proc/PID/stat has an unexpected format")
 }
 
 /// A field of /proc/PID/status.
 pub(crate) fn memory_kib(process: u32, field: &str) -> anyhow::Result<f64> {
     let status = fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix(field)).context("the process has no memory")?;
+    let line =
+        status.lines().find_map(|line| line.strip_prefix(field)).context("/proc/PID/status has no such field")?;
     Ok(line.trim().trim_end_matches("kB").trim().parse()?)
 }

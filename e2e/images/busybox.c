@@ -1,4 +1,4 @@
-/* Debian's busybox under a name that it does not know: the first argument names the applet, as in `/paylab sh -c ...`. */
+/* Runs Debian's busybox, which is part of this program. The first argument is the applet, as in `/paylab sh -c ...`. */
 #define _GNU_SOURCE
 #include <sys/mman.h>
 #include <unistd.h>

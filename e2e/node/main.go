@@ -1,4 +1,4 @@
-// A whole Kubernetes node in one binary, for the tests of e2e/: the first argument picks the part.
+// All components of a Kubernetes node in one binary, for the tests in e2e/. The first argument selects the component.
 package main
 
 import (
@@ -28,12 +28,12 @@ import (
 
 func main() {
 	if len(os.Args) < 2 {
-		refuse()
+		exitWithUsage()
 	}
-	part := os.Args[1]
-	// Each part reads os.Args as if it were alone.
-	os.Args = append([]string{filepath.Join(filepath.Dir(os.Args[0]), part)}, os.Args[2:]...)
-	switch part {
+	component := os.Args[1]
+	// Each component reads os.Args as if it were a program of its own.
+	os.Args = append([]string{filepath.Join(filepath.Dir(os.Args[0]), component)}, os.Args[2:]...)
+	switch component {
 	case "etcd":
 		etcdmain.Main(os.Args)
 	case "kube-apiserver":
@@ -51,7 +51,7 @@ func main() {
 		flag.CommandLine.Parse(os.Args[1:])
 		coremain.Run()
 	default:
-		refuse()
+		exitWithUsage()
 	}
 }
 
@@ -59,7 +59,7 @@ func run(command *cobra.Command) {
 	os.Exit(cli.Run(command))
 }
 
-func refuse() {
+func exitWithUsage() {
 	fmt.Fprintln(os.Stderr, "usage: node etcd|kube-apiserver|kube-controller-manager|kube-scheduler|kube-proxy|kubelet|coredns [FLAGS]")
 	os.Exit(64)
 }

@@ -1,23 +1,14 @@
-//! A real Kubernetes node for tests, on a Linux machine without a container builder or a registry: Kubernetes' own parts, built from
-//! its Go module, and Debian's containerd, in namespaces of their own. Users take kind; this is a tool of the tests, never of the
-//! product, and must know nothing of Paylab.
+//! A real Kubernetes node for tests, on a Linux machine without a container builder or a registry. It consists of Kubernetes'
+//! own components, built from its Go module, and Debian's containerd, all in Linux namespaces of their own. It is a tool for
+//! tests only (users run kind), and must know nothing of Paylab.
 
-mod audit;
-mod certificates;
 mod client;
-mod dns;
-mod keeper;
+mod host;
 mod node;
-mod part;
-mod place;
-mod programs;
-mod settings;
-mod start;
 mod wait;
 
 pub use crate::{
-    audit::{Audit, Request},
-    node::{Node, Tier, end},
-    part::Part,
+    client::audit_log::{AuditLog, AuditedRequest},
+    node::{Node, NodeKind, component::Component, stop_node},
     wait::eventually,
 };

@@ -1,4 +1,10 @@
-//! A node: brings it up, hands out its clients, and takes it down.
+//! A node: starts it, gives access to it, and stops it.
+
+mod bootstrap;
+mod certificates;
+pub(crate) mod component;
+mod config;
+mod process;
 
 use std::{
     fs,
@@ -10,219 +16,225 @@ use std::{
 
 use anyhow::Context as _;
 
+use self::{
+    bootstrap::{ADMIN, API_SERVER_PORT, Bootstrap, issue_certificates},
+    certificates::Subject,
+    component::Component,
+    process::ComponentProcess,
+};
 use crate::{
-    audit::Audit,
-    certificates::{self, Subject},
-    client::{self, Clients},
-    keeper::{self, Keeper},
-    part::{Part, Running},
-    place::{Claim, Place},
-    programs::Programs,
-    settings,
-    start::{self, ADMIN, API_SERVER_PORT, Start},
+    client::{
+        admin_tools::{self, AdminTools},
+        audit_log::AuditLog,
+    },
+    host::{
+        namespaces::{self, Namespaces},
+        programs::Programs,
+        slot::{Slot, SlotLock},
+    },
 };
 
-/// For a process whose namespaces have gone.
+/// The time limit for reaping a process after its namespaces were removed.
 const REAPED_WITHIN: Duration = Duration::from_secs(10);
 
-/// How much of a node.
+/// Which components a node has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tier {
-    /// Objects are admitted, stored and controlled, but no pod runs: whoever wants one to must play the kubelet.
-    ApiServer,
-    /// Pods run, have logs, and find Services by name.
+pub enum NodeKind {
+    /// etcd, the API server and the controllers: objects are admitted, stored and controlled, but no pod runs.
+    ControlPlane,
+    /// All components: pods run, have logs, and find Services by name.
     Full,
 }
 
-/// A node that is up. It goes down when it is dropped, and when its process dies.
+/// A running node. It stops when this is dropped, or when this process ends.
 #[derive(Debug)]
 pub struct Node {
-    place: Place,
-    clients: Clients,
-    parts: Vec<Running>,
-    keeper: Keeper,
-    /// Given back last.
-    _claim: Claim,
+    slot: Slot,
+    tools: AdminTools,
+    components: Vec<ComponentProcess>,
+    namespaces: Namespaces,
+    /// Dropped last, so that the slot stays locked until the node has stopped.
+    _lock: SlotLock,
 }
 
-/// Takes down the node of this name, which another process has up.
+/// Stops the node of this name, which another process has started.
 ///
 /// # Errors
-/// There is none, or something of it is still there after a bound.
-pub fn end(name: &str) -> anyhow::Result<()> {
-    let place = Place::all()?.find(|place| place.name() == name);
-    keeper::end(&place.with_context(|| format!("no node is called {name}"))?)
+/// No such node runs, or it has not stopped within the time limit.
+pub fn stop_node(name: &str) -> anyhow::Result<()> {
+    let slot = Slot::all()?.find(|slot| slot.name() == name);
+    namespaces::kill_init(&slot.with_context(|| format!("no node is called {name}"))?)
 }
 
 impl Node {
-    /// Brings a node up and waits until it is ready.
+    /// Starts a node and waits until it is ready.
     ///
     /// # Errors
-    /// Something is missing on this machine, or a part does not get ready: the error has the end of its log.
-    pub fn up(tier: Tier) -> anyhow::Result<Self> {
+    /// A program is missing on this machine, or a component does not get ready; the error contains the end of its log.
+    pub fn start(kind: NodeKind) -> anyhow::Result<Self> {
         let programs = Programs::find()?;
-        let (place, claim) = Place::claim()?;
-        clean(&place)?;
-        let mut keeper = Keeper::start(&place, &claim)?;
-        settings::write(&place)?;
-        start::certify(&place)?;
-        let clients = Clients {
-            home: place.path("home"),
-            kubeconfig: place.path(&format!("{ADMIN}.kubeconfig")),
-            containerd: place.path("containerd.sock"),
+        let (slot, lock) = Slot::acquire()?;
+        empty_directory(&slot)?;
+        let mut namespaces = Namespaces::start(&slot, &lock)?;
+        config::write_all(&slot)?;
+        issue_certificates(&slot)?;
+        let tools = AdminTools {
+            home: slot.path("home"),
+            kubeconfig: slot.path(&format!("{ADMIN}.kubeconfig")),
+            containerd_socket: slot.path("containerd.sock"),
             kubectl: programs.kubectl.clone(),
             helm: programs.helm.clone(),
         };
-        let init = keeper.ready(&place)?;
-        let start = Start { place: &place, programs: &programs, clients: &clients, init };
-        let parts = match tier {
-            Tier::ApiServer => start.control()?,
-            Tier::Full => start.all()?,
+        let init_pid = namespaces.wait_until_ready(&slot)?;
+        let bootstrap = Bootstrap { slot: &slot, programs: &programs, tools: &tools, init_pid };
+        let components = match kind {
+            NodeKind::ControlPlane => bootstrap.control_plane()?,
+            NodeKind::Full => bootstrap.all_components()?,
         };
-        Ok(Self { place, clients, parts, keeper, _claim: claim })
+        Ok(Self { slot, tools, components, namespaces, _lock: lock })
     }
 
-    /// Ends all that runs on it, and removes all but its logs.
+    /// Ends all processes of the node, and removes everything but its logs.
     ///
     /// # Errors
-    /// Something is still there after a bound.
-    pub fn down(mut self) -> anyhow::Result<()> {
-        self.keeper.stop()?;
-        self.parts.iter_mut().try_for_each(|part| part.reap(REAPED_WITHIN))
+    /// It has not stopped within the time limit.
+    pub fn stop(mut self) -> anyhow::Result<()> {
+        self.namespaces.stop()?;
+        self.components.iter_mut().try_for_each(|component| component.reap(REAPED_WITHIN))
     }
 
-    /// Waits until it goes down by itself, or by [`end`].
+    /// Waits until the node stops by itself, or by [`stop_node`].
     ///
     /// # Errors
     /// The wait itself fails.
-    pub fn wait(&mut self) -> anyhow::Result<()> {
-        self.keeper.wait()
+    pub fn wait_until_stopped(&mut self) -> anyhow::Result<()> {
+        self.namespaces.wait()
     }
 
-    /// The name of its object.
+    /// The name of the node, which is also the name of its Node object.
     #[must_use]
     pub fn name(&self) -> String {
-        self.place.name()
+        self.slot.name()
     }
 
-    /// The API server, as it is reached from this machine and from pods.
+    /// The address of the API server, for this machine and for pods.
     #[must_use]
-    pub fn server(&self) -> SocketAddr {
-        SocketAddr::from((self.place.address(), API_SERVER_PORT))
+    pub fn api_server(&self) -> SocketAddr {
+        SocketAddr::from((self.slot.address(), API_SERVER_PORT))
     }
 
-    /// This machine, as its pods reach it.
+    /// The address of this machine, for the node's pods.
     #[must_use]
     pub fn gateway(&self) -> Ipv4Addr {
-        self.place.gateway()
+        self.slot.gateway()
     }
 
-    /// The program that its administrator asks it with.
+    /// The path of kubectl.
     #[must_use]
     pub fn kubectl_program(&self) -> &Path {
-        &self.clients.kubectl
+        &self.tools.kubectl
     }
 
-    /// The program that its administrator installs charts with.
+    /// The path of helm.
     #[must_use]
     pub fn helm_program(&self) -> &Path {
-        &self.clients.helm
+        &self.tools.helm
     }
 
-    /// Where its files are; logs stay when it is down.
+    /// The folder of the node's files; the logs stay in it when the node stops.
     #[must_use]
     pub fn directory(&self) -> &Path {
-        self.place.directory()
+        self.slot.directory()
     }
 
-    /// The log of one of its parts.
+    /// The path of a component's log.
     #[must_use]
-    pub fn log(&self, part: Part) -> PathBuf {
-        part.log(&self.place)
+    pub fn log(&self, component: Component) -> PathBuf {
+        component.log(&self.slot)
     }
 
-    /// Of an administrator, for any client on this machine.
+    /// The administrator's kubeconfig file, for any client on this machine.
     #[must_use]
     pub fn kubeconfig(&self) -> &Path {
-        &self.clients.kubeconfig
+        &self.tools.kubeconfig
     }
 
-    /// Of another user with a certificate of its own: it may do what roles allow this user and these groups.
+    /// Writes the kubeconfig file of another user, who may do what roles allow this user and these groups.
     ///
     /// # Errors
-    /// The certificate cannot be made.
+    /// The certificate cannot be created.
     pub fn kubeconfig_of(&self, user: &str, groups: &[&str]) -> anyhow::Result<PathBuf> {
         let file = format!("user-{}", user.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-"));
-        certificates::issue(&self.place, &file, &Subject { user, groups, answers_as: &[] })?;
-        certificates::kubeconfig(&self.place, &file)
+        certificates::issue(&self.slot, &file, &Subject { user, groups, alternative_names: &[] })?;
+        certificates::write_kubeconfig(&self.slot, &file)
     }
 
-    /// What kubectl writes, run as the administrator.
+    /// Runs kubectl as the administrator and returns its standard output.
     ///
     /// # Errors
-    /// It fails, or takes more than five minutes: with what it writes to standard error.
+    /// It fails or takes more than five minutes; the error contains its standard error.
     pub fn kubectl(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        client::run(self.clients.kubectl(arguments), "")
+        admin_tools::run(self.tools.kubectl(arguments), "")
     }
 
-    /// Applies documents.
+    /// Runs `kubectl apply` with YAML documents.
     ///
     /// # Errors
     /// As [`Self::kubectl`].
     pub fn apply(&self, documents: &str) -> anyhow::Result<String> {
-        client::run(self.clients.kubectl(&["apply", "--filename=-"]), documents)
+        admin_tools::run(self.tools.kubectl(&["apply", "--filename=-"]), documents)
     }
 
-    /// Applies documents that name no namespace, in one.
+    /// Runs `kubectl apply` in a namespace, with YAML documents that name no namespace.
     ///
     /// # Errors
     /// As [`Self::kubectl`].
     pub fn apply_in(&self, namespace: &str, documents: &str) -> anyhow::Result<String> {
-        client::run(self.clients.kubectl(&["apply", "--filename=-", "--namespace", namespace]), documents)
+        admin_tools::run(self.tools.kubectl(&["apply", "--filename=-", "--namespace", namespace]), documents)
     }
 
-    /// For whoever wants to hold it while it runs, as with port-forward: it is killed after five minutes.
+    /// A kubectl command for the caller to start, such as port-forward; it is killed after five minutes.
     #[must_use]
     pub fn kubectl_command(&self, arguments: &[&str]) -> Command {
-        self.clients.kubectl(arguments)
+        self.tools.kubectl(arguments)
     }
 
-    /// What helm writes, run as the administrator.
+    /// Runs helm as the administrator and returns its standard output.
     ///
     /// # Errors
     /// As [`Self::kubectl`].
     pub fn helm(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        client::run(self.clients.helm(arguments), "")
+        admin_tools::run(self.tools.helm(arguments), "")
     }
 
-    /// Gives the node an image, as `image/build` writes it: its pods need no registry.
+    /// Imports an image archive of `image/build` into containerd, so that pods need no registry.
     ///
     /// # Errors
-    /// containerd refuses it, or is not there.
+    /// containerd refuses the archive or does not run.
     pub fn import_image(&self, archive: &Path) -> anyhow::Result<()> {
-        client::run(self.clients.import_image(archive), "").map(drop)
+        admin_tools::run(self.tools.import_image(archive), "").map(drop)
     }
 
-    /// The requests to the API server from now on.
+    /// The audit log of requests from now on.
     ///
     /// # Errors
     /// The log cannot be read.
-    pub fn audit(&self) -> anyhow::Result<Audit> {
-        self.audit_from_start().since_now()
+    pub fn audit_log_from_now(&self) -> anyhow::Result<AuditLog> {
+        self.audit_log().skip_existing()
     }
 
-    /// The requests to the API server since it is up, also those that brought the node up.
+    /// The audit log of all requests, including those of the node's own start.
     #[must_use]
-    pub fn audit_from_start(&self) -> Audit {
-        Audit::new(&self.place.path("audit.log"))
+    pub fn audit_log(&self) -> AuditLog {
+        AuditLog::new(&self.slot.path("audit.log"))
     }
 }
 
-/// Removes the logs of the last node that was there.
-fn clean(place: &Place) -> anyhow::Result<()> {
-    let directory = place.directory();
+/// Removes the logs of the previous node in this slot.
+fn empty_directory(slot: &Slot) -> anyhow::Result<()> {
+    let directory = slot.directory();
     if directory.exists() {
         fs::remove_dir_all(directory).with_context(|| format!("cannot remove {}", directory.display()))?;
     }
-    fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))
+    fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))
 }

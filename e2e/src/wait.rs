@@ -1,4 +1,4 @@
-//! Waiting on a condition with a bound, for the node's parts and for the tests on it.
+//! Waiting for a condition with a time limit, for the node's components and for the tests on it.
 
 use std::{
     thread,
@@ -7,19 +7,19 @@ use std::{
 
 use anyhow::Context as _;
 
-/// Between two looks.
+/// The pause between two checks.
 const INTERVAL: Duration = Duration::from_millis(20);
 
-/// Looks until there is something to see.
+/// Repeats a check until it succeeds, and returns its value.
 ///
 /// # Errors
-/// After `limit`, with what the last look said.
-pub fn eventually<T>(what: &str, limit: Duration, mut look: impl FnMut() -> anyhow::Result<T>) -> anyhow::Result<T> {
+/// The check still fails after `limit`; the error is that of the last check.
+pub fn eventually<T>(what: &str, limit: Duration, mut check: impl FnMut() -> anyhow::Result<T>) -> anyhow::Result<T> {
     let begun = Instant::now();
     loop {
-        match look() {
+        match check() {
             Err(_) if begun.elapsed() < limit => thread::sleep(INTERVAL),
-            seen => return seen.with_context(|| format!("{what}: not within {limit:?}")),
+            result => return result.with_context(|| format!("{what}: not within {limit:?}")),
         }
     }
 }
@@ -31,22 +31,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_look_says_why_it_took_too_long() {
-        let mut looks = 0;
-        let error = eventually("the third look", Duration::ZERO, || -> anyhow::Result<()> {
-            looks += 1;
-            bail!("look {looks}")
+    fn a_timeout_reports_the_error_of_the_last_check() {
+        let mut checks = 0;
+        let error = eventually("the third check", Duration::ZERO, || -> anyhow::Result<()> {
+            checks += 1;
+            bail!("check {checks}")
         });
-        assert_eq!(format!("{:#}", error.unwrap_err()), "the third look: not within 0ns: look 1");
+        assert_eq!(format!("{:#}", error.unwrap_err()), "the third check: not within 0ns: check 1");
     }
 
     #[test]
-    fn it_looks_again_until_it_sees() {
-        let mut looks = 0;
-        let seen = eventually("the third look", Duration::from_secs(60), || {
-            looks += 1;
-            if looks == 3 { Ok(looks) } else { bail!("look {looks}") }
+    fn a_check_is_repeated_until_it_succeeds() {
+        let mut checks = 0;
+        let result = eventually("the third check", Duration::from_secs(60), || {
+            checks += 1;
+            if checks == 3 { Ok(checks) } else { bail!("check {checks}") }
         });
-        assert_eq!(seen.unwrap(), 3);
+        assert_eq!(result.unwrap(), 3);
     }
 }

@@ -1,4 +1,4 @@
-//! The archive's bytes: one layer, its configuration, a manifest and an index, each known by its digest.
+//! The bytes of an OCI image archive: an index, a manifest, a configuration and one layer, which refer to one another by digest.
 
 use std::fmt::Write as _;
 
@@ -7,11 +7,12 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tar::{Builder, EntryType, Header};
 
-/// Who the program runs as: nobody that a host knows.
-const USER: u32 = 65_532;
+/// The user and group id of the program; no host assigns it to a user.
+const USER_ID: u32 = 65_532;
+/// The name of the program in the root folder.
 const PROGRAM: &str = "paylab";
 
-/// A file of the archive that others refer to.
+/// A file of the archive that other files refer to by its digest.
 struct Blob {
     media_type: &'static str,
     digest: String,
@@ -41,7 +42,7 @@ impl Blob {
     }
 }
 
-/// The archive of an image with this program, and the digest of its manifest.
+/// Returns the archive of an image with this program, and the digest of its manifest.
 pub(crate) fn archive(program: &[u8], name: &str) -> anyhow::Result<(Vec<u8>, String)> {
     let layer = Blob::new("application/vnd.oci.image.layer.v1.tar", layer(program)?);
     let config = Blob::json("application/vnd.oci.image.config.v1+json", &config(&layer.digest)?);
@@ -52,28 +53,28 @@ pub(crate) fn archive(program: &[u8], name: &str) -> anyhow::Result<(Vec<u8>, St
         "layers": [layer.descriptor()],
     });
     let manifest = Blob::json("application/vnd.oci.image.manifest.v1+json", &manifest);
-    let mut entry = manifest.descriptor();
+    let mut descriptor = manifest.descriptor();
     let tag = name.rsplit_once(':').map_or(name, |(_, tag)| tag);
-    entry["annotations"] = json!({"io.containerd.image.name": name, "org.opencontainers.image.ref.name": tag});
+    descriptor["annotations"] = json!({"io.containerd.image.name": name, "org.opencontainers.image.ref.name": tag});
     let index = json!({
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.index.v1+json",
-        "manifests": [entry],
+        "manifests": [descriptor],
     });
     let mut tar = Builder::new(Vec::new());
-    file(&mut tar, "oci-layout", json!({"imageLayoutVersion": "1.0.0"}).to_string().as_bytes())?;
-    file(&mut tar, "index.json", index.to_string().as_bytes())?;
+    append_file(&mut tar, "oci-layout", json!({"imageLayoutVersion": "1.0.0"}).to_string().as_bytes())?;
+    append_file(&mut tar, "index.json", index.to_string().as_bytes())?;
     for blob in [&manifest, &config, &layer] {
-        file(&mut tar, &blob.path(), &blob.bytes)?;
+        append_file(&mut tar, &blob.path(), &blob.bytes)?;
     }
     Ok((tar.into_inner()?, manifest.digest))
 }
 
-/// The program, and a place for temporary files.
+/// The layer, with the program and a folder for temporary files.
 fn layer(program: &[u8]) -> anyhow::Result<Vec<u8>> {
     let mut tar = Builder::new(Vec::new());
-    entry(&mut tar, "tmp/", EntryType::Directory, 0o1777, &[])?;
-    entry(&mut tar, PROGRAM, EntryType::Regular, 0o755, program)?;
+    append(&mut tar, "tmp/", EntryType::Directory, 0o1777, &[])?;
+    append(&mut tar, PROGRAM, EntryType::Regular, 0o755, program)?;
     Ok(tar.into_inner()?)
 }
 
@@ -84,10 +85,10 @@ fn config(layer_digest: &str) -> anyhow::Result<Value> {
         _ => None,
     };
     Ok(json!({
-        "architecture": architecture.context("images are made for x86_64 and aarch64")?,
+        "architecture": architecture.context("images can be built for x86_64 and aarch64 only")?,
         "os": "linux",
         "config": {
-            "User": format!("{USER}:{USER}"),
+            "User": format!("{USER_ID}:{USER_ID}"),
             "Entrypoint": [format!("/{PROGRAM}")],
             "Labels": {
                 "org.opencontainers.image.title": "paylab",
@@ -100,12 +101,12 @@ fn config(layer_digest: &str) -> anyhow::Result<Value> {
     }))
 }
 
-fn file(tar: &mut Builder<Vec<u8>>, path: &str, bytes: &[u8]) -> anyhow::Result<()> {
-    entry(tar, path, EntryType::Regular, 0o644, bytes)
+fn append_file(tar: &mut Builder<Vec<u8>>, path: &str, bytes: &[u8]) -> anyhow::Result<()> {
+    append(tar, path, EntryType::Regular, 0o644, bytes)
 }
 
-/// Nothing of the machine gets in: no time, no owner, no order but this one.
-fn entry(tar: &mut Builder<Vec<u8>>, path: &str, kind: EntryType, mode: u32, bytes: &[u8]) -> anyhow::Result<()> {
+/// Appends an entry without time and owner, so that the archive does not depend on the machine.
+fn append(tar: &mut Builder<Vec<u8>>, path: &str, kind: EntryType, mode: u32, bytes: &[u8]) -> anyhow::Result<()> {
     let mut header = Header::new_ustar();
     header.set_entry_type(kind);
     header.set_mode(mode);
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn the_archive_leads_from_its_name_to_the_program() {
+    fn the_index_leads_to_the_manifest_the_configuration_and_the_program() {
         let (bytes, digest) = archive(b"program", NAME).unwrap();
         let files = unpacked(&bytes);
         assert_eq!(files.len(), 5);
@@ -168,9 +169,9 @@ mod tests {
     }
 
     #[test]
-    fn the_same_program_is_the_same_image_and_another_is_another() {
-        let digest = |program| archive(program, NAME).unwrap();
-        assert_eq!(digest(b"one"), digest(b"one"));
-        assert_ne!(digest(b"one").1, digest(b"two").1);
+    fn the_digest_depends_on_the_program_alone() {
+        let built = |program| archive(program, NAME).unwrap();
+        assert_eq!(built(b"one"), built(b"one"));
+        assert_ne!(built(b"one").1, built(b"two").1);
     }
 }

@@ -1,5 +1,5 @@
-//! Writes the image: one binary, static, in an otherwise empty file system, as an OCI archive that `ctr images import` and
-//! `kind load image-archive` read. The same binary and tag give the same bytes. It must not know how the binary is built.
+//! Writes the image as an OCI archive, which `ctr images import` and `kind load image-archive` can read. The image has one static
+//! binary and an empty folder `/tmp`. The same binary and name give the same bytes. It must not know how the binary is built.
 #![expect(clippy::print_stdout, reason = "its result is its output")]
 
 mod archive;
@@ -13,15 +13,15 @@ use crate::archive::archive;
 
 /// Writes a static paylab binary as an OCI image archive
 #[derive(Debug, Parser)]
-#[command(after_help = "Use image/build, which builds the binary too.")]
+#[command(after_help = "image/build builds the binary and calls this program.")]
 struct Cli {
-    /// The binary, statically linked
+    /// The statically linked binary
     #[arg(long, value_name = "FILE")]
     binary: PathBuf,
-    /// The image's whole name, such as registry.local/paylab:0.1.0
-    #[arg(long, value_name = "NAME:TAG", value_parser = name)]
+    /// The full name of the image, such as registry.local/paylab:0.1.0
+    #[arg(long, value_name = "NAME:TAG", value_parser = full_name)]
     name: String,
-    /// Where the archive goes
+    /// The archive to write
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
 }
@@ -35,8 +35,8 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Kubernetes pulls an image without a tag, and one called latest, each time anew.
-fn name(text: &str) -> Result<String, String> {
+/// Checks that a name has a tag other than `latest`: otherwise Kubernetes pulls the image whenever it starts a container.
+fn full_name(text: &str) -> Result<String, String> {
     match text.rsplit_once(':') {
         Some((repository, tag))
             if !repository.is_empty() && !tag.is_empty() && tag != "latest" && !tag.contains('/') =>

@@ -1,4 +1,4 @@
-//! A node with the chart installed, and how an experiment is run on it. It must not know what is measured.
+//! A node with the chart installed, and a run of an experiment on it. It must not know what is measured.
 
 use std::{
     fs,
@@ -8,34 +8,35 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use paylab_e2e::{Audit, Node, Tier, eventually};
+use paylab_e2e::{AuditLog, Node, NodeKind, eventually};
 
-use super::{
-    IMAGE,
-    account::{Account, Asked},
-};
+use super::timeline::{RequestCounts, Timeline};
 use crate::process::memory_kib;
 
-/// The lesson that is run.
+/// The repository and the tag of the image.
+pub(super) const IMAGE: (&str, &str) = ("registry.local/paylab", "ci");
+/// The resource and the file of the lesson.
 const LESSON: (&str, &str) = ("payx/never-pay-too-little", include_str!("../../../examples/never-pay-too-little.yaml"));
-/// The chart's release, its namespace, and the operator's pods in it.
+/// The name of the chart's release and of its namespace.
 const RELEASE: &str = "paylab";
-const OPERATORS: &str = "--selector=app.kubernetes.io/component=operator";
-/// The pods of all labs.
-const PARTS: &str = "--selector=app.kubernetes.io/managed-by=paylab";
-/// The controllers give each namespace its default account.
-const ACCOUNT_WITHIN: Duration = Duration::from_secs(20);
-/// The operator has settled when it has asked for nothing for so long.
-const SETTLED_AFTER: Duration = Duration::from_secs(1);
-const SETTLED_WITHIN: Duration = Duration::from_secs(120);
-/// It is listened to for so long while nothing happens.
-pub(crate) const SILENCE: Duration = Duration::from_secs(20);
+/// Selects the pods of the operator.
+const OPERATOR_PODS: &str = "--selector=app.kubernetes.io/component=operator";
+/// Selects the pods of all labs.
+const LAB_PODS: &str = "--selector=app.kubernetes.io/managed-by=paylab";
+/// The time limit for the controllers to create the default service account.
+const SERVICE_ACCOUNT_WITHIN: Duration = Duration::from_secs(20);
+/// The operator is idle when it has made no request for this time.
+const IDLE_AFTER: Duration = Duration::from_secs(1);
+/// The time limit for the operator to become idle.
+const IDLE_WITHIN: Duration = Duration::from_secs(120);
+/// The requests of an idle operator are counted for this time.
+pub(crate) const IDLE_PERIOD: Duration = Duration::from_secs(20);
 
 pub(crate) struct Cluster {
     node: Node,
 }
 
-/// Resident memory of the operator's process: now, and the most that it ever had.
+/// Resident memory of the operator's process: now, and its peak.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Memory {
     pub(crate) rss_mib: f64,
@@ -43,37 +44,37 @@ pub(crate) struct Memory {
 }
 
 impl Cluster {
-    /// Brings a node up and installs the chart with this image.
-    pub(crate) fn up(image: &Path) -> anyhow::Result<Self> {
-        let node = Node::up(Tier::Full)?;
+    /// Starts a node and installs the chart with this image.
+    pub(crate) fn start(image: &Path) -> anyhow::Result<Self> {
+        let node = Node::start(NodeKind::Full)?;
         node.import_image(image)?;
         let chart = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("charts").join("paylab").display().to_string();
         let set = format!("--set=image.repository={},image.tag={}", IMAGE.0, IMAGE.1);
         let namespace = format!("--namespace={RELEASE}");
         node.helm(&["install", RELEASE, &chart, &namespace, "--create-namespace", "--wait", "--timeout=3m", &set])?;
         let cluster = Self { node };
-        cluster.settle()?;
+        cluster.wait_until_idle()?;
         Ok(cluster)
     }
 
-    pub(crate) fn down(self) -> anyhow::Result<()> {
-        self.node.down()
+    pub(crate) fn stop(self) -> anyhow::Result<()> {
+        self.node.stop()
     }
 
-    /// The requests to the API server from now on.
-    pub(crate) fn audit(&self) -> anyhow::Result<Audit> {
-        self.node.audit()
+    /// The audit log of requests from now on.
+    pub(crate) fn audit_log_from_now(&self) -> anyhow::Result<AuditLog> {
+        self.node.audit_log_from_now()
     }
 
-    /// Runs the lesson in a namespace of its own, until nothing of it is left but the resource.
-    pub(crate) fn run(&self, namespace: &str) -> anyhow::Result<Account> {
-        self.make_namespace(namespace)?;
-        let audit = self.audit()?;
+    /// Runs the lesson in a namespace of its own, and waits until only its resource remains.
+    pub(crate) fn run(&self, namespace: &str) -> anyhow::Result<Timeline> {
+        self.create_namespace(namespace)?;
+        let audit_log = self.audit_log_from_now()?;
         self.apply(namespace, LESSON.1)?;
         self.kubectl(namespace, &["wait", LESSON.0, "--for=condition=Verified", "--timeout=2m"])?;
-        self.kubectl(namespace, &["wait", "pods", PARTS, "--for=delete", "--timeout=2m"])?;
-        self.settle()?;
-        Account::of(&audit.requests()?, namespace)
+        self.kubectl(namespace, &["wait", "pods", LAB_PODS, "--for=delete", "--timeout=2m"])?;
+        self.wait_until_idle()?;
+        Timeline::new(&audit_log.requests()?, namespace)
     }
 
     /// The lesson's resource in a namespace where it has run, as JSON.
@@ -81,13 +82,13 @@ impl Cluster {
         self.kubectl(namespace, &["get", LESSON.0, "--output=json"])
     }
 
-    /// A namespace where nothing runs but what Pod Security `restricted` allows.
-    pub(crate) fn make_namespace(&self, name: &str) -> anyhow::Result<()> {
+    /// Creates a namespace with Pod Security `restricted` enforced.
+    pub(crate) fn create_namespace(&self, name: &str) -> anyhow::Result<()> {
         let labels = "{pod-security.kubernetes.io/enforce: restricted}";
         let namespace = format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}, labels: {labels}}}\n");
         self.node.apply(&namespace)?;
-        let account = || self.kubectl(name, &["get", "serviceaccount", "default"]);
-        eventually("default account", ACCOUNT_WITHIN, account).map(drop)
+        let service_account = || self.kubectl(name, &["get", "serviceaccount", "default"]);
+        eventually("default service account", SERVICE_ACCOUNT_WITHIN, service_account).map(drop)
     }
 
     pub(crate) fn apply(&self, namespace: &str, documents: &str) -> anyhow::Result<()> {
@@ -98,22 +99,22 @@ impl Cluster {
         self.node.kubectl(&[&["--namespace", namespace], arguments].concat())
     }
 
-    /// Ends the operator.
+    /// Stops the operator.
     pub(crate) fn stop_operator(&self) -> anyhow::Result<()> {
         self.kubectl(RELEASE, &["scale", "deployment", RELEASE, "--replicas=0"])?;
-        self.kubectl(RELEASE, &["wait", "pods", OPERATORS, "--for=delete", "--timeout=2m"]).map(drop)
+        self.kubectl(RELEASE, &["wait", "pods", OPERATOR_PODS, "--for=delete", "--timeout=2m"]).map(drop)
     }
 
-    /// Starts the operator anew, and waits until it has settled.
+    /// Starts the operator again, and waits until it is idle.
     pub(crate) fn start_operator(&self) -> anyhow::Result<()> {
         self.kubectl(RELEASE, &["scale", "deployment", RELEASE, "--replicas=1"])?;
         self.kubectl(RELEASE, &["rollout", "status", "deployment", RELEASE, "--timeout=2m"])?;
-        self.settle()
+        self.wait_until_idle()
     }
 
-    /// What the operator asks for though nothing happens.
-    pub(crate) fn listen(&self) -> anyhow::Result<Asked> {
-        self.asked_for(SILENCE)
+    /// Counts the operator's requests while nothing happens.
+    pub(crate) fn count_idle_requests(&self) -> anyhow::Result<RequestCounts> {
+        self.count_requests(IDLE_PERIOD)
     }
 
     pub(crate) fn memory(&self) -> anyhow::Result<Memory> {
@@ -122,25 +123,27 @@ impl Cluster {
         Ok(Memory { rss_mib: memory_kib(process, "VmRSS:")? / KIB, peak_mib: memory_kib(process, "VmHWM:")? / KIB })
     }
 
-    /// Waits until the operator asks for nothing any more.
-    fn settle(&self) -> anyhow::Result<()> {
-        eventually("silence of the operator", SETTLED_WITHIN, || {
-            let asked = self.asked_for(SETTLED_AFTER)?;
-            ensure!(asked.is_nothing(), "{asked:?}");
+    /// Waits until the operator makes no more requests.
+    fn wait_until_idle(&self) -> anyhow::Result<()> {
+        eventually("idle operator", IDLE_WITHIN, || {
+            let requests = self.count_requests(IDLE_AFTER)?;
+            ensure!(requests.is_zero(), "{requests:?}");
             Ok(())
         })
     }
 
-    fn asked_for(&self, time: Duration) -> anyhow::Result<Asked> {
-        let audit = self.audit()?;
+    /// Counts the operator's requests for some time.
+    fn count_requests(&self, time: Duration) -> anyhow::Result<RequestCounts> {
+        let audit_log = self.audit_log_from_now()?;
         thread::sleep(time);
-        Ok(Asked::by_operator(&audit.requests()?))
+        Ok(RequestCounts::of_operator(&audit_log.requests()?))
     }
 
-    /// The operator's process: the one of its pod's control group that is an operator. A pod's UID is nobody else's.
+    /// The PID of the operator: the process in its pod's control group whose first argument is `operator`. The UID of a pod is unique.
     fn operator(&self) -> anyhow::Result<u32> {
-        let uid = self.kubectl(RELEASE, &["get", "pods", OPERATORS, "--output=jsonpath={.items[*].metadata.uid}"])?;
-        ensure!(!uid.is_empty() && !uid.contains(' '), "there is not one operator: {uid:?}");
+        let uid =
+            self.kubectl(RELEASE, &["get", "pods", OPERATOR_PODS, "--output=jsonpath={.items[*].metadata.uid}"])?;
+        ensure!(!uid.is_empty() && !uid.contains(' '), "there is not exactly one operator pod: {uid:?}");
         let processes = fs::read_dir("/proc")?.flatten().map(|entry| entry.path());
         let mut found = processes.filter(|process| is_operator_of(process, &uid).unwrap_or(false));
         let process: PathBuf = found.next().context("the operator has no process")?;

@@ -1,10 +1,14 @@
-//! The tables of what was measured, with the targets.
+//! Prints the tables, and compares the measured values with the targets.
 
-use super::{AFTER_RUNS, ARCHIVED, CROWD, EXPERIMENT, IDLE, cluster::SILENCE, crowd};
+use super::{
+    cluster::IDLE_PERIOD,
+    completed_experiments,
+    variants::{AFTER_RUNS, EXPERIMENT, IDLE, IMAGE_ARCHIVE, MANY_COMPLETED},
+};
 use crate::samples::Samples;
 
-/// Something that must not be more than a target.
-struct Row {
+/// A measured value and its upper bound.
+struct TargetRow {
     what: String,
     measured: f64,
     target: f64,
@@ -33,42 +37,48 @@ fn print_times(samples: &Samples, runs: usize) {
 }
 
 fn print_memory(samples: &Samples) {
-    let crowded = format!("with {} settled experiments, since its start", crowd::CROWD);
-    println!("| operator | resident MiB | peak MiB | writes in {0} s | reads in {0} s |", SILENCE.as_secs());
+    let many_completed = format!("with {} completed experiments, since its start", completed_experiments::COUNT);
+    println!("| operator | resident MiB | peak MiB | writes in {0} s | reads in {0} s |", IDLE_PERIOD.as_secs());
     println!("|---|---|---|---|---|");
-    for (what, variant) in [("before any experiment", IDLE), (AFTER_RUNS, AFTER_RUNS), (crowded.as_str(), CROWD)] {
-        let asked = |measure| match samples.median(variant, measure) {
-            unknown if unknown.is_nan() => String::new(),
+    for (what, variant) in
+        [("before any experiment", IDLE), (AFTER_RUNS, AFTER_RUNS), (many_completed.as_str(), MANY_COMPLETED)]
+    {
+        let requests = |measure| match samples.median(variant, measure) {
+            missing if missing.is_nan() => String::new(),
             count => format!("{count:.0}"),
         };
         let (rss, peak) = (samples.median(variant, "rss_mib"), samples.median(variant, "peak_mib"));
-        println!("| {what} | {rss:.1} | {peak:.1} | {} | {} |", asked("writes"), asked("reads"));
+        println!("| {what} | {rss:.1} | {peak:.1} | {} | {} |", requests("writes"), requests("reads"));
     }
-    let first = |measure| samples.median(CROWD, measure);
+    let first = |measure| samples.median(MANY_COMPLETED, measure);
     println!(
-        "\nAt its start it looks at all of them: {:.0} reads, {:.0} writes.\n",
+        "\nAt its start it reads all of them: {:.0} reads, {:.0} writes.\n",
         first("first_reads"),
         first("first_writes")
     );
 }
 
 fn print_targets(samples: &Samples) {
-    let row = |what: &str, measured, target| Row { what: what.to_owned(), measured, target };
+    let row = |what: &str, measured, target| TargetRow { what: what.to_owned(), measured, target };
     let share_s = samples.median(EXPERIMENT, "operator_ms") / 1e3;
-    let silent = samples.median(AFTER_RUNS, "writes") + samples.median(CROWD, "writes");
+    let idle_writes = samples.median(AFTER_RUNS, "writes") + samples.median(MANY_COMPLETED, "writes");
     let rows = [
         row("operator's share of an experiment, s, median", share_s, 1.5),
-        row("the same against the goal", share_s, 0.3),
+        row("the same, compared with the goal", share_s, 0.3),
         row("writes for an experiment, most", samples.largest(EXPERIMENT, "writes"), 12.0),
-        row("writes once settled", silent, 0.0),
+        row("writes while idle", idle_writes, 0.0),
         row("operator idle, MiB", samples.median(IDLE, "rss_mib"), 20.0),
-        row(&format!("operator with {} settled, MiB", crowd::CROWD), samples.median(CROWD, "rss_mib"), 40.0),
-        row("the same at its peak", samples.median(CROWD, "peak_mib"), 40.0),
-        row("image, MB", samples.median(ARCHIVED, "size_mb"), 40.0),
+        row(
+            &format!("operator with {} completed, MiB", completed_experiments::COUNT),
+            samples.median(MANY_COMPLETED, "rss_mib"),
+            40.0,
+        ),
+        row("the same at its peak", samples.median(MANY_COMPLETED, "peak_mib"), 40.0),
+        row("image, MB", samples.median(IMAGE_ARCHIVE, "size_mb"), 40.0),
     ];
     println!("| | measured | at most | measured / target | |");
     println!("|---|---|---|---|---|");
-    for Row { what, measured, target } in rows {
+    for TargetRow { what, measured, target } in rows {
         let ratio = if target > 0.0 { format!("{:.2}", measured / target) } else { String::new() };
         let verdict = if measured <= target { "met" } else { "missed" };
         println!("| {what} | {} | {} | {ratio} | {verdict} |", rounded(measured), rounded(target));
@@ -76,7 +86,7 @@ fn print_targets(samples: &Samples) {
     println!();
 }
 
-/// Two digits after the point where they say something.
+/// Two decimals, unless the value is an integer.
 fn rounded(value: f64) -> String {
     if value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.2}") }
 }

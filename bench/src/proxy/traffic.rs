@@ -1,4 +1,4 @@
-//! The traffic: a server on a thread of its own, and clients. Requests and answers are as long as the lesson's.
+//! The traffic: a server on a thread of its own, and clients. Requests and responses have the lengths of the lesson's.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -19,31 +19,31 @@ use tokio::{
 };
 
 const REQUEST_LEN: usize = 330;
-const ANSWER_LEN: usize = 100;
+const RESPONSE_LEN: usize = 100;
 const BULK_LEN: usize = 100_000_000;
 const BACKLOG: u32 = 4096;
 const CHUNK_LEN: usize = 256 * 1024;
-/// One download.
+/// The length of one download.
 pub(crate) const BULK_GB: f64 = 0.1;
 
-/// What is asked for.
+/// What the clients request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// An answer on a new connection, which the server then closes.
+pub(crate) enum Workload {
+    /// One response on a new connection, which the server then closes.
     Close,
-    /// Answer after answer on one connection.
+    /// Many responses on one connection.
     Keep,
-    /// Download after download on one connection: Toxiproxy would reset it before all is through.
+    /// Many downloads on one connection, because Toxiproxy would reset a connection that the server closes before all is delivered.
     Bulk,
 }
 
-/// A server that answers all three.
+/// A server for all workloads.
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
 }
 
-impl Kind {
+impl Workload {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Close => "close",
@@ -59,20 +59,20 @@ impl Kind {
         request
     }
 
-    fn answer_len(self) -> usize {
+    fn response_len(self) -> usize {
         match self {
-            Self::Close | Self::Keep => ANSWER_LEN,
-            Self::Bulk => ANSWER_LEN + BULK_LEN,
+            Self::Close | Self::Keep => RESPONSE_LEN,
+            Self::Bulk => RESPONSE_LEN + BULK_LEN,
         }
     }
 
-    /// The head of the answer, padded so that head and short body are as long as an answer.
-    fn head(self) -> Vec<u8> {
-        let body_len = self.answer_len() - ANSWER_LEN;
+    /// The head of the response, padded to the length of a response without a body.
+    fn response_head(self) -> Vec<u8> {
+        let body_len = self.response_len() - RESPONSE_LEN;
         let connection = if self == Self::Close { "close" } else { "keep-alive" };
         let mut head =
             format!("HTTP/1.1 200 OK\r\nContent-Length: {body_len}\r\nConnection: {connection}\r\nX: ").into_bytes();
-        head.resize(ANSWER_LEN - 4, b'x');
+        head.resize(RESPONSE_LEN - 4, b'x');
         head.extend_from_slice(b"\r\n\r\n");
         head
     }
@@ -81,18 +81,18 @@ impl Kind {
 impl Server {
     /// Starts the server's thread, which lives as long as the process.
     pub(crate) fn start() -> anyhow::Result<Self> {
-        let (tell, told) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         thread::Builder::new().name("server".to_owned()).spawn(move || -> anyhow::Result<()> {
             Builder::new_current_thread().enable_all().build()?.block_on(async {
                 let socket = TcpSocket::new_v4()?;
                 socket.set_nodelay(true)?;
                 socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
                 let listener = socket.listen(BACKLOG)?;
-                tell.send(listener.local_addr()?)?;
+                sender.send(listener.local_addr()?)?;
                 serve(&listener).await
             })
         })?;
-        Ok(Self { address: told.recv().context("the server did not start")? })
+        Ok(Self { address: receiver.recv().context("the server did not start")? })
     }
 }
 
@@ -102,12 +102,12 @@ async fn serve(listener: &TcpListener) -> anyhow::Result<()> {
         tokio::spawn(async move {
             let mut request = [0; REQUEST_LEN];
             while stream.read_exact(&mut request).await.is_ok() {
-                let kind = match request[5] {
-                    b'c' => Kind::Close,
-                    b'k' => Kind::Keep,
-                    _ => Kind::Bulk,
+                let workload = match request[5] {
+                    b'c' => Workload::Close,
+                    b'k' => Workload::Keep,
+                    _ => Workload::Bulk,
                 };
-                if answer(&mut stream, kind).await.is_err() || kind == Kind::Close {
+                if respond(&mut stream, workload).await.is_err() || workload == Workload::Close {
                     return;
                 }
             }
@@ -115,9 +115,9 @@ async fn serve(listener: &TcpListener) -> anyhow::Result<()> {
     }
 }
 
-async fn answer(stream: &mut TcpStream, kind: Kind) -> io::Result<()> {
-    stream.write_all(&kind.head()).await?;
-    let mut left = kind.answer_len() - ANSWER_LEN;
+async fn respond(stream: &mut TcpStream, workload: Workload) -> io::Result<()> {
+    stream.write_all(&workload.response_head()).await?;
+    let mut left = workload.response_len() - RESPONSE_LEN;
     let chunk = if left == 0 { Vec::new() } else { vec![b'x'; CHUNK_LEN] };
     while left > 0 {
         left -= stream.write(&chunk[..left.min(CHUNK_LEN)]).await?;
@@ -125,14 +125,19 @@ async fn answer(stream: &mut TcpStream, kind: Kind) -> io::Result<()> {
     Ok(())
 }
 
-/// Asks `count` times, `in_flight` at once, and checks how long each answer is.
-pub(crate) async fn ask_all(address: SocketAddr, kind: Kind, count: u32, in_flight: u32) -> anyhow::Result<()> {
+/// Sends `count` requests, `in_flight` at once, and checks the length of each response.
+pub(crate) async fn send_all(
+    address: SocketAddr,
+    workload: Workload,
+    count: u32,
+    in_flight: u32,
+) -> anyhow::Result<()> {
     let next = Arc::new(AtomicU32::new(0));
     let clients: Vec<_> = (0..in_flight)
         .map(|_| {
             let next = Arc::clone(&next);
             tokio::spawn(async move {
-                let request = kind.request();
+                let request = workload.request();
                 let mut buffer = vec![0; CHUNK_LEN];
                 let mut kept = None;
                 while next.fetch_add(1, Ordering::Relaxed) < count {
@@ -141,8 +146,8 @@ pub(crate) async fn ask_all(address: SocketAddr, kind: Kind, count: u32, in_flig
                         None => connect(address).await?,
                     };
                     stream.write_all(&request).await?;
-                    read(&mut stream, &mut buffer, kind.answer_len()).await?;
-                    if kind == Kind::Close {
+                    read(&mut stream, &mut buffer, workload.response_len()).await?;
+                    if workload == Workload::Close {
                         read_end(&mut stream).await?;
                     } else {
                         kept = Some(stream);
@@ -178,17 +183,17 @@ async fn read(stream: &mut TcpStream, buffer: &mut [u8], mut left: usize) -> io:
 async fn read_end(stream: &mut TcpStream) -> anyhow::Result<()> {
     match stream.read(&mut [0]).await {
         Ok(0) => Ok(()),
-        Ok(_) => anyhow::bail!("the answer is longer than it should be"),
-        // So Toxiproxy ends connections that have a reset_peer, even one that never strikes.
+        Ok(_) => anyhow::bail!("the response is longer than expected"),
+        // Toxiproxy ends connections that have a reset_peer in this way, even if the toxic never fires.
         Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Asks once on a connection that stays open.
-pub(crate) fn ask_once(address: SocketAddr, kind: Kind) -> anyhow::Result<std::net::TcpStream> {
+/// Opens a connection, sends one request and reads the response; the connection stays open.
+pub(crate) fn open_connection(address: SocketAddr, workload: Workload) -> anyhow::Result<std::net::TcpStream> {
     let mut stream = std::net::TcpStream::connect(address)?;
-    stream.write_all(&kind.request())?;
-    stream.read_exact(&mut [0; ANSWER_LEN])?;
+    stream.write_all(&workload.request())?;
+    stream.read_exact(&mut [0; RESPONSE_LEN])?;
     Ok(stream)
 }

@@ -1,5 +1,5 @@
-//! What the API server admits: a table of bad resources, each refused with a message that names the field, by the schema and
-//! the CEL rules alone. The laptop's own check must refuse the very same.
+//! What the API server admits: it refuses each of a table of invalid resources with a message that names the field, because of
+//! the schema and the CEL rules alone. `paylab` on one machine must refuse the same resources.
 
 use kube::{
     Api, Client,
@@ -8,17 +8,17 @@ use kube::{
 use paylab_experiment::{file, plan::Refusal, spec::ChaosExperiment};
 use serde_json::{Value, json};
 
-/// Where the resources would be.
+/// The namespace of the resources.
 const NAMESPACE: &str = "default";
 
-/// The smallest good resource, with the spec's fields replaced.
+/// The smallest valid resource, with fields of the spec replaced.
 fn resource(name: &str, changes: &Value) -> Value {
     let mut spec = json!({"claim": "ExactlyOnce"});
     merge(&mut spec, changes);
     json!({"apiVersion": "paylab.dev/v1alpha1", "kind": "ChaosExperiment", "metadata": {"name": name}, "spec": spec})
 }
 
-/// Replaces fields, deep; `null` removes one.
+/// Replaces fields recursively; `null` removes a field.
 fn merge(into: &mut Value, changes: &Value) {
     match (into, changes) {
         (Value::Object(fields), Value::Object(changes)) => {
@@ -39,8 +39,8 @@ fn fault(changes: &Value) -> Value {
     json!({"faults": [fault]})
 }
 
-/// Bad specs; the field that the message must name, and a word of what is wrong or allowed.
-fn bad_payments_and_clients() -> Vec<(Value, &'static str, &'static str)> {
+/// Invalid specs, each with the field that the message must name, and a part of the message.
+fn invalid_payments_and_clients() -> Vec<(Value, &'static str, &'static str)> {
     let retry = |retry: Value| json!({"client": {"retry": retry}});
     let client = |client: Value| json!({"client": client});
     let payments = |payments: Value| json!({"payments": payments});
@@ -89,8 +89,8 @@ fn bad_payments_and_clients() -> Vec<(Value, &'static str, &'static str)> {
     ]
 }
 
-/// The same of the service and the faults.
-fn bad_services_and_faults() -> Vec<(Value, &'static str, &'static str)> {
+/// The same for the service and the faults.
+fn invalid_services_and_faults() -> Vec<(Value, &'static str, &'static str)> {
     let seventeen: Vec<_> =
         (0..17).map(|n| json!({"name": format!("f{n}"), "probability": 0.1, "reset": {"at": "Connect"}})).collect();
     let service = |service: Value| json!({"service": service});
@@ -132,50 +132,50 @@ fn bad_services_and_faults() -> Vec<(Value, &'static str, &'static str)> {
     ]
 }
 
-/// What the API server says to a new resource, without keeping it.
-async fn asked(client: &Client, resource: &Value) -> Result<(), String> {
+/// Sends a new resource to the API server as a dry run, and returns the message of a refusal.
+async fn dry_run(client: &Client, resource: &Value) -> Result<(), String> {
     let path =
         format!("/apis/paylab.dev/v1alpha1/namespaces/{NAMESPACE}/chaosexperiments?dryRun=All&fieldValidation=Strict");
     let request = http::Request::post(path).header("content-type", "application/json");
     match client.request::<Value>(request.body(resource.to_string().into_bytes()).unwrap()).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) => Err(status.message),
-        Err(error) => panic!("the API server cannot be asked: {error}"),
+        Err(error) => panic!("the request to the API server failed: {error}"),
     }
 }
 
-/// What a laptop says to it.
-fn on_a_laptop(resource: &Value) -> Result<(), String> {
-    let refused = |refusals: Vec<Refusal>| refusals.iter().map(Refusal::to_string).collect::<Vec<_>>().join("; ");
-    file::parse(&resource.to_string(), 0).map(drop).map_err(refused)
+/// Validates a resource as `paylab` does on one machine, and returns the message of a refusal.
+fn validate_locally(resource: &Value) -> Result<(), String> {
+    let joined = |errors: Vec<Refusal>| errors.iter().map(Refusal::to_string).collect::<Vec<_>>().join("; ");
+    file::parse(&resource.to_string(), 0).map(drop).map_err(joined)
 }
 
-/// Every bad resource is refused by both, with the name of its field.
-pub(crate) async fn refuses_what_is_bad(client: &Client) {
-    let bad = [bad_payments_and_clients(), bad_services_and_faults()].concat();
-    assert!(bad.len() >= 40);
-    for (changes, field, allowed) in &bad {
+/// Both refuse every invalid resource, with the name of the field.
+pub(crate) async fn refuses_invalid_resources(client: &Client) {
+    let invalid = [invalid_payments_and_clients(), invalid_services_and_faults()].concat();
+    assert!(invalid.len() >= 40);
+    for (changes, field, text) in &invalid {
         let resource = resource("bad", changes);
-        let told = asked(client, &resource).await.expect_err(&format!("{changes} is admitted"));
-        assert!(told.contains(field) && told.contains(allowed), "{changes}: {field}, {allowed}: {told}");
-        let told = on_a_laptop(&resource).expect_err(&format!("{changes} is run on a laptop"));
-        assert!(told.contains(field), "{changes}: {field}: {told}");
+        let message = dry_run(client, &resource).await.expect_err(&format!("{changes} is admitted"));
+        assert!(message.contains(field) && message.contains(text), "{changes}: {field}, {text}: {message}");
+        let message = validate_locally(&resource).expect_err(&format!("{changes} is accepted on one machine"));
+        assert!(message.contains(field), "{changes}: {field}: {message}");
     }
     for name in ["1-begins-with-a-digit", "has.dots", &"x".repeat(41)] {
         let resource = resource(name, &json!({}));
-        let told = asked(client, &resource).await.expect_err(name);
-        assert!(told.contains("metadata.name must have at most 40"), "{told}");
-        assert!(on_a_laptop(&resource).is_err_and(|told| told.contains("metadata.name")), "{name}");
+        let message = dry_run(client, &resource).await.expect_err(name);
+        assert!(message.contains("metadata.name must have at most 40"), "{message}");
+        assert!(validate_locally(&resource).is_err_and(|message| message.contains("metadata.name")), "{name}");
     }
 }
 
-/// What the laptop runs, the cluster admits.
-pub(crate) async fn admits_what_is_good(client: &Client) {
+/// Both accept every valid resource.
+pub(crate) async fn admits_valid_resources(client: &Client) {
     let database = json!({"secretKeyRef": {"name": "ledger.db", "key": "DATABASE_URL"}});
     let all_faults: Vec<_> = (0..16)
         .map(|n| json!({"name": format!("f-{n}"), "probability": 0.5, "reset": {"at": "AfterRequest"}, "attempts": (1..=100).collect::<Vec<_>>(), "payments": {"from": 0, "to": 5}}))
         .collect();
-    let good = [
+    let valid = [
         resource(&"x".repeat(40), &json!({})),
         resource(
             "largest",
@@ -192,21 +192,21 @@ pub(crate) async fn admits_what_is_good(client: &Client) {
             &json!({"client": {"retry": {"maxAttempts": 1}}, "faults": [{"name": "a", "probability": 1, "reset": {"at": "Connect"}}]}),
         ),
     ];
-    for resource in &good {
-        asked(client, resource).await.unwrap_or_else(|told| panic!("{resource} is refused: {told}"));
-        on_a_laptop(resource).unwrap_or_else(|told| panic!("{resource} is not run on a laptop: {told}"));
+    for resource in &valid {
+        dry_run(client, resource).await.unwrap_or_else(|message| panic!("{resource} is refused: {message}"));
+        validate_locally(resource).unwrap_or_else(|message| panic!("{resource} is refused on one machine: {message}"));
     }
 }
 
-/// A spec stays as it was accepted; the rest of the resource may change.
-pub(crate) async fn keeps_the_spec(client: &Client) {
+/// The spec of a resource cannot be changed, but the rest of the resource can.
+pub(crate) async fn refuses_changes_of_the_spec(client: &Client) {
     let api = Api::<ChaosExperiment>::namespaced(client.clone(), NAMESPACE);
     let first: ChaosExperiment = serde_json::from_value(resource("kept", &json!({"seed": 1}))).unwrap();
     let mut kept = api.create(&PostParams::default(), &first).await.unwrap();
     kept.metadata.labels = Some([("team".to_owned(), "shop".to_owned())].into());
     kept = api.replace("kept", &PostParams::default(), &kept).await.unwrap();
     kept.spec.seed = Some(2);
-    let told = api.replace("kept", &PostParams::default(), &kept).await.unwrap_err().to_string();
-    assert!(told.contains("one experiment is one run"), "{told}");
+    let message = api.replace("kept", &PostParams::default(), &kept).await.unwrap_err().to_string();
+    assert!(message.contains("one experiment is one run"), "{message}");
     api.delete("kept", &DeleteParams::default()).await.unwrap();
 }

@@ -1,5 +1,5 @@
-//! The operator is killed before and after each of its requests, and each is failed in every way that a request can fail. The
-//! end is the same for all: one Job, one event, one verdict, nothing left behind.
+//! Kills the operator before and after each of its requests, and lets each request fail in every way. The result must always be
+//! the same: one Job, one event, one verdict, and no remaining object.
 
 use std::{
     collections::BTreeMap,
@@ -23,15 +23,15 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 use operator::{options::Options, reconcile_all};
-use paylab_e2e::{Audit, Node};
+use paylab_e2e::{AuditLog, Node};
 use paylab_experiment::spec::ChaosExperiment;
 use serde_json::{Value, json};
 use tokio::{runtime, time::sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::faults::{Fault, Saboteur};
+use super::request_faults::{FaultInjector, RequestFault};
 
-/// Small enough that a run of it is quick, large enough that some payments are booked twice.
+/// It is small, so that a run is quick, but has enough payments for some to be booked twice.
 pub(crate) const EXPERIMENT: &str = r#"
 apiVersion: paylab.dev/v1alpha1
 kind: ChaosExperiment
@@ -46,71 +46,74 @@ spec:
     - {name: request-lost, probability: 0.3, reset: {at: BeforeRequest}}
     - {name: response-lost, probability: 0.3, reset: {at: BeforeResponse}}
 "#;
-/// So many cases run at once, each in a namespace of its own.
-const CASES_AT_ONCE: usize = 6;
-/// More requests than an experiment takes.
+/// The operator's service account, with the rights that the chart grants.
+pub(crate) const OPERATOR: &str = "system:serviceaccount:paylab:paylab";
+/// This many cases run at once, each in a namespace of its own.
+const PARALLEL_CASES: usize = 6;
+/// More requests than the operator makes for one experiment.
 const REQUESTS_MAX: usize = 200;
-/// A case that has not come to its end by then never will.
+/// The time limit of one case.
 const CASE_WITHIN: Duration = Duration::from_secs(90);
-/// An operator that was killed is back after this time.
+/// The pause before an operator whose start failed is started again.
 const RESTART_PAUSE: Duration = Duration::from_millis(50);
 
-/// What one case has come to.
+/// The result of one case.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct End {
-    /// The status, without what is never the same.
+pub(crate) struct CaseResult {
+    /// The status, without the fields that differ from run to run.
     status: Value,
     events: usize,
 }
 
-/// The way to the API server, as the administrator.
-pub(crate) async fn admin(kubeconfig: &Path) -> Config {
-    let kubeconfig = Kubeconfig::read_from(kubeconfig).expect("the node has written it");
+/// The administrator's configuration for the API server, without retries.
+pub(crate) async fn admin_config(kubeconfig: &Path) -> Config {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig).expect("the node has written this file");
     let mut config =
-        Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.expect("it is whole");
+        Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.expect("the file is valid");
     config.default_retry = false;
     config
 }
 
-/// Lets a fault meet the first request, the second and so on, until one is never made. Returns how many were met.
-pub(crate) async fn sweep(node: &Node, fault: Fault) -> usize {
-    let config = admin(node.kubeconfig()).await;
-    let audit = node.audit().unwrap();
-    let (expected, _) = case(&config, &format!("calm-{}", fault.name()), None).await;
+/// Injects a fault into the first request, in another case into the second, and so on, until an experiment completes with fewer
+/// requests. Returns the number of cases in which the fault was injected.
+pub(crate) async fn inject_at_every_request(node: &Node, fault: RequestFault) -> usize {
+    let config = admin_config(node.kubeconfig()).await;
+    let audit_log = node.audit_log_from_now().unwrap();
+    let (expected, _) = run_case(&config, &format!("without-{}", fault.name()), None).await;
     assert_eq!((expected.status["verdict"].as_str(), expected.events), (Some("Violated"), 1), "{}", expected.status);
     let cases = (1..=REQUESTS_MAX).map(|n| {
         let config = &config;
-        async move { (n, case(config, &format!("{}-{n}", fault.name()), Some((n, fault))).await) }
+        async move { (n, run_case(config, &format!("{}-{n}", fault.name()), Some((n, fault))).await) }
     });
-    let mut struck = 0;
-    let mut ended = Box::pin(stream::iter(cases).buffered(CASES_AT_ONCE));
-    while let Some((n, (end, met))) = ended.next().await {
-        assert_eq!(end, expected, "{} at request {n}", fault.name());
-        if !met {
+    let mut injected_cases = 0;
+    let mut results = Box::pin(stream::iter(cases).buffered(PARALLEL_CASES));
+    while let Some((n, (result, injected))) = results.next().await {
+        assert_eq!(result, expected, "{} at request {n}", fault.name());
+        if !injected {
             break;
         }
-        struck += 1;
+        injected_cases += 1;
     }
-    assert!((10..REQUESTS_MAX).contains(&struck), "{struck} requests were met");
-    check_jobs(&audit, fault, struck);
-    struck
+    assert!((10..REQUESTS_MAX).contains(&injected_cases), "injected into {injected_cases} requests");
+    check_jobs(&audit_log, fault, injected_cases);
+    injected_cases
 }
 
-/// Every namespace of this sweep has seen exactly one Job made.
-fn check_jobs(audit: &Audit, fault: Fault, cases: usize) {
+/// Exactly one Job was created in each namespace of these cases.
+fn check_jobs(audit_log: &AuditLog, fault: RequestFault, cases: usize) {
     let mut jobs = BTreeMap::<String, usize>::new();
-    for request in audit.requests().unwrap() {
-        let made = request.verb == "create" && request.resource == "jobs" && request.code == 201;
-        if made && request.namespace.starts_with(fault.name()) {
+    for request in audit_log.requests().unwrap() {
+        let is_created = request.verb == "create" && request.resource == "jobs" && request.code == 201;
+        if is_created && request.namespace.starts_with(fault.name()) {
             *jobs.entry(request.namespace).or_default() += 1;
         }
     }
-    assert!(jobs.len() >= cases && jobs.values().all(|made| *made == 1), "{jobs:?}");
+    assert!(jobs.len() >= cases && jobs.values().all(|created| *created == 1), "{jobs:?}");
 }
 
-/// One experiment in a namespace of its own, reconciled by an operator that meets this fault and is started anew when it
-/// dies. Also tells whether the fault met a request.
-async fn case(config: &Config, namespace: &str, fault: Option<(usize, Fault)>) -> (End, bool) {
+/// Runs one experiment in a namespace of its own, with an operator whose n-th request has this fault, and which is restarted when
+/// it is killed. Also returns whether the fault was injected.
+async fn run_case(config: &Config, namespace: &str, fault: Option<(usize, RequestFault)>) -> (CaseResult, bool) {
     let client = Client::try_from(config.clone()).unwrap();
     let head = ObjectMeta { name: Some(namespace.to_owned()), ..ObjectMeta::default() };
     let object = Namespace { metadata: head, ..Namespace::default() };
@@ -118,12 +121,12 @@ async fn case(config: &Config, namespace: &str, fault: Option<(usize, Fault)>) -
     let experiments = Api::<ChaosExperiment>::namespaced(client.clone(), namespace);
     let experiment: ChaosExperiment = serde_saphyr::from_str(EXPERIMENT).unwrap();
     experiments.create(&PostParams::default(), &experiment).await.unwrap();
-    let saboteur = Saboteur::new(fault);
-    let operator = Operator::start(config, namespace, &saboteur);
+    let injector = FaultInjector::new(fault);
+    let operator = Operator::start(config, namespace, &injector);
     let begun = Instant::now();
     let status = loop {
         let status = json!(experiments.get("lesson").await.unwrap().status);
-        if status["completionTime"].is_string() && is_bare(&client, namespace).await {
+        if status["completionTime"].is_string() && is_cleaned_up(&client, namespace).await {
             break status;
         }
         assert!(begun.elapsed() < CASE_WITHIN, "{namespace}: {status}");
@@ -131,13 +134,13 @@ async fn case(config: &Config, namespace: &str, fault: Option<(usize, Fault)>) -
     };
     operator.stop();
     let events = Api::<Event>::namespaced(client, namespace).list(&ListParams::default()).await.unwrap();
-    let ours = |event: &&Event| event.reporting_controller.as_deref() == Some("paylab.dev/operator");
-    let events = events.iter().filter(ours).count();
-    (End { status: without_times(status), events }, saboteur.has_struck())
+    let is_from_operator = |event: &&Event| event.reporting_controller.as_deref() == Some("paylab.dev/operator");
+    let events = events.iter().filter(is_from_operator).count();
+    (CaseResult { status: without_variable_fields(status), events }, injector.has_injected())
 }
 
-/// Whether nothing of the lab is left.
-async fn is_bare(client: &Client, namespace: &str) -> bool {
+/// Whether no object of the lab exists.
+async fn is_cleaned_up(client: &Client, namespace: &str) -> bool {
     let (plans, policies, services, deployments, jobs, pods) = tokio::join!(
         count::<ConfigMap>(client, namespace),
         count::<NetworkPolicy>(client, namespace),
@@ -156,12 +159,12 @@ where
         + std::fmt::Debug
         + serde::de::DeserializeOwned,
 {
-    let ours = ListParams::default().labels("app.kubernetes.io/managed-by=paylab");
-    Api::<K>::namespaced(client.clone(), namespace).list(&ours).await.unwrap().items.len()
+    let lab_objects = ListParams::default().labels("app.kubernetes.io/managed-by=paylab");
+    Api::<K>::namespaced(client.clone(), namespace).list(&lab_objects).await.unwrap().items.len()
 }
 
-/// A status without its run and its times.
-fn without_times(mut status: Value) -> Value {
+/// A status without the run id and the times.
+fn without_variable_fields(mut status: Value) -> Value {
     for field in ["startTime", "completionTime", "runId"] {
         status.as_object_mut().unwrap().remove(field);
     }
@@ -171,35 +174,35 @@ fn without_times(mut status: Value) -> Value {
     status
 }
 
-/// An operator in a thread of its own, with the rights that the chart gives it, and started anew whenever it ends: all that
-/// it knew is gone with its runtime, as with a process.
+/// An operator in a thread of its own, with the rights that the chart grants. Whenever it ends, it is started again with a new
+/// runtime, so that, as with a process, no state is kept in memory.
 struct Operator {
-    /// It ends when this is dropped, as with a case that is not waited for.
+    /// The operator stops when this is dropped, also when a case is cancelled.
     stop: DropGuard,
     thread: thread::JoinHandle<()>,
 }
 
 impl Operator {
-    fn start(config: &Config, namespace: &str, saboteur: &Saboteur) -> Self {
+    fn start(config: &Config, namespace: &str, injector: &FaultInjector) -> Self {
         let stop = CancellationToken::new();
         let stopped = stop.clone();
-        let (saboteur, mut config) = (saboteur.clone(), config.clone());
-        config.auth_info.impersonate = Some(super::OPERATOR.to_owned());
+        let (injector, mut config) = (injector.clone(), config.clone());
+        config.auth_info.impersonate = Some(OPERATOR.to_owned());
         let options = options(namespace);
         let thread = thread::spawn(move || {
             while !stopped.is_cancelled() {
-                let life = runtime::Builder::new_current_thread().enable_all().build().unwrap();
-                life.block_on(async {
-                    let client = ClientBuilder::try_from(config.clone()).unwrap().with_layer(&saboteur).build();
-                    let forever = CancellationToken::new();
+                let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(async {
+                    let client = ClientBuilder::try_from(config.clone()).unwrap().with_layer(&injector).build();
+                    let never = CancellationToken::new();
                     tokio::select! {
-                        // An error at its start ends it, and it is started anew.
-                        _ = reconcile_all(client, &options, &forever) => sleep(RESTART_PAUSE).await,
-                        () = saboteur.death() => {}
+                        // An error at its start ends the operator; the loop starts it again.
+                        _ = reconcile_all(client, &options, &never) => sleep(RESTART_PAUSE).await,
+                        () = injector.killed() => {}
                         () = stopped.cancelled() => {}
                     }
                 });
-                life.shutdown_background();
+                runtime.shutdown_background();
             }
         });
         Self { stop: stop.drop_guard(), thread }
@@ -214,10 +217,10 @@ impl Operator {
 
 fn options(namespace: &str) -> Options {
     #[derive(clap::Parser)]
-    struct Line {
+    struct CommandLine {
         #[command(flatten)]
         options: Options,
     }
-    let line = ["operator", "--image", "paylab:1", "--watch-namespace", namespace];
-    <Line as clap::Parser>::parse_from(line).options
+    let arguments = ["operator", "--image", "paylab:1", "--watch-namespace", namespace];
+    <CommandLine as clap::Parser>::parse_from(arguments).options
 }

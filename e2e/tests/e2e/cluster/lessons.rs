@@ -1,4 +1,4 @@
-//! Experiments and their totals: the same as on one machine, to the cent, however many pods and databases there are.
+//! Tests of totals: they are the same as on one machine, to the cent, however many pods and databases there are.
 
 use std::{
     io,
@@ -12,25 +12,25 @@ use paylab_experiment::{file, status::ChaosExperimentStatus};
 use paylab_testbed::postgres::{Durability, postgres};
 use serde_json::{Value, json};
 
-use crate::support::{Namespace, Test, condition, example, experiment, message, slow};
+use crate::support::{Namespace, Test, condition, example, experiment, message, slow_experiment};
 
 pub(crate) const TESTS: &[Test] = &[
-    ("the_four_lessons_have_the_totals_of_a_laptop_field_by_field", the_four_lessons),
-    ("three_workers_book_what_one_books", three_workers),
+    ("the_four_lessons_have_the_same_status_as_on_one_machine", the_four_lessons),
+    ("three_workers_have_the_same_totals_as_one", three_workers),
     ("two_replicas_on_postgresql_pay_exactly_once", two_replicas),
-    ("ten_experiments_at_once_each_have_their_own_totals", ten_at_once),
-    ("progress_shows_while_the_load_runs", progress),
-    ("an_experiment_without_a_seed_draws_one_and_can_be_run_again_with_it", drawn_seed),
+    ("ten_experiments_at_once_have_their_own_totals", ten_at_once),
+    ("progress_is_reported_while_the_load_runs", progress),
+    ("an_experiment_without_a_seed_can_be_repeated_with_the_seed_it_drew", drawn_seed),
 ];
 
 /// What `paylab run --output json` prints for this file.
-fn on_a_laptop(text: &str) -> Value {
+fn run_locally(text: &str) -> Value {
     let plan = file::parse(text, 0).unwrap().plan;
     let measured = measure(&plan, &Database::Temporary).unwrap();
     json!(ChaosExperimentStatus::judged(&plan, &measured.report, &measured.prediction, &measured.conclusion))
 }
 
-/// A status without what only a cluster has, and without the run's name.
+/// A status without the fields that only a cluster has, and without the run id.
 fn comparable(mut status: Value) -> Value {
     for field in ["runId", "observedGeneration", "startTime", "completionTime", "conditions"] {
         status.as_object_mut().unwrap().remove(field);
@@ -38,7 +38,7 @@ fn comparable(mut status: Value) -> Value {
     status
 }
 
-/// Booked entries, lost, duplicated and tried payments, and those acknowledged by a repeat.
+/// Entries, lost and duplicated payments, attempts, and repeats.
 fn totals(status: &Value) -> [i64; 5] {
     [
         &status["ledger"]["entries"],
@@ -60,17 +60,17 @@ fn the_four_lessons(node: &Node) {
     ] {
         ns.apply(&example(lesson));
         ns.kubectl(&["wait", "--for=condition=Verified", "--timeout=2m", &format!("payx/{lesson}")]);
-        let status = ns.ended(lesson);
+        let status = ns.final_status(lesson);
         assert_eq!(totals(&status), expected, "{lesson}: {}", message(&status));
-        assert_eq!(comparable(status), comparable(on_a_laptop(&example(lesson))), "{lesson}");
+        assert_eq!(comparable(status), comparable(run_locally(&example(lesson))), "{lesson}");
     }
-    ns.assert_bare();
+    ns.wait_until_no_lab_objects();
 }
 
 fn three_workers(node: &Node) {
     let ns = Namespace::restricted(node, "workers");
     ns.apply(&experiment("three", "  expect: Violated\n  client: {workers: 3}\n"));
-    let status = ns.ended("three");
+    let status = ns.final_status("three");
     assert_eq!(totals(&status), [1455, 0, 329, 2079, 0], "{}", message(&status));
     assert_eq!(condition(&status, "Verified"), Some("True"), "{}", message(&status));
 }
@@ -80,8 +80,8 @@ fn two_replicas(node: &Node) {
     let server = postgres(Durability::Fast).expect("this test needs PostgreSQL");
     let (before, rest) = server.url().split_once('@').unwrap();
     let (host, database) = rest.split_once('/').unwrap();
-    let gate = forward(node.gateway(), host.parse().unwrap()).unwrap();
-    let url = format!("{before}@{gate}/{database}");
+    let forwarded = forward(node.gateway(), host.parse().unwrap()).unwrap();
+    let url = format!("{before}@{forwarded}/{database}");
     ns.kubectl(&["create", "secret", "generic", "ledger", &format!("--from-literal=url={url}")]);
     let service = |dedup| {
         format!("service: {{dedup: {dedup}, replicas: 2, database: {{secretKeyRef: {{name: ledger, key: url}}}}}}")
@@ -89,35 +89,34 @@ fn two_replicas(node: &Node) {
     let client = "client: {idempotencyKey: PerPayment}";
     ns.apply(&experiment("unique-key", &format!("  {client}\n  {}\n", service("UniqueKey"))));
     ns.apply(&experiment("memory", &format!("  expect: Violated\n  {client}\n  {}\n", service("Memory"))));
-    let unique = ns.ended("unique-key");
+    let unique = ns.final_status("unique-key");
     assert_eq!(
         (totals(&unique), unique["verdict"].as_str()),
         ([1000, 0, 0, 2079, 329], Some("Upheld")),
         "{}",
         message(&unique)
     );
-    // A set in the memory of each of two processes cannot tell the repeats that the other one sees.
-    let memory = ns.ended("memory");
+    // Each of the two replicas remembers only the keys of its own requests, so it books repeats of the other's.
+    let memory = ns.final_status("memory");
     assert_eq!(memory["verdict"], "Violated", "{}", message(&memory));
 }
 
-/// Lets the node's pods reach an address of this machine: a port at `host` that leads to `target`, for as long as this process
-/// lives.
+/// Forwards connections from a port of `host`, which the node's pods can reach, to `target`, until this process ends.
 fn forward(host: Ipv4Addr, target: SocketAddr) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind((host, 0))?;
-    let gate = listener.local_addr()?;
+    let forwarded = listener.local_addr()?;
     thread::spawn(move || {
-        for near in listener.incoming().flatten() {
-            let Ok(far) = TcpStream::connect(target) else { continue };
-            let (Ok(near_too), Ok(far_too)) = (near.try_clone(), far.try_clone()) else { continue };
-            thread::spawn(move || pour(near, far));
-            thread::spawn(move || pour(far_too, near_too));
+        for client in listener.incoming().flatten() {
+            let Ok(server) = TcpStream::connect(target) else { continue };
+            let (Ok(client_reader), Ok(server_writer)) = (client.try_clone(), server.try_clone()) else { continue };
+            thread::spawn(move || copy(client_reader, server_writer));
+            thread::spawn(move || copy(server, client));
         }
     });
-    Ok(gate)
+    Ok(forwarded)
 }
 
-fn pour(mut from: TcpStream, mut to: TcpStream) {
+fn copy(mut from: TcpStream, mut to: TcpStream) {
     let _ = io::copy(&mut from, &mut to);
     let _ = to.shutdown(std::net::Shutdown::Write);
 }
@@ -136,18 +135,18 @@ fn ten_at_once(node: &Node) {
         .collect();
     ns.apply(&documents.join("\n---\n"));
     for n in 0..10 {
-        let status = ns.ended(&format!("exp-{n}"));
+        let status = ns.final_status(&format!("exp-{n}"));
         let expected = if n % 2 == 0 { [1455, 0, 329, 2079, 0] } else { [1000, 0, 0, 2079, 329] };
         assert_eq!(totals(&status), expected, "exp-{n}: {}", message(&status));
         assert_eq!(condition(&status, "Verified"), Some("True"));
     }
-    ns.assert_bare();
+    ns.wait_until_no_lab_objects();
 }
 
 fn progress(node: &Node) {
     let ns = Namespace::restricted(node, "progress");
-    ns.apply(&slow("slow", ""));
-    let first = ns.under_way("slow");
+    ns.apply(&slow_experiment("slow", ""));
+    let first = ns.status_under_load("slow");
     assert_eq!((first["phase"].as_str(), first["progress"]["payments"].as_i64()), (Some("Loading"), Some(600)));
     assert!(first["verdict"].is_null(), "{first}");
     let acknowledged = |status: &Value| status["progress"]["acknowledged"].as_i64().unwrap_or_default();
@@ -160,8 +159,8 @@ fn drawn_seed(node: &Node) {
     let ns = Namespace::restricted(node, "drawn");
     let drawn = experiment("drawn", "  expect: Violated\n  payments: {count: 200}\n").replace("  seed: 42\n", "");
     ns.apply(&drawn);
-    let status = ns.ended("drawn");
+    let status = ns.final_status("drawn");
     let seed = status["seed"].as_i64().unwrap();
-    let again = on_a_laptop(&drawn.replace("  claim:", &format!("  seed: {seed}\n  claim:")));
+    let again = run_locally(&drawn.replace("  claim:", &format!("  seed: {seed}\n  claim:")));
     assert_eq!(comparable(status), comparable(again));
 }

@@ -1,25 +1,27 @@
-//! The chart installed for the whole cluster: what its users see.
+//! Tests of an installation that watches the whole cluster, through kubectl and helm as its users.
 
 mod chart;
 mod failures;
 mod lessons;
 mod node;
 mod removal;
+mod secrets;
 
-use paylab_e2e::{Node, Tier};
+use paylab_e2e::{Node, NodeKind};
 
-use crate::support::{Program, import, install};
+use crate::support::{Suite, import_image, install_chart};
 
-/// Most of their time these tests wait.
-pub(crate) const PROGRAM: Program = Program {
-    tier: Tier::Full,
+/// Several tests run at once, because they wait most of the time.
+pub(crate) const SUITE: Suite = Suite {
+    kind: NodeKind::Full,
     prepare,
-    at_once: 4,
-    lists: &[
+    parallel: 4,
+    groups: &[
         &[
             ("node", node::TESTS),
             ("lessons", lessons::TESTS),
             ("failures", failures::TESTS),
+            ("secrets", secrets::TESTS),
             ("removal", removal::TESTS),
         ],
         &[("chart", chart::TESTS)],
@@ -27,6 +29,6 @@ pub(crate) const PROGRAM: Program = Program {
 };
 
 fn prepare(node: &Node) {
-    import(node);
-    install(node, "paylab", &[]).unwrap();
+    import_image(node);
+    install_chart(node, "paylab", &[]).unwrap();
 }

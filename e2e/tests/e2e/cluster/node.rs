@@ -1,4 +1,4 @@
-//! The node itself: what later tests take for granted. It must not know Paylab.
+//! Tests of the node itself, on which the other tests rely. It must not know Paylab.
 
 use std::{
     fs,
@@ -16,16 +16,16 @@ use crate::support::{Namespace, Test};
 pub(crate) const TESTS: &[Test] = &[
     ("a_deployment_becomes_available", a_deployment_becomes_available),
     ("a_service_answers_another_pod_by_its_name", a_service_answers_another_pod_by_its_name),
-    ("a_job_leaves_a_message_and_a_log", a_job_leaves_a_message_and_a_log),
+    ("a_job_leaves_a_termination_message_and_a_log", a_job_leaves_a_termination_message_and_a_log),
     ("a_restricted_namespace_refuses_root_and_can_be_deleted", a_restricted_namespace_refuses_root_and_can_be_deleted),
     ("a_user_may_do_what_roles_allow_and_is_audited", a_user_may_do_what_roles_allow_and_is_audited),
-    ("helm_reaches_the_node", helm_reaches_the_node),
-    ("a_second_node_goes_with_its_process", a_second_node_goes_with_its_process),
+    ("helm_reaches_the_api_server", helm_reaches_the_api_server),
+    ("a_second_node_stops_with_its_process", a_second_node_stops_with_its_process),
 ];
 
 const READY: &str = "--timeout=60s";
-/// For what is written or removed without anybody saying so.
-const SEEN_WITHIN: Duration = Duration::from_secs(20);
+/// The time limit for effects that are not reported.
+const VISIBLE_WITHIN: Duration = Duration::from_secs(20);
 
 fn a_deployment_becomes_available(node: &Node) {
     let namespace = Namespace::new(node, "deployment", &[]);
@@ -40,14 +40,14 @@ fn a_service_answers_another_pod_by_its_name(node: &Node) {
     namespace.apply(&web(1));
     namespace.kubectl(&["wait", "--for=condition=Available", "deployment/web", READY]);
     namespace.kubectl(&["expose", "deployment", "web", "--port=80", "--target-port=8080"]);
-    // Retried, as nobody says when the name and the rules are there.
-    let ask = "until wget -q -O - http://web.service.svc.cluster.local; do :; done";
-    namespace.apply(&job("ask", ask));
-    namespace.kubectl(&["wait", "--for=condition=Complete", "job/ask", READY]);
-    assert_eq!(namespace.kubectl(&["logs", "job/ask"]), "hello\n");
+    // Retried, because the name and the forwarding rules appear without notice.
+    let get = "until wget -q -O - http://web.service.svc.cluster.local; do :; done";
+    namespace.apply(&job("get", get));
+    namespace.kubectl(&["wait", "--for=condition=Complete", "job/get", READY]);
+    assert_eq!(namespace.kubectl(&["logs", "job/get"]), "hello\n");
 }
 
-fn a_job_leaves_a_message_and_a_log(node: &Node) {
+fn a_job_leaves_a_termination_message_and_a_log(node: &Node) {
     let namespace = Namespace::new(node, "job", &[]);
     namespace.apply(&job("tell", "echo to the log; echo -n to the status >/dev/termination-log"));
     namespace.kubectl(&["wait", "--for=condition=Complete", "job/tell", READY]);
@@ -70,18 +70,18 @@ fn a_user_may_do_what_roles_allow_and_is_audited(node: &Node) {
     let namespace = Namespace::new(node, "roles", &[]);
     let ann = node.kubeconfig_of("ann", &["tellers"]).unwrap();
     let ann = format!("--kubeconfig={}", ann.display());
-    let audit = node.audit().unwrap();
+    let audit_log = node.audit_log_from_now().unwrap();
 
     let refused = namespace.try_kubectl(&[&ann, "get", "pods"]).unwrap_err();
     assert!(refused.to_string().contains("Forbidden"), "{refused}");
     namespace.kubectl(&["create", "rolebinding", "tellers", "--clusterrole=view", "--group=tellers"]);
-    // The binding is known to the API server a little after it was made.
-    eventually("pods to be seen", SEEN_WITHIN, || namespace.try_kubectl(&[&ann, "get", "pods"])).unwrap();
+    // The API server applies a new binding after a short delay.
+    eventually("permission to list pods", VISIBLE_WITHIN, || namespace.try_kubectl(&[&ann, "get", "pods"])).unwrap();
 
-    eventually("both requests in the audit log", SEEN_WITHIN, || {
-        let requests = audit.requests()?;
+    eventually("both requests in the audit log", VISIBLE_WITHIN, || {
+        let requests = audit_log.requests()?;
         let listed = |code| {
-            move |request: &&paylab_e2e::Request| {
+            move |request: &&paylab_e2e::AuditedRequest| {
                 (request.user.as_str(), request.verb.as_str(), request.resource.as_str()) == ("ann", "list", "pods")
                     && request.namespace == "roles"
                     && request.code == code
@@ -95,11 +95,11 @@ fn a_user_may_do_what_roles_allow_and_is_audited(node: &Node) {
     .unwrap();
 }
 
-fn helm_reaches_the_node(node: &Node) {
+fn helm_reaches_the_api_server(node: &Node) {
     assert_eq!(node.helm(&["list", "--output=json"]).unwrap().trim(), "[]");
 }
 
-fn a_second_node_goes_with_its_process(node: &Node) {
+fn a_second_node_stops_with_its_process(node: &Node) {
     let mut second =
         Command::new(env!("CARGO_BIN_EXE_paylab-e2e")).arg("up-api-server").stdout(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(second.stdout.take().unwrap()).lines().map_while(Result::ok);
@@ -108,20 +108,20 @@ fn a_second_node_goes_with_its_process(node: &Node) {
     let namespace = Path::new("/run/netns").join(format!("paylab-{}", directory.file_name().unwrap().display()));
     assert!(namespace.exists() && directory != node.directory());
 
-    // Killed, so that it has no last word.
+    // A killed process cannot stop its node itself.
     second.kill().unwrap();
     second.wait().unwrap();
-    eventually("second node gone", SEEN_WITHIN, || {
-        ensure!(!namespace.exists(), "its network is there");
+    eventually("removal of the second node", VISIBLE_WITHIN, || {
+        ensure!(!namespace.exists(), "its network still exists");
         let files = fs::read_dir(directory)?.flatten().map(|entry| entry.file_name());
-        let left: Vec<_> = files.filter(|name| !name.to_string_lossy().ends_with(".log")).collect();
-        ensure!(left.is_empty(), "its files are there: {left:?}");
+        let remaining: Vec<_> = files.filter(|name| !name.to_string_lossy().ends_with(".log")).collect();
+        ensure!(remaining.is_empty(), "its files still exist: {remaining:?}");
         Ok(())
     })
     .unwrap();
 }
 
-/// Pods that answer `hello` at 8080.
+/// A Deployment of pods that respond with `hello` at port 8080.
 fn web(replicas: u8) -> String {
     let pod = pod("echo hello >/tmp/index.html; exec httpd -f -p 8080 -h /tmp");
     format!(
@@ -130,7 +130,7 @@ fn web(replicas: u8) -> String {
     )
 }
 
-/// A pod that runs once.
+/// A Job with one pod.
 fn job(name: &str, script: &str) -> String {
     let pod = pod(script).replacen('{', r#"{"restartPolicy": "Never", "#, 1);
     format!(
@@ -138,7 +138,7 @@ fn job(name: &str, script: &str) -> String {
     )
 }
 
-/// Fit for a restricted namespace.
+/// The spec of a pod that Pod Security `restricted` allows.
 fn pod(script: &str) -> String {
     format!(
         r#"{{"terminationGracePeriodSeconds": 0,

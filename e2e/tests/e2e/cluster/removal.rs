@@ -1,74 +1,74 @@
-//! Deletion, at every phase and in every way: nothing is left behind, and nothing hangs.
+//! Tests of deletion in every phase: no object remains, and no deletion blocks.
 
 use std::time::{Duration, Instant};
 
 use paylab_e2e::Node;
 
-use crate::support::{Namespace, Test, example, experiment, message, slow};
+use crate::support::{Namespace, Test, example, experiment, message, slow_experiment};
 
-/// A resource without finalizers is gone as soon as it is deleted; the rest is kubectl's own time.
-const GONE_AT_ONCE: Duration = Duration::from_secs(5);
+/// A resource without finalizers is removed at once; the rest is kubectl's own time.
+const REMOVED_WITHIN: Duration = Duration::from_secs(5);
 
 pub(crate) const TESTS: &[Test] = &[
-    ("an_experiment_deleted_while_it_prepares_leaves_nothing", while_preparing),
-    ("an_experiment_deleted_while_it_loads_leaves_nothing", while_loading),
-    ("an_experiment_deleted_when_it_has_ended_takes_what_was_kept", when_ended),
-    ("a_namespace_deleted_while_a_load_runs_is_gone", namespace_while_loading),
-    ("retain_decides_what_stays", retain),
-    ("the_same_file_deleted_and_applied_again_is_run_again", applied_again),
-    ("an_operator_killed_while_a_load_runs_comes_to_the_same_end", operator_killed),
+    ("an_experiment_deleted_while_preparing_leaves_no_objects", while_preparing),
+    ("an_experiment_deleted_while_loading_leaves_no_objects", while_loading),
+    ("a_completed_experiment_is_deleted_with_its_kept_objects", when_ended),
+    ("a_namespace_can_be_deleted_while_a_load_runs", namespace_while_loading),
+    ("retain_decides_which_labs_are_kept", retain),
+    ("an_experiment_deleted_and_applied_again_is_run_again", applied_again),
+    ("an_operator_killed_while_a_load_runs_completes_the_experiment", operator_killed),
 ];
 
 fn delete(ns: &Namespace<'_>, name: &str) {
     let begun = Instant::now();
     ns.kubectl(&["delete", "payx", name, "--timeout=60s"]);
-    assert!(begun.elapsed() < GONE_AT_ONCE, "the resource took {:?} to go", begun.elapsed());
-    ns.assert_bare();
+    assert!(begun.elapsed() < REMOVED_WITHIN, "the removal took {:?}", begun.elapsed());
+    ns.wait_until_no_lab_objects();
 }
 
 fn while_preparing(node: &Node) {
-    let ns = Namespace::restricted(node, "gone-preparing");
-    // A Secret that never comes keeps it in this phase.
-    ns.apply(&experiment("gone", "  service: {database: {secretKeyRef: {name: absent, key: url}}}\n"));
-    ns.status_when("gone", |status| status["phase"] == "Preparing");
-    ns.left_when(|left| left.contains("pod/"));
-    delete(&ns, "gone");
+    let ns = Namespace::restricted(node, "deleted-preparing");
+    // A missing Secret keeps the experiment in this phase.
+    ns.apply(&experiment("deleted", "  service: {database: {secretKeyRef: {name: absent, key: url}}}\n"));
+    ns.status_when("deleted", |status| status["phase"] == "Preparing");
+    ns.wait_for_lab_objects(|names| names.contains("pod/"));
+    delete(&ns, "deleted");
 }
 
 fn while_loading(node: &Node) {
-    let ns = Namespace::restricted(node, "gone-loading");
-    ns.apply(&slow("gone", ""));
-    ns.under_way("gone");
-    delete(&ns, "gone");
+    let ns = Namespace::restricted(node, "deleted-loading");
+    ns.apply(&slow_experiment("deleted", ""));
+    ns.status_under_load("deleted");
+    delete(&ns, "deleted");
 }
 
 fn when_ended(node: &Node) {
-    let ns = Namespace::restricted(node, "gone-ended");
-    ns.apply(&experiment("gone", "  expect: Violated\n  retain: Always\n"));
-    ns.ended("gone");
-    assert!(ns.left().contains("deployment"), "{}", ns.left());
-    delete(&ns, "gone");
+    let ns = Namespace::restricted(node, "deleted-ended");
+    ns.apply(&experiment("deleted", "  expect: Violated\n  retain: Always\n"));
+    ns.final_status("deleted");
+    assert!(ns.lab_objects().contains("deployment"), "{}", ns.lab_objects());
+    delete(&ns, "deleted");
 }
 
 fn namespace_while_loading(node: &Node) {
-    let ns = Namespace::restricted(node, "gone-whole");
-    ns.apply(&slow("gone", ""));
-    ns.under_way("gone");
-    node.kubectl(&["delete", "namespace", "gone-whole", "--timeout=90s"]).unwrap();
+    let ns = Namespace::restricted(node, "deleted-whole");
+    ns.apply(&slow_experiment("deleted", ""));
+    ns.status_under_load("deleted");
+    node.kubectl(&["delete", "namespace", "deleted-whole", "--timeout=90s"]).unwrap();
 }
 
 fn retain(node: &Node) {
     let ns = Namespace::restricted(node, "retain");
-    for (name, expect, retain, stays) in [
+    for (name, expect, retain, kept) in [
         ("fine-on-failure", "Violated", "OnFailure", false),
         ("bad-on-failure", "Upheld", "OnFailure", true),
         ("bad-never", "Upheld", "Never", false),
         ("fine-always", "Violated", "Always", true),
     ] {
         ns.apply(&experiment(name, &format!("  expect: {expect}\n  retain: {retain}\n  payments: {{count: 100}}\n")));
-        ns.ended(name);
+        ns.final_status(name);
         let deployment = format!("deployment.apps/{name}-reset-proxy");
-        ns.left_when(|left| left.contains(&deployment) == stays);
+        ns.wait_for_lab_objects(|names| names.contains(&deployment) == kept);
     }
 }
 
@@ -76,11 +76,11 @@ fn applied_again(node: &Node) {
     let ns = Namespace::restricted(node, "again");
     let text = example("never-pay-too-little").replace("spec:", "spec:\n  retain: Always");
     ns.apply(&text);
-    let first = ns.ended("never-pay-too-little");
-    // In the background, as kubectl does it: the new one finds the parts of the old.
+    let first = ns.final_status("never-pay-too-little");
+    // kubectl deletes in the background, so the new experiment meets objects of the old one.
     ns.kubectl(&["delete", "payx", "never-pay-too-little"]);
     ns.apply(&text);
-    let second = ns.ended("never-pay-too-little");
+    let second = ns.final_status("never-pay-too-little");
     assert_ne!(first["runId"], second["runId"]);
     assert_eq!(message(&first), message(&second));
     let spec_change = ns.try_apply(&text.replace("seed: 42", "seed: 43")).unwrap_err().to_string();
@@ -90,12 +90,12 @@ fn applied_again(node: &Node) {
 
 fn operator_killed(node: &Node) {
     let ns = Namespace::restricted(node, "killed");
-    ns.apply(&slow("slow", ""));
-    ns.under_way("slow");
+    ns.apply(&slow_experiment("slow", ""));
+    ns.status_under_load("slow");
     let operator = "--selector=app.kubernetes.io/component=operator";
     node.kubectl(&["delete", "pods", operator, "-n", "paylab", "--grace-period=0", "--force"]).unwrap();
-    let status = ns.ended("slow");
+    let status = ns.final_status("slow");
     assert_eq!(status["verdict"], "Upheld", "{}", message(&status));
     assert_eq!(status["payments"]["booked"], 600);
-    ns.assert_bare();
+    ns.wait_until_no_lab_objects();
 }

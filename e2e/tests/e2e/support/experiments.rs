@@ -1,4 +1,4 @@
-//! Experiments in a namespace: what they say, and what becomes of them.
+//! Experiments in a namespace: their resources, their status, and the objects of their labs.
 
 use std::time::Duration;
 
@@ -6,23 +6,23 @@ use anyhow::{bail, ensure};
 use paylab_e2e::eventually;
 use serde_json::Value;
 
-use super::{Namespace, root};
+use super::{installation::root, namespace::Namespace};
 
-/// An experiment of a few seconds has come to its end by then, on a machine with other things to do.
-pub(crate) const END_WITHIN: Duration = Duration::from_secs(120);
-/// What is deleted is gone by then.
-const GONE_WITHIN: Duration = Duration::from_secs(60);
-/// The kinds of which a lab is made.
+/// The time limit for an experiment that takes a few seconds on an idle machine.
+pub(crate) const COMPLETED_WITHIN: Duration = Duration::from_secs(120);
+/// The time limit for the deletion of a lab's objects.
+const DELETED_WITHIN: Duration = Duration::from_secs(60);
+/// The kinds of a lab's objects.
 const KINDS: &str = "configmaps,networkpolicies,services,deployments,replicasets,jobs,pods";
-/// The label of everything that belongs to a lab.
-pub(crate) const OURS: &str = "--selector=app.kubernetes.io/managed-by=paylab";
+/// Selects every object that belongs to a lab.
+pub(crate) const LAB_OBJECTS: &str = "--selector=app.kubernetes.io/managed-by=paylab";
 
-/// A lesson's file.
+/// The file of a lesson.
 pub(crate) fn example(name: &str) -> String {
     std::fs::read_to_string(root().join(format!("examples/{name}.yaml"))).unwrap()
 }
 
-/// The lesson's claim, seed and faults, with more fields of the spec, indented by two.
+/// An experiment with the lesson's claim, seed and faults, and further fields of the spec, indented by two spaces.
 pub(crate) fn experiment(name: &str, spec: &str) -> String {
     format!(
         "apiVersion: paylab.dev/v1alpha1
@@ -38,11 +38,11 @@ spec:
     )
 }
 
-/// An experiment whose claim holds and whose load takes half a minute, so that something can happen to it.
-pub(crate) fn slow(name: &str, more: &str) -> String {
-    let safe =
+/// An experiment whose claim holds and whose load takes half a minute, so that a test can disturb it.
+pub(crate) fn slow_experiment(name: &str, spec: &str) -> String {
+    let upheld =
         "  client: {rate: 20, idempotencyKey: PerPayment}\n  service: {dedup: UniqueKey}\n  payments: {count: 600}\n";
-    experiment(name, &format!("{safe}{more}"))
+    experiment(name, &format!("{upheld}{spec}"))
 }
 
 /// The status of a condition.
@@ -56,48 +56,48 @@ pub(crate) fn message(status: &Value) -> &str {
 }
 
 impl Namespace<'_> {
-    /// The status of an experiment, as it is now.
+    /// The present status of an experiment.
     pub(crate) fn status(&self, name: &str) -> Value {
         let text = self.kubectl(&["get", "payx", name, "--output=json"]);
         serde_json::from_str::<Value>(&text).unwrap()["status"].take()
     }
 
-    /// The status of an experiment once it is as it should be.
-    pub(crate) fn status_when(&self, name: &str, fits: impl Fn(&Value) -> bool) -> Value {
-        let seen = eventually(name, END_WITHIN, || {
+    /// Waits until the status of an experiment fulfils a condition, and returns it.
+    pub(crate) fn status_when(&self, name: &str, condition: impl Fn(&Value) -> bool) -> Value {
+        let result = eventually(name, COMPLETED_WITHIN, || {
             let status = self.status(name);
-            ensure!(fits(&status), "{status:#}");
+            ensure!(condition(&status), "{status:#}");
             Ok(status)
         });
-        seen.unwrap_or_else(|error| panic!("{error:#}\n{}", self.kubectl(&["get", "pods,events"])))
+        result.unwrap_or_else(|error| panic!("{error:#}\n{}", self.kubectl(&["get", "pods,events"])))
     }
 
-    /// The status of an experiment at its end.
-    pub(crate) fn ended(&self, name: &str) -> Value {
+    /// Waits until an experiment has completed or failed, and returns its status.
+    pub(crate) fn final_status(&self, name: &str) -> Value {
         self.status_when(name, |status| status["completionTime"].is_string())
     }
 
-    /// The status of an experiment once its load has begun and shows progress.
-    pub(crate) fn under_way(&self, name: &str) -> Value {
+    /// Waits until the load of an experiment has acknowledged payments, and returns the experiment's status.
+    pub(crate) fn status_under_load(&self, name: &str) -> Value {
         self.status_when(name, |status| status["progress"]["acknowledged"].as_i64().is_some_and(|done| done > 0))
     }
 
-    /// What is left of all labs.
-    pub(crate) fn left(&self) -> String {
-        self.kubectl(&["get", KINDS, OURS, "--output=name"])
+    /// The names of the labs' objects, one in each line.
+    pub(crate) fn lab_objects(&self) -> String {
+        self.kubectl(&["get", KINDS, LAB_OBJECTS, "--output=name"])
     }
 
-    /// Waits until what is left of all labs is as it should be.
-    pub(crate) fn left_when(&self, fits: impl Fn(&str) -> bool) {
-        let seen = eventually("what is left of the labs", GONE_WITHIN, || match self.left() {
-            left if fits(&left) => Ok(()),
-            left => bail!("{left}"),
+    /// Waits until the names of the labs' objects fulfil a condition.
+    pub(crate) fn wait_for_lab_objects(&self, condition: impl Fn(&str) -> bool) {
+        let result = eventually("objects of the labs", DELETED_WITHIN, || match self.lab_objects() {
+            names if condition(&names) => Ok(()),
+            names => bail!("{names}"),
         });
-        seen.unwrap();
+        result.unwrap();
     }
 
-    /// Waits until no lab has left anything.
-    pub(crate) fn assert_bare(&self) {
-        self.left_when(str::is_empty);
+    /// Waits until no object of a lab exists.
+    pub(crate) fn wait_until_no_lab_objects(&self) {
+        self.wait_for_lab_objects(str::is_empty);
     }
 }

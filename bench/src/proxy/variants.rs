@@ -1,4 +1,4 @@
-//! The proxies side by side, each as it would be run: started on a free port before the same server.
+//! The proxies that are compared. Each is started as its users start it, on a free port and with the same server as upstream.
 
 use std::{
     env, fs,
@@ -13,35 +13,36 @@ use std::{
 use anyhow::{Context as _, bail};
 use tempfile::TempDir;
 
-use crate::process::{Part, free_address};
+use crate::process::{ChildProcess, free_address};
 
-/// A proxy must listen after this long.
+/// The time limit for a proxy to listen.
 const LISTENS_WITHIN: Duration = Duration::from_secs(20);
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 const HAPROXY: &str = "haproxy";
 
-/// What stands between client and server.
+/// What is between client and server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Peer {
+pub(crate) enum Variant {
+    /// Nothing: the client connects to the server.
     Direct,
-    /// This proxy's toxics, two of them armed.
+    /// A named proxy of this program, with two toxics that never fire.
     Toxics,
-    /// This proxy's fault plane, without rules.
+    /// The fault plane of this program, without rules.
     Faults,
     Toxiproxy,
     Haproxy,
 }
 
-/// The programs that are there.
+/// The installed proxies.
 #[derive(Debug)]
-pub(crate) struct Peers {
+pub(crate) struct Programs {
     paylab: PathBuf,
     toxiproxy: Option<PathBuf>,
     haproxy: bool,
     directory: TempDir,
 }
 
-impl Peer {
+impl Variant {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Direct => "none",
@@ -53,8 +54,8 @@ impl Peer {
     }
 }
 
-impl Peers {
-    /// Builds Toxiproxy and looks for HAProxy; says which of them is missing.
+impl Programs {
+    /// Builds Toxiproxy and looks for HAProxy; prints a message for each that is missing.
     pub(crate) fn find(paylab: &Path) -> anyhow::Result<Self> {
         let directory = TempDir::new()?;
         let toxiproxy = build_toxiproxy(&directory);
@@ -68,56 +69,61 @@ impl Peers {
         Ok(Self { paylab: paylab.to_owned(), toxiproxy, haproxy, directory })
     }
 
-    pub(crate) fn available(&self) -> Vec<Peer> {
-        let mut peers = vec![Peer::Direct, Peer::Toxics, Peer::Faults];
-        peers.extend(self.toxiproxy.as_ref().map(|_| Peer::Toxiproxy));
-        peers.extend(self.haproxy.then_some(Peer::Haproxy));
-        peers
+    /// The variants that can be measured on this machine.
+    pub(crate) fn available(&self) -> Vec<Variant> {
+        let mut variants = vec![Variant::Direct, Variant::Toxics, Variant::Faults];
+        variants.extend(self.toxiproxy.as_ref().map(|_| Variant::Toxiproxy));
+        variants.extend(self.haproxy.then_some(Variant::Haproxy));
+        variants
     }
 
-    /// Starts a proxy before a server: the process, if there is one, and where clients connect.
-    pub(crate) fn start(&self, peer: Peer, server: SocketAddr) -> anyhow::Result<(Option<Part>, SocketAddr)> {
+    /// Starts a proxy for a server. Returns the process, if there is one, and the address for clients.
+    pub(crate) fn start(
+        &self,
+        variant: Variant,
+        server: SocketAddr,
+    ) -> anyhow::Result<(Option<ChildProcess>, SocketAddr)> {
         let (address, api) = (free_address()?, free_address()?);
-        let part = match peer {
-            Peer::Direct => return Ok((None, server)),
-            Peer::Toxics => {
+        let process = match variant {
+            Variant::Direct => return Ok((None, server)),
+            Variant::Toxics => {
                 let mut command = Command::new(&self.paylab);
-                command.arg("reset-proxy").args(as_toxiproxy(api)).args(["--connections-max", "16384"]);
-                self.armed(command, api, address, server)?
+                command.arg("reset-proxy").args(toxiproxy_options(api)).args(["--connections-max", "16384"]);
+                self.start_with_toxics(command, api, address, server)?
             }
-            Peer::Faults => {
+            Variant::Faults => {
                 let mut command = Command::new(&self.paylab);
                 command.args(["reset-proxy", "--connections-max", "16384", "--listen", &address.to_string()]);
                 command.args(["--control", &api.to_string(), "--upstream", &server.to_string()]);
-                Part::spawn(command)?
+                ChildProcess::spawn(command)?
             }
-            Peer::Toxiproxy => {
+            Variant::Toxiproxy => {
                 let program = self.toxiproxy.as_ref().context("Toxiproxy was not built")?;
                 let mut command = Command::new(program);
-                command.args(as_toxiproxy(api)).env("LOG_LEVEL", "error");
-                self.armed(command, api, address, server)?
+                command.args(toxiproxy_options(api)).env("LOG_LEVEL", "error");
+                self.start_with_toxics(command, api, address, server)?
             }
-            Peer::Haproxy => {
+            Variant::Haproxy => {
                 let file = self.directory.path().join("haproxy.cfg");
                 fs::write(&file, haproxy_configuration(address, server))?;
                 let mut command = Command::new(HAPROXY);
                 command.arg("-db").arg("-f").arg(file);
-                Part::spawn(command)?
+                ChildProcess::spawn(command)?
             }
         };
         wait_listening(address)?;
-        Ok((Some(part), address))
+        Ok((Some(process), address))
     }
 
-    /// A server of Toxiproxy's API with one proxy, that has two `reset_peer` which never strike.
-    fn armed(
+    /// Starts a server of Toxiproxy's API, with one named proxy that has two `reset_peer` toxics which never fire.
+    fn start_with_toxics(
         &self,
         command: Command,
         api: SocketAddr,
         address: SocketAddr,
         server: SocketAddr,
-    ) -> anyhow::Result<Part> {
-        let part = Part::spawn(command)?;
+    ) -> anyhow::Result<ChildProcess> {
+        let process = ChildProcess::spawn(command)?;
         wait_listening(api)?;
         let proxy = format!(r#"{{"name":"bench","listen":"{address}","upstream":"{server}"}}"#);
         post(api, "/proxies", &proxy)?;
@@ -125,11 +131,12 @@ impl Peers {
             let toxic = format!(r#"{{"type":"reset_peer","stream":"{stream}","toxicity":0}}"#);
             post(api, "/proxies/bench/toxics", &toxic)?;
         }
-        Ok(part)
+        Ok(process)
     }
 }
 
-fn as_toxiproxy(api: SocketAddr) -> [String; 4] {
+/// The address of the API, as Toxiproxy's options.
+fn toxiproxy_options(api: SocketAddr) -> [String; 4] {
     ["-host".to_owned(), api.ip().to_string(), "-port".to_owned(), api.port().to_string()]
 }
 
@@ -165,7 +172,7 @@ fn wait_listening(address: SocketAddr) -> anyhow::Result<()> {
         if TcpStream::connect(address).is_ok() {
             return Ok(());
         }
-        thread::sleep(LOOK_EVERY);
+        thread::sleep(POLL_INTERVAL);
     }
     bail!("nothing listens at {address} after {LISTENS_WITHIN:?}")
 }
@@ -174,8 +181,11 @@ fn post(api: SocketAddr, path: &str, body: &str) -> anyhow::Result<()> {
     let mut stream = TcpStream::connect(api)?;
     stream.set_read_timeout(Some(LISTENS_WITHIN))?;
     write!(stream, "POST {path} HTTP/1.0\r\nContent-Length: {}\r\n\r\n{body}", body.len())?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    anyhow::ensure!(answer.split(' ').nth(1).is_some_and(|status| status.starts_with('2')), "POST {path}: {answer}");
+    let mut response = String::new();
+    stream.read_to_string(&mut response)?;
+    anyhow::ensure!(
+        response.split(' ').nth(1).is_some_and(|status| status.starts_with('2')),
+        "POST {path}: {response}"
+    );
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Plays scheduler and kubelet where there are none: the parts get ready, and load pods leave the report that a real run of
-//! the same experiment on this machine has left.
+//! Replaces scheduler and kubelet on a node without them: it writes that pods are ready, and that load pods ended with the report
+//! of a real run of the same experiment on this machine.
 
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Pod;
@@ -12,42 +12,42 @@ use paylab::{lab::Database, run::measure};
 use paylab_experiment::{file, plan::Plan, report::Report};
 use serde_json::{Value, json};
 
-/// What a load of the experiment leaves, but for the run's name.
-pub(crate) struct Kubelet {
+/// Has the report of the experiment's load; only the run id is replaced.
+pub(crate) struct FakeKubelet {
     report: Report,
 }
 
-impl Kubelet {
+impl FakeKubelet {
     /// Runs the experiment on this machine and keeps its report.
-    pub(crate) fn of(experiment: &str) -> Self {
-        let plan: Plan = file::parse(experiment, 0).expect("a good experiment").plan;
-        assert_eq!(plan.client.workers, 1, "the report of one load pod is kept");
+    pub(crate) fn new(experiment: &str) -> Self {
+        let plan: Plan = file::parse(experiment, 0).expect("the experiment is valid").plan;
+        assert_eq!(plan.client.workers, 1, "only one report is kept, so the experiment must have one load pod");
         let report = measure(&plan, &Database::Temporary).expect("the lab runs on this machine").report;
         Self { report }
     }
 
-    /// Plays for every pod of Paylab's, in all namespaces, for as long as it is let to.
-    pub(crate) async fn play(self, client: Client) {
-        let parts = watcher::Config::default().labels("app.kubernetes.io/managed-by=paylab");
-        let pods = watcher(Api::<Pod>::all(client.clone()), parts).default_backoff().applied_objects();
+    /// Writes the status of all pods of labs, in all namespaces; never returns.
+    pub(crate) async fn run(self, client: Client) {
+        let lab_pods = watcher::Config::default().labels("app.kubernetes.io/managed-by=paylab");
+        let pods = watcher(Api::<Pod>::all(client.clone()), lab_pods).default_backoff().applied_objects();
         pods.for_each_concurrent(None, async |pod| {
-            // A watch that breaks is begun again.
+            // The watcher starts again after an error.
             let Ok(pod) = pod else { return };
-            if let Some(status) = self.next(&pod) {
+            if let Some(status) = self.next_status(&pod) {
                 let namespace = pod.namespace().unwrap_or_default();
                 let api = Api::<Pod>::namespaced(client.clone(), &namespace);
-                // It may be gone by now.
+                // The pod may have been deleted in the meantime.
                 let _ = api.patch_status(&pod.name_any(), &PatchParams::default(), &Patch::Merge(status)).await;
             }
         })
         .await;
     }
 
-    /// What becomes of a pod: a part is ready at once, a load runs and then has ended.
-    fn next(&self, pod: &Pod) -> Option<Value> {
+    /// The next status of a pod: every pod becomes ready at once, and a load pod then ends.
+    fn next_status(&self, pod: &Pod) -> Option<Value> {
         let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default();
         let labels = pod.labels();
-        let is_load = labels.get("app.kubernetes.io/component").is_some_and(|part| part == "load-job");
+        let is_load = labels.get("app.kubernetes.io/component").is_some_and(|component| component == "load-job");
         match (pod.metadata.deletion_timestamp.is_some(), phase) {
             (false, "Pending") => Some(running(pod)),
             (false, "Running") if is_load => {

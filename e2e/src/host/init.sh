@@ -1,7 +1,7 @@
-# The first process in a node's namespaces: hides the machine's folders behind the node's own, and ends with standard input.
+# The init process of a node's namespaces: mounts the node's folders over the machine's, and ends when standard input closes.
 set -eu
 directory=$1
-# From the /proc of outside, where this process has its outer number.
+# Read before /proc is mounted again: here this process still has the PID by which the machine knows it.
 read -r stat </proc/self/stat
 
 mount --make-rshared /
@@ -10,7 +10,7 @@ for folder in /var/lib/kubelet /var/lib/cni /var/log/pods /var/log/containers /r
     mkdir -p "$folder" "$directory/root$folder"
     mount --bind "$directory/root$folder" "$folder"
 done
-# The kubelet sets these for the whole machine: let it set copies.
+# The kubelet changes these settings of the whole machine, so it gets copies of them.
 mkdir "$directory/sysctl"
 for setting in vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oops kernel/keys/root_maxkeys kernel/keys/root_maxbytes; do
     copy=$directory/sysctl/$(basename "$setting")
@@ -20,7 +20,7 @@ done
 
 echo "$stat" >"$directory/init.part"
 mv "$directory/init.part" "$directory/init"
-# A shell that waits also reaps the processes that were left to it.
+# While the shell waits, it also reaps orphaned processes.
 exec 3<&0
 cat <&3 >/dev/null &
 wait $!

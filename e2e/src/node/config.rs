@@ -1,31 +1,31 @@
-//! The files that the node's parts read. It must not know the parts' flags.
+//! The configuration files of the node's components. It must not know the components' flags.
 
 use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::place::Place;
+use crate::host::slot::Slot;
 
-/// Writes all of them into the node's directory.
-pub(crate) fn write(place: &Place) -> anyhow::Result<()> {
-    fs::create_dir_all(place.path("cni"))?;
-    fs::create_dir_all(place.path("home"))?;
+/// Writes all files into the node's folder.
+pub(crate) fn write_all(slot: &Slot) -> anyhow::Result<()> {
+    fs::create_dir_all(slot.path("cni"))?;
+    fs::create_dir_all(slot.path("home"))?;
     for (file, content) in [
         ("audit-policy.json", audit_policy()),
-        ("kubelet.json", kubelet(place)),
-        ("proxy.json", proxy(place)),
-        ("cni/paylab.conflist", pod_network(place)),
+        ("kubelet.json", kubelet(slot)),
+        ("proxy.json", proxy(slot)),
+        ("cni/paylab.conflist", pod_network(slot)),
     ] {
-        fs::write(place.path(file), content.to_string())?;
+        fs::write(slot.path(file), content.to_string())?;
     }
-    fs::write(place.path("Corefile"), corefile(place))?;
-    fs::write(place.path("containerd.toml"), containerd(place))?;
-    // The machine's may name an address that is not in these namespaces.
-    fs::write(place.path("resolv.conf"), format!("nameserver {}\n", place.address()))?;
+    fs::write(slot.path("Corefile"), corefile(slot))?;
+    fs::write(slot.path("containerd.toml"), containerd(slot))?;
+    // The machine's resolv.conf may name a server that the node's namespaces cannot reach.
+    fs::write(slot.path("resolv.conf"), format!("nameserver {}\n", slot.address()))?;
     Ok(())
 }
 
-/// One line a request, without bodies.
+/// One entry for each request, without bodies.
 fn audit_policy() -> Value {
     json!({
         "apiVersion": "audit.k8s.io/v1",
@@ -35,22 +35,22 @@ fn audit_policy() -> Value {
     })
 }
 
-fn kubelet(place: &Place) -> Value {
+fn kubelet(slot: &Slot) -> Value {
     json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
         "authentication": {
             "anonymous": {"enabled": false},
             "webhook": {"enabled": true},
-            "x509": {"clientCAFile": place.text("ca.crt")},
+            "x509": {"clientCAFile": slot.path_text("ca.crt")},
         },
         "authorization": {"mode": "Webhook"},
         "cgroupDriver": "cgroupfs",
-        // Another node's kubelet has its own: each kills what it does not know in its root.
-        "cgroupRoot": format!("/{}", place.name()),
-        "clusterDNS": [place.address()],
+        // Each kubelet kills processes that it does not know below its root, so each node has a root of its own.
+        "cgroupRoot": format!("/{}", slot.name()),
+        "clusterDNS": [slot.address()],
         "clusterDomain": "cluster.local",
-        "containerRuntimeEndpoint": format!("unix://{}", place.text("containerd.sock")),
+        "containerRuntimeEndpoint": format!("unix://{}", slot.path_text("containerd.sock")),
         "evictionHard": {"imagefs.available": "1%", "memory.available": "100Mi", "nodefs.available": "1%"},
         "failCgroupV1": false,
         "failSwapOn": false,
@@ -59,28 +59,28 @@ fn kubelet(place: &Place) -> Value {
         "localStorageCapacityIsolation": false,
         "maxOpenFiles": 20000,
         "oomScoreAdj": 0,
-        "resolvConf": place.text("resolv.conf"),
+        "resolvConf": slot.path_text("resolv.conf"),
     })
 }
 
-fn proxy(place: &Place) -> Value {
+fn proxy(slot: &Slot) -> Value {
     json!({
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
-        "clientConnection": {"kubeconfig": place.text("proxy.kubeconfig")},
-        // Limits of the whole machine stay as they are.
+        "clientConnection": {"kubeconfig": slot.path_text("proxy.kubeconfig")},
+        // Leaves the limits of the whole machine unchanged.
         "conntrack": {"maxPerCore": 0, "min": 0, "tcpCloseWaitTimeout": "0s", "tcpEstablishedTimeout": "0s"},
-        "hostnameOverride": place.name(),
+        "hostnameOverride": slot.name(),
         "mode": "nftables",
         "oomScoreAdj": 0,
     })
 }
 
-/// It does not enforce a NetworkPolicy.
-fn pod_network(place: &Place) -> Value {
+/// A bridge; it does not enforce NetworkPolicies.
+fn pod_network(slot: &Slot) -> Value {
     json!({
         "cniVersion": "1.0.0",
-        "name": place.name(),
+        "name": slot.name(),
         "plugins": [
             {
                 "type": "bridge",
@@ -90,7 +90,7 @@ fn pod_network(place: &Place) -> Value {
                 "hairpinMode": true,
                 "ipam": {
                     "type": "host-local",
-                    "ranges": [[{"subnet": place.pods()}]],
+                    "ranges": [[{"subnet": slot.pod_cidr()}]],
                     "routes": [{"dst": "0.0.0.0/0"}],
                 },
             },
@@ -99,7 +99,7 @@ fn pod_network(place: &Place) -> Value {
     })
 }
 
-fn corefile(place: &Place) -> String {
+fn corefile(slot: &Slot) -> String {
     format!(
         ".:53 {{
     errors
@@ -111,13 +111,13 @@ fn corefile(place: &Place) -> String {
     }}
 }}
 ",
-        place.address(),
-        place.text("dns.kubeconfig")
+        slot.address(),
+        slot.path_text("dns.kubeconfig")
     )
 }
 
-fn containerd(place: &Place) -> String {
-    let directory = place.directory().display();
+fn containerd(slot: &Slot) -> String {
+    let directory = slot.directory().display();
     format!(
         r#"version = 2
 root = "{directory}/containerd"

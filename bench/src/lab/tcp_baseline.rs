@@ -1,5 +1,5 @@
-//! The floor that TCP sets: a client, a relay and a server that exchange the bytes of a payment over a new connection each
-//! and do nothing else. Each end is a process of its own, blocking, one connection at a time.
+//! The TCP baseline: a client, a relay and a server that exchange as many bytes as a payment over a new connection each time, and
+//! do nothing else. Each is a process of its own, with blocking I/O and one connection at a time.
 
 use std::{
     io::{Read, Write},
@@ -8,27 +8,30 @@ use std::{
 
 use clap::Subcommand;
 
-use crate::process::{Part, free_address};
+use crate::process::{ChildProcess, free_address};
 
-/// As long as the load's request with a key.
+/// The hidden subcommand of this program that starts a role.
+pub(crate) const SUBCOMMAND: &str = "floor";
+/// It has the length of the load's request with an idempotency key.
 const REQUEST: [u8; 330] = [b'q'; 330];
-/// As long as the service's answer.
+/// It has the length of the service's response.
 const RESPONSE: [u8; 100] = [b'a'; 100];
 
-/// One end.
+/// The role of a process.
 #[derive(Debug, Clone, Subcommand)]
-pub(crate) enum End {
-    /// Reads a request, answers, closes
+pub(crate) enum Role {
+    /// Reads a request, sends a response and closes the connection
     Server { listen: SocketAddr, exchanges: u32 },
-    /// Passes a request on, and the answer back
+    /// Forwards a request, and the response in the other direction
     Relay { listen: SocketAddr, upstream: SocketAddr, exchanges: u32 },
-    /// Asks
+    /// Sends requests
     Client { server: SocketAddr, exchanges: u32 },
 }
 
-pub(crate) fn run(end: &End) -> anyhow::Result<()> {
-    match *end {
-        End::Server { listen, exchanges } => {
+/// Runs this process in a role.
+pub(crate) fn run(role: &Role) -> anyhow::Result<()> {
+    match *role {
+        Role::Server { listen, exchanges } => {
             let listener = TcpListener::bind(listen)?;
             for _ in 0..exchanges {
                 let (mut client, _) = listener.accept()?;
@@ -37,7 +40,7 @@ pub(crate) fn run(end: &End) -> anyhow::Result<()> {
                 client.write_all(&RESPONSE)?;
             }
         }
-        End::Relay { listen, upstream, exchanges } => {
+        Role::Relay { listen, upstream, exchanges } => {
             let listener = TcpListener::bind(listen)?;
             for _ in 0..exchanges {
                 let (mut client, _) = listener.accept()?;
@@ -49,7 +52,7 @@ pub(crate) fn run(end: &End) -> anyhow::Result<()> {
                 read_end(&mut server)?;
             }
         }
-        End::Client { server, exchanges } => {
+        Role::Client { server, exchanges } => {
             for _ in 0..exchanges {
                 let mut stream = TcpStream::connect(server)?;
                 stream.set_nodelay(true)?;
@@ -62,22 +65,22 @@ pub(crate) fn run(end: &End) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// CPU of all three ends for one exchange, in microseconds.
+/// CPU time of all three processes for one exchange, in microseconds.
 pub(crate) fn cpu_us(exchanges: u32) -> anyhow::Result<f64> {
     let this = std::env::current_exe()?;
     let (server, relay) = (free_address()?, free_address()?);
-    let start = |arguments: &[String]| Part::start(&this, &[&["floor".to_owned()], arguments].concat());
+    let start = |arguments: &[String]| ChildProcess::start(&this, &[&[SUBCOMMAND.to_owned()], arguments].concat());
     let count = exchanges.to_string();
-    let serving = start(&["server".into(), server.to_string(), count.clone()])?;
+    let server_process = start(&["server".into(), server.to_string(), count.clone()])?;
     wait_listening(server);
-    let relaying = start(&["relay".into(), relay.to_string(), server.to_string(), count.clone()])?;
+    let relay_process = start(&["relay".into(), relay.to_string(), server.to_string(), count.clone()])?;
     wait_listening(relay);
-    let asking = start(&["client".into(), relay.to_string(), count])?;
-    let sum = asking.wait()?.cpu_s + relaying.wait()?.cpu_s + serving.wait()?.cpu_s;
+    let client_process = start(&["client".into(), relay.to_string(), count])?;
+    let sum = client_process.wait()?.cpu_s + relay_process.wait()?.cpu_s + server_process.wait()?.cpu_s;
     Ok(sum * 1e6 / f64::from(exchanges))
 }
 
-/// Waits until an address is taken, without connecting to it: a connection would be an exchange.
+/// Waits until an address is in use, without connecting to it, because a connection would count as an exchange.
 fn wait_listening(address: SocketAddr) {
     for _ in 0..1000 {
         if TcpListener::bind(address).is_err() {

@@ -1,4 +1,4 @@
-//! Who asked the API server for what: its audit log, read from a point on. It must not know what a request should have been.
+//! The API server's audit log, read from an offset on. It must not know which requests are right.
 
 use std::{
     collections::BTreeMap,
@@ -11,66 +11,67 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-/// The requests since a point in the log.
+/// The part of the audit log after an offset.
 #[derive(Debug, Clone)]
-pub struct Audit {
-    log: PathBuf,
-    from: u64,
+pub struct AuditLog {
+    path: PathBuf,
+    offset: u64,
 }
 
-/// A request that was answered, or is being answered by a watch.
+/// A request to the API server. A watch is listed as soon as its response has begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
-    /// Who asked: `system:serviceaccount:NAMESPACE:NAME` for a service account; when impersonating, as whom.
+pub struct AuditedRequest {
+    /// The user, such as `system:serviceaccount:NAMESPACE:NAME`; the impersonated user where there is one.
     pub user: String,
     /// Such as `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`.
     pub verb: String,
-    /// Such as `pods` or `chaosexperiments/status`; empty where it is not about objects.
+    /// Such as `pods` or `chaosexperiments/status`; empty for a request that is not about objects.
     pub resource: String,
-    /// Of the object; empty without.
+    /// The object's namespace; may be empty.
     pub namespace: String,
-    /// Of the object; empty without.
+    /// The object's name; may be empty.
     pub name: String,
-    /// The status of its answer.
+    /// The status code of the response.
     pub code: u16,
-    /// As the client calls itself.
+    /// The client's `User-Agent` header.
     pub user_agent: String,
     /// When the API server received it, in microseconds since 1970.
     pub received_us: i64,
-    /// When its answer was complete, or had begun where it is a watch, in microseconds since 1970.
-    pub answered_us: i64,
+    /// When the response was complete (of a running watch: when it began), in microseconds since 1970.
+    pub responded_us: i64,
 }
 
-impl Audit {
-    /// From the log's start.
-    pub(crate) fn new(log: &Path) -> Self {
-        Self { log: log.to_owned(), from: 0 }
+impl AuditLog {
+    /// The whole log.
+    pub(crate) fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), offset: 0 }
     }
 
-    /// The same log, without what is in it by now.
-    pub(crate) fn since_now(self) -> anyhow::Result<Self> {
-        let from = self.log.metadata().with_context(|| format!("cannot read {}", self.log.display()))?.len();
-        Ok(Self { from, ..self })
+    /// The same log, without its present entries.
+    pub(crate) fn skip_existing(self) -> anyhow::Result<Self> {
+        let Self { path, offset: _ } = self;
+        let offset = path.metadata().with_context(|| format!("cannot read {}", path.display()))?.len();
+        Ok(Self { path, offset })
     }
 
-    /// Each request once, in the order in which their answers began.
+    /// Each request once, in the order in which their responses began.
     ///
     /// # Errors
     /// The log cannot be read.
-    pub fn requests(&self) -> anyhow::Result<Vec<Request>> {
-        let mut file = File::open(&self.log).with_context(|| format!("cannot read {}", self.log.display()))?;
-        file.seek(SeekFrom::Start(self.from))?;
-        // A watch is told of at its beginning and at its end.
-        let mut places = BTreeMap::new();
+    pub fn requests(&self) -> anyhow::Result<Vec<AuditedRequest>> {
+        let mut file = File::open(&self.path).with_context(|| format!("cannot read {}", self.path.display()))?;
+        file.seek(SeekFrom::Start(self.offset))?;
+        // A watch has two entries: one at its beginning and one at its end.
+        let mut indexes = BTreeMap::new();
         let mut requests = Vec::new();
         for line in BufReader::new(file).lines() {
-            // The last line may be half written.
-            let Ok(event) = serde_json::from_str::<Event>(&line?) else { break };
+            // The last line may be incomplete.
+            let Ok(event) = serde_json::from_str::<AuditEvent>(&line?) else { break };
             let (id, request) = event.request();
-            match places.get(&id) {
-                Some(&place) => requests[place] = request,
+            match indexes.get(&id) {
+                Some(&index) => requests[index] = request,
                 None => {
-                    places.insert(id, requests.len());
+                    indexes.insert(id, requests.len());
                     requests.push(request);
                 }
             }
@@ -81,22 +82,22 @@ impl Audit {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Event {
+struct AuditEvent {
     #[serde(rename = "auditID")]
     audit_id: String,
     verb: String,
     user: User,
     impersonated_user: Option<User>,
     #[serde(default)]
-    object_ref: Object,
+    object_ref: ObjectReference,
     #[serde(default)]
-    response_status: Status,
+    response_status: ResponseStatus,
     #[serde(default)]
     user_agent: String,
     #[serde(rename = "requestReceivedTimestamp", deserialize_with = "microseconds")]
     received_us: i64,
     #[serde(rename = "stageTimestamp", deserialize_with = "microseconds")]
-    answered_us: i64,
+    responded_us: i64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -106,7 +107,7 @@ struct User {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Object {
+struct ObjectReference {
     resource: String,
     subresource: String,
     namespace: String,
@@ -115,27 +116,30 @@ struct Object {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Status {
+struct ResponseStatus {
     code: u16,
 }
 
-impl Event {
-    fn request(self) -> (String, Request) {
+impl AuditEvent {
+    fn request(self) -> (String, AuditedRequest) {
         let Self {
             audit_id,
             verb,
             user,
             impersonated_user,
             object_ref,
-            response_status: Status { code },
+            response_status: ResponseStatus { code },
             user_agent,
             received_us,
-            answered_us,
+            responded_us,
         } = self;
-        let Object { resource, subresource, namespace, name } = object_ref;
+        let ObjectReference { resource, subresource, namespace, name } = object_ref;
         let resource = if subresource.is_empty() { resource } else { format!("{resource}/{subresource}") };
         let user = impersonated_user.unwrap_or(user).username;
-        (audit_id, Request { user, verb, resource, namespace, name, code, user_agent, received_us, answered_us })
+        (
+            audit_id,
+            AuditedRequest { user, verb, resource, namespace, name, code, user_agent, received_us, responded_us },
+        )
     }
 }
 
@@ -157,18 +161,19 @@ mod tests {
     ];
 
     #[test]
-    fn each_request_since_then_counts_once() {
+    fn each_request_after_the_offset_is_listed_once() {
         let mut log = tempfile::NamedTempFile::new().unwrap();
         writeln!(log, "{CREATE}").unwrap();
-        let audit = Audit::new(log.path()).since_now().unwrap();
-        assert_eq!(audit.requests().unwrap(), []);
+        let audit_log = AuditLog::new(log.path()).skip_existing().unwrap();
+        assert_eq!(audit_log.requests().unwrap(), []);
         writeln!(log, "{}\n{CREATE}\n{}\n{}", WATCH[0], WATCH[1], &CREATE[..50]).unwrap();
-        let requests = audit.requests().unwrap();
-        let told = requests.iter().map(|request| {
-            let Request { user, verb, resource, namespace, name, code, user_agent, received_us, answered_us } = request;
-            format!("{user} {verb} {resource} {namespace} {name} {code} {user_agent} {received_us} {answered_us}")
+        let requests = audit_log.requests().unwrap();
+        let lines = requests.iter().map(|request| {
+            let AuditedRequest { user, verb, resource, namespace, name, code, user_agent, received_us, responded_us } =
+                request;
+            format!("{user} {verb} {resource} {namespace} {name} {code} {user_agent} {received_us} {responded_us}")
         });
         let expected = ["ann watch    200  0 1", "bob create pods/exec shop till 201 kubectl 1000002 1000005"];
-        assert_eq!(told.collect::<Vec<_>>(), expected);
+        assert_eq!(lines.collect::<Vec<_>>(), expected);
     }
 }

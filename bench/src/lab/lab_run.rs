@@ -1,0 +1,80 @@
+//! One run of the lab.
+
+use std::{fs, net::SocketAddr, path::Path};
+
+use tempfile::TempDir;
+
+use crate::process::{ChildProcess, ResourceUsage, free_address};
+
+/// The resources that one run of the lab used.
+pub(crate) struct LabRun {
+    pub(crate) attempts: f64,
+    pub(crate) load: ResourceUsage,
+    pub(crate) proxy_cpu_s: f64,
+    pub(crate) service_cpu_s: f64,
+    pub(crate) proxy_peak_mb: f64,
+    pub(crate) service_peak_mb: f64,
+}
+
+/// The lesson with an idempotency key and `UniqueKey`, so that every payment is booked exactly once.
+pub(crate) fn experiment(payments: u32, concurrency: u32) -> String {
+    format!(
+        "apiVersion: paylab.dev/v1alpha1
+kind: ChaosExperiment
+metadata: {{name: bench}}
+spec:
+  claim: ExactlyOnce
+  seed: 42
+  activeDeadline: 30m
+  payments: {{count: {payments}}}
+  client: {{idempotencyKey: PerPayment, concurrency: {concurrency}}}
+  service: {{dedup: UniqueKey}}
+  faults:
+    - {{name: request-lost, probability: 0.3, reset: {{at: BeforeRequest}}}}
+    - {{name: response-lost, probability: 0.3, reset: {{at: BeforeResponse}}}}
+"
+    )
+}
+
+/// Runs the lab, and checks that its report counts every payment as booked exactly once.
+pub(crate) fn run(paylab: &Path, payments: u32, concurrency: u32) -> anyhow::Result<LabRun> {
+    let directory = TempDir::new()?;
+    let [service_at, proxy_at, control_at] = [free_address()?, free_address()?, free_address()?];
+    let service = start_service(paylab, service_at, &directory)?;
+    let arguments = ["reset-proxy", "--listen", &proxy_at.to_string(), "--control", &control_at.to_string()];
+    let mut proxy =
+        ChildProcess::start(paylab, &owned(&[&arguments[..], &["--upstream", &service_at.to_string()]].concat()))?;
+    proxy.wait_ready(control_at)?;
+    let (file, report) = (directory.path().join("experiment.yaml"), directory.path().join("report.json"));
+    fs::write(&file, experiment(payments, concurrency))?;
+    let addresses = [("--proxy", proxy_at), ("--control", control_at), ("--service", service_at)];
+    let mut arguments = owned(&["load-job", &file.display().to_string(), "--report", &report.display().to_string()]);
+    arguments.extend(addresses.iter().flat_map(|(option, address)| [(*option).to_owned(), address.to_string()]));
+    let load = ChildProcess::start(paylab, &arguments)?.wait()?;
+    let report: serde_json::Value = serde_json::from_str(&fs::read_to_string(report)?)?;
+    anyhow::ensure!(
+        report["entries"] == payments && report["doubts"] == serde_json::json!({}),
+        "the run has unexpected results: {report}"
+    );
+    Ok(LabRun {
+        attempts: report["attempts"]["total"].as_f64().unwrap_or(f64::NAN),
+        load,
+        proxy_cpu_s: proxy.cpu_s()?,
+        service_cpu_s: service.cpu_s()?,
+        proxy_peak_mb: proxy.peak_mb()?,
+        service_peak_mb: service.peak_mb()?,
+    })
+}
+
+fn start_service(paylab: &Path, listen: SocketAddr, directory: &TempDir) -> anyhow::Result<ChildProcess> {
+    let database = format!("sqlite:{}", directory.path().join("ledger.db").display());
+    let arguments =
+        ["payment-service", "--listen", &listen.to_string(), "--database", &database, "--dedup", "UniqueKey"];
+    let mut service = ChildProcess::start(paylab, &owned(&arguments))?;
+    service.wait_ready(listen)?;
+    Ok(service)
+}
+
+fn owned(arguments: &[&str]) -> Vec<String> {
+    arguments.iter().map(|argument| (*argument).to_owned()).collect()
+}

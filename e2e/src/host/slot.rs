@@ -1,0 +1,113 @@
+//! A slot for a node on this machine: a number, and all names and addresses that follow from it, so that several nodes can run
+//! at once. It must not know what runs in it.
+
+use std::{
+    env,
+    fs::{self, File, OpenOptions, TryLockError},
+    net::Ipv4Addr,
+    path::{self, Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail};
+
+/// This many nodes can run at once; more would need further subnets.
+const SLOTS: u8 = 16;
+/// The folder of the lock files. It is fixed, because the slots' addresses are shared by all users of the machine.
+const LOCKS: &str = "/run/paylab-e2e";
+/// The environment variable with the folder that holds one folder for each slot.
+const DIRECTORY_ENV: &str = "PAYLAB_E2E_DIR";
+const DIRECTORY: &str = "/tmp/paylab-e2e";
+
+/// The number of a node, and the folder for its files.
+#[derive(Debug, Clone)]
+pub(crate) struct Slot {
+    number: u8,
+    directory: PathBuf,
+}
+
+/// Locks a slot until it is dropped, and every process that inherited the file has ended.
+#[derive(Debug)]
+pub(crate) struct SlotLock(pub(crate) File);
+
+impl Slot {
+    /// All slots, locked or not.
+    pub(crate) fn all() -> anyhow::Result<impl Iterator<Item = Self>> {
+        let root = path::absolute(env::var_os(DIRECTORY_ENV).unwrap_or_else(|| DIRECTORY.into()))?;
+        Ok((0..SLOTS).map(move |number| Self { number, directory: root.join(number.to_string()) }))
+    }
+
+    /// Locks the first free slot.
+    pub(crate) fn acquire() -> anyhow::Result<(Self, SlotLock)> {
+        for slot in Self::all()? {
+            if let Some(lock) = slot.try_lock()? {
+                return Ok((slot, lock));
+            }
+        }
+        bail!("all {SLOTS} slots for nodes are in use: see {LOCKS}")
+    }
+
+    /// `None` when another process has locked it.
+    pub(crate) fn try_lock(&self) -> anyhow::Result<Option<SlotLock>> {
+        let path = Path::new(LOCKS).join(self.number.to_string());
+        let open = || {
+            fs::create_dir_all(LOCKS)?;
+            OpenOptions::new().create(true).append(true).open(&path)
+        };
+        let file = open().with_context(|| format!("cannot open {}", path.display()))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(SlotLock(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
+        }
+    }
+
+    /// The name of the node, its network namespace, its veth interface and its control group.
+    pub(crate) fn name(&self) -> String {
+        format!("paylab-{}", self.number)
+    }
+
+    /// The first three numbers of the addresses of the node's network: the node ends in 1, this machine in 254.
+    pub(crate) fn network_prefix(&self) -> String {
+        format!("10.200.{}", self.number)
+    }
+
+    /// The node's address.
+    pub(crate) fn address(&self) -> Ipv4Addr {
+        Ipv4Addr::new(10, 200, self.number, 1)
+    }
+
+    /// This machine's address in the node's network.
+    pub(crate) fn gateway(&self) -> Ipv4Addr {
+        Ipv4Addr::new(10, 200, self.number, 254)
+    }
+
+    /// The address range of Services.
+    pub(crate) fn service_cidr(&self) -> String {
+        format!("10.{}.0.0/16", 96 + self.number)
+    }
+
+    /// The address of the Service `kubernetes`.
+    pub(crate) fn kubernetes_service_address(&self) -> Ipv4Addr {
+        Ipv4Addr::new(10, 96 + self.number, 0, 1)
+    }
+
+    /// The address range of pods.
+    pub(crate) fn pod_cidr(&self) -> String {
+        format!("10.244.{}.0/24", self.number)
+    }
+
+    /// The folder of the node's files.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// A file in that folder.
+    pub(crate) fn path(&self, file: &str) -> PathBuf {
+        self.directory.join(file)
+    }
+
+    /// The same as text, for configuration files and arguments.
+    pub(crate) fn path_text(&self, file: &str) -> String {
+        self.path(file).display().to_string()
+    }
+}
