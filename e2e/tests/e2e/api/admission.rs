@@ -5,7 +5,8 @@ use kube::{
     Api, Client,
     api::{DeleteParams, PostParams},
 };
-use paylab_experiment::{file, plan::Refusal, spec::ChaosExperiment};
+use paylab_core::field_error::FieldError;
+use paylab_resource::{file, spec::ChaosExperiment};
 use serde_json::{Value, json};
 
 /// The namespace of the resources.
@@ -94,6 +95,7 @@ fn invalid_services_and_faults() -> Vec<(Value, &'static str, &'static str)> {
     let seventeen: Vec<_> =
         (0..17).map(|n| json!({"name": format!("f{n}"), "probability": 0.1, "reset": {"at": "Connect"}})).collect();
     let service = |service: Value| json!({"service": service});
+    let delay = |delay: Value| fault(&json!({"reset": null, "delay": delay}));
     vec![
         (service(json!({"dedup": "Magic"})), "spec.service.dedup", "UniqueKey"),
         (service(json!({"dedup": "Replay"})), "spec.client.idempotencyKey", "PerPayment"),
@@ -117,7 +119,13 @@ fn invalid_services_and_faults() -> Vec<(Value, &'static str, &'static str)> {
         (fault(&json!({"probability": 1.5})), "spec.faults[0].probability", "less than or equal to 1"),
         (fault(&json!({"probability": -0.1})), "spec.faults[0].probability", "greater than or equal to 0"),
         (fault(&json!({"probability": null})), "spec.faults[0].probability", "Required"),
-        (fault(&json!({"reset": null})), "spec.faults[0].reset", "Required"),
+        (fault(&json!({"reset": null})), "spec.faults[0]", "exactly one effect"),
+        (fault(&json!({"delay": {"at": "Connect", "for": "1s"}})), "spec.faults[0]", "exactly one effect"),
+        (delay(json!({"at": "Connect"})), "spec.faults[0].delay.for", "Required"),
+        (delay(json!({"at": "Sometime", "for": "1s"})), "spec.faults[0].delay.at", "BeforeRequest"),
+        (delay(json!({"at": "Connect", "for": "0s"})), "spec.faults[0].delay.for", "at least 1ms"),
+        (delay(json!({"at": "Connect", "for": "31s"})), "spec.faults[0].delay.for", "at most 30s"),
+        (delay(json!({"at": "Connect", "for": "long"})), "spec.faults[0].delay.for", "match"),
         (fault(&json!({"reset": {"at": "Sometime"}})), "spec.faults[0].reset.at", "AfterRequest"),
         (fault(&json!({"attempts": []})), "spec.faults[0].attempts", "at least 1"),
         (fault(&json!({"attempts": [0]})), "spec.faults[0].attempts[0]", "greater than or equal to 1"),
@@ -146,7 +154,7 @@ async fn dry_run(client: &Client, resource: &Value) -> Result<(), String> {
 
 /// Validates a resource as `paylab` does on one machine, and returns the message of a refusal.
 fn validate_locally(resource: &Value) -> Result<(), String> {
-    let joined = |errors: Vec<Refusal>| errors.iter().map(Refusal::to_string).collect::<Vec<_>>().join("; ");
+    let joined = |errors: Vec<FieldError>| errors.iter().map(FieldError::to_string).collect::<Vec<_>>().join("; ");
     file::parse(&resource.to_string(), 0).map(drop).map_err(joined)
 }
 
@@ -187,6 +195,10 @@ pub(crate) async fn admits_valid_resources(client: &Client) {
             &json!({"client": {"idempotencyKey": "PerPayment"}, "service": {"dedup": "Replay", "keyTtl": "5s"}}),
         ),
         resource("faults", &json!({"faults": all_faults})),
+        resource(
+            "delayed",
+            &json!({"faults": [{"name": "a", "probability": 1, "delay": {"at": "BeforeRequest", "for": "4999ms"}}]}),
+        ),
         resource(
             "certain",
             &json!({"client": {"retry": {"maxAttempts": 1}}, "faults": [{"name": "a", "probability": 1, "reset": {"at": "Connect"}}]}),

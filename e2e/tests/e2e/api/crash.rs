@@ -24,7 +24,7 @@ use kube::{
 };
 use operator::{options::Options, reconcile_all};
 use paylab_e2e::{AuditLog, Node};
-use paylab_experiment::spec::ChaosExperiment;
+use paylab_resource::spec::ChaosExperiment;
 use serde_json::{Value, json};
 use tokio::{runtime, time::sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};

@@ -8,8 +8,9 @@ use kube::{
     api::{Patch, PatchParams},
     runtime::{WatchStreamExt as _, watcher},
 };
-use paylab::{lab::Database, run::measure};
-use paylab_experiment::{file, plan::Plan, report::Report};
+use paylab::{commands::run::measure, lab::Database};
+use paylab_core::{judge::report::Report, outcome::Setting, plan::Plan};
+use paylab_resource::file;
 use serde_json::{Value, json};
 
 /// Has the report of the experiment's load; only the run id is replaced.
@@ -22,8 +23,8 @@ impl FakeKubelet {
     pub(crate) fn new(experiment: &str) -> Self {
         let plan: Plan = file::parse(experiment, 0).expect("the experiment is valid").plan;
         assert_eq!(plan.client.workers, 1, "only one report is kept, so the experiment must have one load pod");
-        let report = measure(&plan, &Database::Temporary).expect("the lab runs on this machine").report;
-        Self { report }
+        let outcome = measure(&plan, &Database::Temporary, Setting::default()).expect("the lab runs on this machine");
+        Self { report: outcome.report }
     }
 
     /// Writes the status of all pods of labs, in all namespaces; never returns.

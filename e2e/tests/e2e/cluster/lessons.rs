@@ -6,9 +6,11 @@ use std::{
     thread,
 };
 
-use paylab::{lab::Database, run::measure};
+use paylab::{commands::run::measure, lab::Database};
 use paylab_e2e::Node;
-use paylab_experiment::{file, status::ChaosExperimentStatus};
+use paylab_core::outcome::Setting;
+use paylab_present::status;
+use paylab_resource::file;
 use paylab_testbed::postgres::{Durability, postgres};
 use serde_json::{Value, json};
 
@@ -26,8 +28,7 @@ pub(crate) const TESTS: &[Test] = &[
 /// What `paylab run --output json` prints for this file.
 fn run_locally(text: &str) -> Value {
     let plan = file::parse(text, 0).unwrap().plan;
-    let measured = measure(&plan, &Database::Temporary).unwrap();
-    json!(ChaosExperimentStatus::judged(&plan, &measured.report, &measured.prediction, &measured.conclusion))
+    json!(status::outcome(&measure(&plan, &Database::Temporary, Setting::default()).unwrap()))
 }
 
 /// A status without the fields that only a cluster has, and without the run id.
