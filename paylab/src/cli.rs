@@ -3,7 +3,10 @@
 use std::{env, io, process::ExitCode};
 
 use anstream::{eprintln, print};
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{
+    CommandFactory as _, Parser, Subcommand,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 use paylab_experiment::definition::definition;
 
 use crate::{
@@ -138,8 +141,9 @@ pub fn main() -> ExitCode {
         Ok(Cli { command }) => command,
         Err(error) => {
             // Nothing is left to be done when even the message cannot be printed.
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
+            let refusal = without_urls(error);
+            let _ = refusal.print();
+            return ExitCode::from(if refusal.use_stderr() { USAGE } else { 0 });
         }
     };
     match dispatch(command) {
@@ -154,6 +158,24 @@ pub fn main() -> ExitCode {
             ExitCode::from(if misconfigured { USAGE } else { INTERNAL })
         }
     }
+}
+
+/// The refusal of a command line, without a stray argument that may be a database URL or a part of one: a URL without `--database` in
+/// front, or one with a blank in its password that was not quoted.
+fn without_urls(mut refusal: clap::Error) -> clap::Error {
+    let has_database = env::args_os().any(|argument| argument.to_string_lossy().starts_with("--database"));
+    for kind in [ContextKind::InvalidArg, ContextKind::InvalidSubcommand, ContextKind::InvalidValue] {
+        let Some(ContextValue::String(stray)) = refusal.get(kind) else { continue };
+        let is_url = ["://", "@", "postgres", "jdbc:"].iter().any(|mark| stray.contains(mark));
+        let is_part = has_database && !stray.starts_with('-') && refusal.kind() == ErrorKind::UnknownArgument;
+        if is_url || is_part {
+            let hidden =
+                "(not shown, because it may be a part of a database URL; quote the URL and put --database before it)";
+            refusal.insert(kind, ContextValue::String(hidden.to_owned()));
+            refusal.remove(ContextKind::Suggested);
+        }
+    }
+    refusal
 }
 
 fn dispatch(command: Command) -> anyhow::Result<Exit> {

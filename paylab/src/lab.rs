@@ -2,19 +2,20 @@
 //! sockets and the same HTTP as on a cluster. Nothing but addresses passes between them.
 
 use std::{
+    ffi::OsStr,
     fmt,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
-    str::FromStr,
     sync::mpsc,
     thread::{self, JoinHandle},
     time::Duration,
 };
 
 use anyhow::{Context as _, anyhow};
+use clap::{Arg, Command, builder::TypedValueParser, error::ErrorKind};
 use load_job::{Load, Progress};
 use paylab_experiment::{payment::RunId, plan::Plan, report::Report, span::Span};
-use payment_service::PaymentService;
+use payment_service::{DatabaseKind, DatabaseUrl, PaymentService, UrlOrigin, options::DatabaseUrlParser};
 use reset_proxy::ResetProxy;
 use tempfile::TempDir;
 use tokio::runtime;
@@ -37,8 +38,12 @@ pub enum Database {
     /// SQLite in a new file that stays.
     File(PathBuf),
     /// PostgreSQL, in a schema of the run's own that is gone after it.
-    Postgres(String),
+    Postgres(DatabaseUrl),
 }
+
+/// Reads the option `--database`. Its refusal does not show the value, which may hold a password.
+#[derive(Debug, Clone, Copy)]
+pub struct DatabaseParser;
 
 /// A service and a proxy in front of it, running.
 #[derive(Debug)]
@@ -51,7 +56,7 @@ pub struct Lab {
 /// Where a ledger is, and what must be done after the run.
 #[derive(Debug)]
 pub(crate) struct Ledger {
-    pub(crate) url: String,
+    pub(crate) url: DatabaseUrl,
     pub(crate) schema: Option<String>,
     /// Removed when dropped, after the service has ended.
     _directory: Option<TempDir>,
@@ -72,17 +77,27 @@ struct Part<A> {
     thread: Option<JoinHandle<anyhow::Result<()>>>,
 }
 
-impl FromStr for Database {
-    type Err = String;
+impl TypedValueParser for DatabaseParser {
+    type Value = Database;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.split_once(':') {
-            Some(("postgres" | "postgresql", _)) => Ok(Self::Postgres(text.to_owned())),
-            Some(("sqlite", path)) if !path.trim_start_matches('/').is_empty() => {
-                Ok(Self::File(path.strip_prefix("//").unwrap_or(path).into()))
+    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<Database, clap::Error> {
+        let url = DatabaseUrlParser.parse_ref(command, arg, value)?;
+        if url.expose() == "sqlite" {
+            return Ok(Database::Temporary);
+        }
+        let refused = |reason: String| {
+            let message = format!("{reason}; sqlite alone is a temporary file\n");
+            clap::Error::raw(ErrorKind::ValueValidation, message).with_cmd(command)
+        };
+        match url.kind().map_err(|bad| refused(bad.to_string()))? {
+            DatabaseKind::Postgres => Ok(Database::Postgres(url)),
+            DatabaseKind::Sqlite => {
+                let path = url.expose().trim_start_matches("sqlite:");
+                if path.trim_start_matches('/').is_empty() {
+                    return Err(refused("the database URL in --database names no file; use sqlite:FILE".to_owned()));
+                }
+                Ok(Database::File(path.strip_prefix("//").unwrap_or(path).into()))
             }
-            _ if text == "sqlite" => Ok(Self::Temporary),
-            _ => Err("use sqlite, sqlite:FILE or postgres://USER@HOST/DATABASE".to_owned()),
         }
     }
 }
@@ -168,13 +183,14 @@ impl Ledger {
             Database::Temporary => {
                 let directory = tempfile::Builder::new().prefix("paylab-").tempdir()?;
                 let url = format!("sqlite:{}", directory.path().join("ledger.db").display());
-                Ok(Self { url, schema: None, _directory: Some(directory) })
+                Ok(Self { url: url.into(), schema: None, _directory: Some(directory) })
             }
             Database::File(path) if path.exists() => {
                 Err(anyhow!("{} is already there; a run needs a ledger of its own", path.display()))
             }
             Database::File(path) => {
-                Ok(Self { url: format!("sqlite:{}", path.display()), schema: None, _directory: None })
+                let url = DatabaseUrl::new(format!("sqlite:{}", path.display()), UrlOrigin::Option);
+                Ok(Self { url, schema: None, _directory: None })
             }
             Database::Postgres(url) => Ok(Self { url: url.clone(), schema: Some(run.schema()), _directory: None }),
         }

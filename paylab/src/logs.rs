@@ -60,12 +60,18 @@ fn toxiproxys(level: &str) -> Option<&'static str> {
     })
 }
 
+/// Libraries whose messages show parts of the database's URL: a notice names the database, TLS names the host.
+const QUIET: [&str; 3] = ["sqlx::postgres::notice=off", "sqlx_postgres::options=off", "rustls=warn"];
+
 /// Starts logging, with `usual` where no filter is asked for. Only the first call in a process counts.
 ///
 /// # Errors
 /// The filter cannot be read.
 pub fn start(logs: &Logs, usual: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(logs.filter.as_deref().unwrap_or(usual)).context("--log cannot be read")?;
+    let mut filter = EnvFilter::try_new(logs.filter.as_deref().unwrap_or(usual)).context("--log cannot be read")?;
+    for quiet in QUIET {
+        filter = filter.add_directive(quiet.parse()?);
+    }
     let colours = io::stderr().is_terminal();
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours);
     // It fails only when another subscriber is already there, which then does the work.

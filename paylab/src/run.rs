@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::{
     exit::Exit,
-    lab::{Database, Lab, one_thread},
+    lab::{Database, DatabaseParser, Lab, one_thread},
     logs::{self, Logs},
     parts, progress,
     source::{Refused, Source},
@@ -33,7 +33,7 @@ pub struct Options {
     #[command(flatten)]
     pub source: Source,
     /// Where the service keeps its ledger: sqlite (a temporary file), sqlite:FILE (a new file that stays), or postgres://USER@HOST/DATABASE
-    #[arg(long, value_name = "URL", default_value = "sqlite")]
+    #[arg(long, value_name = "URL", default_value = "sqlite", allow_hyphen_values = true, value_parser = DatabaseParser)]
     pub database: Database,
     /// A report for people, or the resource's status for machines
     #[arg(long, short, value_name = "FORMAT", default_value = "text")]

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     exit::Exit,
-    lab::{CONNECTIONS_MAX, DIAL_TIMEOUT, Database, Ledger},
+    lab::{CONNECTIONS_MAX, DIAL_TIMEOUT, Database, DatabaseParser, Ledger},
     parts::{self, Logged},
     run::draw_run_id,
 };
@@ -34,7 +34,7 @@ pub struct Options {
     #[arg(long, value_name = "MODE", default_value = "UniqueKey", value_parser = word::<Dedup>)]
     pub dedup: Dedup,
     /// Where the ledger is: sqlite, which is gone afterwards, sqlite:FILE, a new one, or postgres://USER@HOST/DATABASE, a schema that is gone afterwards
-    #[arg(long, value_name = "URL", default_value = "sqlite", hide_env_values = true)]
+    #[arg(long, value_name = "URL", default_value = "sqlite", allow_hyphen_values = true, value_parser = DatabaseParser)]
     pub database: Database,
     /// The address of service, proxy and API
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]

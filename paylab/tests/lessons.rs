@@ -49,7 +49,7 @@ fn every_lesson_ends_to_the_cent_on_sqlite() {
 #[test]
 fn every_lesson_ends_to_the_cent_on_postgresql() {
     if let Some(postgres) = paylab_testbed::postgres(Durability::Fast) {
-        check(&Database::Postgres(postgres.url().to_owned()));
+        check(&Database::Postgres(postgres.url().into()));
     }
 }
 
