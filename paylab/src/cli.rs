@@ -169,7 +169,8 @@ fn without_urls(mut refusal: clap::Error) -> clap::Error {
         let is_url = ["://", "@", "postgres", "jdbc:"].iter().any(|mark| stray.contains(mark));
         let is_part = has_database && !stray.starts_with('-') && refusal.kind() == ErrorKind::UnknownArgument;
         if is_url || is_part {
-            let hidden = "(not shown, because it may be a part of a database URL; quote the URL and put --database before it)";
+            let hidden =
+                "(not shown, because it may be a part of a database URL; quote the URL and put --database before it)";
             refusal.insert(kind, ContextValue::String(hidden.to_owned()));
             refusal.remove(ContextKind::Suggested);
         }

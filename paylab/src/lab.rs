@@ -14,9 +14,7 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use clap::{Arg, Command, builder::TypedValueParser, error::ErrorKind};
 use load_job::{Load, Progress};
-use paylab_core::{
-    duration_text::DurationText, judge::report::Report, plan::Plan, run_id::RunId, targets::Target,
-};
+use paylab_core::{duration_text::DurationText, judge::report::Report, plan::Plan, run_id::RunId, targets::Target};
 use payment_service::{DatabaseKind, DatabaseUrl, PaymentService, UrlOrigin, options::DatabaseUrlParser};
 use reset_proxy::ResetProxy;
 use tempfile::TempDir;

@@ -79,13 +79,7 @@ fn what_is_measured_is_what_was_predicted() {
         let measured = support::run(&plan);
         let (report, prediction) = (&measured.report, &measured.prediction);
         for total in Total::ALL.into_iter().filter(|total| *total != Total::Repeats || repeats_are_exact(&plan)) {
-            prop_assert_eq!(
-                total.measured(report),
-                total.predicted(prediction),
-                "{:?}: {:?}",
-                total,
-                measured.reason
-            );
+            prop_assert_eq!(total.measured(report), total.predicted(prediction), "{:?}: {:?}", total, measured.reason);
         }
         prop_assert_eq!(report.booked_minor, prediction.booked_total.0);
         prop_assert_eq!(report.count(Anomaly::Mismatched), prediction.mismatched);

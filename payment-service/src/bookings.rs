@@ -23,7 +23,7 @@ use tracing::error;
 
 use crate::{
     dedup::{self, Answer, Keys},
-    ledger::Ledger,
+    ledger::{Ledger, LedgerError},
     options::{Commit, Options},
     request::Payment,
     writer::{self, Batched, QUEUE_MAX, Ticket},
@@ -116,7 +116,7 @@ impl Bookings {
     }
 
     /// Empties the ledger and forgets every key.
-    pub(crate) async fn clear(&self) -> Result<(), sqlx::Error> {
+    pub(crate) async fn clear(&self) -> Result<(), LedgerError> {
         let mut tx = self.ledger.begin().await?;
         tx.clear().await?;
         tx.commit().await?;
@@ -160,7 +160,7 @@ impl Bookings {
             (Dedup::KeyThenApply, Some(key)) => dedup::key_then_apply(ledger, &payment, key, gap).await,
             (Dedup::ApplyThenKey, Some(key)) => dedup::apply_then_key(ledger, &payment, key, gap).await,
         };
-        booked.map_err(|error| Refusal::failed(&error))
+        booked.map_err(|error| Refusal::failed(ledger, &error))
     }
 
     async fn book_batched(&self, mode: Batched, payment: Payment, flight: TaskTrackerToken) -> Result<Answer, Refusal> {
@@ -182,7 +182,7 @@ impl Bookings {
 
     async fn apply_later(self: Arc<Self>, payment: Payment, _flight: TaskTrackerToken) {
         if let Err(error) = dedup::apply_later(&self.ledger, &payment, self.gap).await {
-            error!(%error, "an acknowledged payment was not booked");
+            error!(error = self.ledger.explain(&error), "an acknowledged payment was not booked");
         }
     }
 
@@ -214,8 +214,8 @@ impl Bookings {
 
 impl Refusal {
     /// A failure of the database, which only the log may describe.
-    pub(crate) fn failed(error: &sqlx::Error) -> Self {
-        error!(%error, "booking failed");
+    pub(crate) fn failed(ledger: &Ledger, error: &LedgerError) -> Self {
+        error!(error = ledger.explain(error), "booking failed");
         Self::Failed
     }
 }
@@ -246,7 +246,7 @@ mod tests {
         let url = format!("sqlite:{}", directory.path().join("ledger.db").display());
         let options = Options {
             listen: ([127, 0, 0, 1], 0).into(),
-            database: url,
+            database: url.into(),
             schema: None,
             dedup: Dedup::None,
             on_disconnect: OnDisconnect::Cancel,

@@ -13,7 +13,7 @@ use std::{
 use tokio::time::sleep;
 
 use crate::{
-    ledger::{Ledger, Tx},
+    ledger::{Ledger, LedgerError, Tx},
     request::Payment,
 };
 
@@ -38,8 +38,8 @@ pub(crate) enum Answer {
 #[derive(Debug, Default)]
 pub(crate) struct Keys(Mutex<HashSet<String>>);
 
-type Booked = Result<Answer, sqlx::Error>;
-type BatchBooked = Result<Vec<Answer>, sqlx::Error>;
+type Booked = Result<Answer, LedgerError>;
+type BatchBooked = Result<Vec<Answer>, LedgerError>;
 
 /// Books everything.
 pub(crate) async fn none(ledger: &Ledger, batch: &[&Payment], gap: Duration) -> BatchBooked {

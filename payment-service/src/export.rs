@@ -11,7 +11,10 @@ use paylab_experiment::{
 };
 use tracing::error;
 
-use crate::{bookings::Bookings, ledger::Tx};
+use crate::{
+    bookings::Bookings,
+    ledger::{LedgerError, Tx},
+};
 
 /// Entries read at once.
 const PAGE: i64 = 1000;
@@ -35,15 +38,15 @@ pub(crate) fn stream(bookings: Arc<Bookings>) -> impl Stream<Item = io::Result<B
             match next(&bookings, state).await {
                 Ok(next) => next.map(|(lines, state)| (Ok(lines), state)),
                 Err(error) => {
-                    error!(%error, "the ledger cannot be read to its end");
-                    Some((Err(io::Error::other(error)), State::End))
+                    error!(error = bookings.ledger.explain(&error), "the ledger cannot be read to its end");
+                    Some((Err(io::Error::other("the ledger cannot be read to its end")), State::End))
                 }
             }
         }
     })
 }
 
-async fn next(bookings: &Bookings, state: State) -> Result<Option<(Bytes, State)>, sqlx::Error> {
+async fn next(bookings: &Bookings, state: State) -> Result<Option<(Bytes, State)>, LedgerError> {
     let (mut tx, mut sealer, after) = match state {
         State::Start => (bookings.ledger.snapshot().await?, Sealer::default(), i64::MIN),
         State::Pages { tx, sealer, after } => (tx, sealer, after),

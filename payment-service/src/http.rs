@@ -26,6 +26,7 @@ use crate::{
     bookings::{Bookings, Refusal},
     dedup::Answer,
     export,
+    ledger::LedgerError,
     request::{Fault, Payment},
 };
 
@@ -111,8 +112,8 @@ fn refuse(refusal: Refusal) -> Response {
 }
 
 /// The ledger has failed; only the log says how.
-fn failed(error: sqlx::Error) -> Refused {
-    error!(%error, "the ledger failed");
+fn failed(bookings: &Bookings, error: &LedgerError) -> Refused {
+    error!(error = bookings.ledger.explain(error), "the ledger failed");
     broken()
 }
 
@@ -121,7 +122,7 @@ fn broken() -> Refused {
 }
 
 async fn clear(State(bookings): Service) -> Answered<StatusCode> {
-    bookings.clear().await.map_err(failed)?;
+    bookings.clear().await.map_err(|error| failed(&bookings, &error))?;
     Ok(StatusCode::OK)
 }
 
@@ -131,7 +132,8 @@ async fn other_method() -> Response {
 }
 
 async fn stats(State(bookings): Service) -> Answered<Response> {
-    let total = bookings.ledger.snapshot().await.map_err(failed)?.total_minor().await.map_err(failed)?;
+    let total = async { bookings.ledger.snapshot().await?.total_minor().await };
+    let total = total.await.map_err(|error| failed(&bookings, &error))?;
     Ok(([(header::CONTENT_TYPE, "application/json")], MinorUnits(total).to_stats()).into_response())
 }
 
@@ -148,7 +150,7 @@ async fn counters(State(bookings): Service) -> Json<ServiceCounters> {
 }
 
 async fn ready(State(bookings): Service) -> Answered<StatusCode> {
-    let mut look = bookings.ledger.snapshot().await.map_err(failed)?;
-    look.entries_after(i64::MAX - 1, 1).await.map_err(failed)?;
+    let read = async { bookings.ledger.snapshot().await?.entries_after(i64::MAX - 1, 1).await };
+    read.await.map_err(|error| failed(&bookings, &error))?;
     Ok(StatusCode::OK)
 }

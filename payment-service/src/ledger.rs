@@ -1,8 +1,11 @@
 //! All SQL. A transaction belongs to its caller, who alone knows what must be in one; here is only what one statement does.
 
+mod failure;
+mod url;
+
 use std::{
     collections::{HashMap, HashSet},
-    str::FromStr as _,
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -14,10 +17,13 @@ use paylab_experiment::ledger::Entry;
 use serde_json::json;
 use sqlx::{
     ConnectOptions as _, Connection as _, Executor as _, PgPool, Postgres, Sqlite, SqlitePool, Transaction,
+    migrate::MigrateError,
     postgres::{PgConnectOptions, PgPoolOptions, PgRow},
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
+    sqlite::{SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
 
+pub(crate) use self::failure::LedgerError;
+pub use self::url::{BadUrl, DATABASE_ENV, DatabaseKind, DatabaseUrl, UrlOrigin};
 use crate::{error::Error, request::Payment};
 
 /// Connections to PostgreSQL at most.
@@ -30,8 +36,15 @@ const CHECKPOINT_PAGES: u32 = 8192;
 const BUSY_FOR: Duration = Duration::from_secs(10);
 
 /// An open ledger.
-#[derive(Debug, Clone)]
-pub(crate) enum Ledger {
+#[derive(Clone)]
+pub(crate) struct Ledger {
+    url: Arc<DatabaseUrl>,
+    connections: Connections,
+}
+
+/// The connections to either database.
+#[derive(Clone)]
+enum Connections {
     /// One writer, several readers.
     Sqlite {
         writer: SqlitePool,
@@ -73,25 +86,75 @@ macro_rules! on_either {
 
 impl Ledger {
     /// Opens the database and makes its tables.
-    pub(crate) async fn open(url: &str, schema: Option<&str>) -> Result<Self, Error> {
-        match url.split_once(':') {
-            Some(("sqlite", _)) => Self::open_sqlite(url).await,
-            Some(("postgres" | "postgresql", _)) => Self::open_postgres(url, schema).await,
-            _ => Err(Error::Database(url.to_owned())),
+    pub(crate) async fn open(url: &DatabaseUrl, schema: Option<&str>) -> Result<Self, Error> {
+        let connections = match url.kind().map_err(Error::Database)? {
+            DatabaseKind::Sqlite => Connections::sqlite(url).await?,
+            DatabaseKind::Postgres => Connections::postgres(url, schema).await?,
+        };
+        Ok(Self { url: Arc::new(url.clone()), connections })
+    }
+
+    /// The cause of a failure, without any part of the URL.
+    pub(crate) fn explain(&self, error: &LedgerError) -> String {
+        error.explain(&self.url)
+    }
+
+    /// Begins a transaction that writes.
+    pub(crate) async fn begin(&self) -> Result<Tx, LedgerError> {
+        match &self.connections {
+            Connections::Sqlite { writer, unsettled, readers: _ } => {
+                let transaction = writer.begin().await?;
+                unsettled.store(true, Ordering::Release);
+                Ok(Tx::Sqlite { transaction, unsettled: Arc::clone(unsettled) })
+            }
+            Connections::Postgres(pool) => Ok(Tx::Postgres(pool.begin().await?)),
         }
     }
 
-    async fn open_sqlite(url: &str) -> Result<Self, Error> {
-        let options = SqliteConnectOptions::from_str(url).map_err(Error::Open)?;
-        let options = options
+    /// Begins a transaction that sees one moment of the ledger and writes nothing.
+    pub(crate) async fn snapshot(&self) -> Result<Tx, LedgerError> {
+        match &self.connections {
+            Connections::Sqlite { readers, .. } => {
+                Ok(Tx::Sqlite { transaction: readers.begin().await?, unsettled: Arc::default() })
+            }
+            Connections::Postgres(pool) => {
+                Ok(Tx::Postgres(pool.begin_with("begin isolation level repeatable read read only").await?))
+            }
+        }
+    }
+
+    /// Waits for what is under way and closes the database.
+    pub(crate) async fn close(&self) {
+        match &self.connections {
+            Connections::Sqlite { writer, unsettled: _, readers } => {
+                readers.close().await;
+                writer.close().await;
+            }
+            Connections::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ledger").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+impl Connections {
+    async fn sqlite(url: &DatabaseUrl) -> Result<Self, Error> {
+        let options = url
+            .sqlite()?
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string())
             .busy_timeout(BUSY_FOR);
         let unsettled = Arc::new(AtomicBool::new(false));
-        let writer = writing(&unsettled).connect_with(options.clone()).await.map_err(Error::Open)?;
-        sqlx::migrate!("migrations/sqlite").run(&writer).await?;
+        let writer =
+            writing(&unsettled).connect_with(options.clone()).await.map_err(|error| Error::open(&error, url))?;
+        let migrated = sqlx::migrate!("migrations/sqlite").run(&writer).await;
+        migrated.map_err(|error| Error::migrate(&error, url))?;
         let readers = SqlitePoolOptions::new()
             .max_connections(SQLITE_READERS)
             // A transaction that has gone wrong must not live on in the next one; opening a file anew is cheap.
@@ -100,52 +163,19 @@ impl Ledger {
         Ok(Self::Sqlite { writer, unsettled, readers })
     }
 
-    async fn open_postgres(url: &str, schema: Option<&str>) -> Result<Self, Error> {
-        let mut options = PgConnectOptions::from_str(url).map_err(Error::Open)?;
+    async fn postgres(url: &DatabaseUrl, schema: Option<&str>) -> Result<Self, Error> {
+        let opened = |error| Error::open(&error, url);
+        let mut options = url.postgres()?;
         if let Some(schema) = schema {
-            create_schema(options.clone(), schema).await?;
+            create_schema(url, options.clone(), schema).await?;
             options = options.options([("search_path", schema)]);
         }
         // Not from the pool, which would try again for half a minute where nobody listens.
-        let mut first = options.connect().await.map_err(Error::Open)?;
-        sqlx::migrate!("migrations/postgres").run(&mut first).await?;
-        first.close().await.map_err(Error::Open)?;
+        let mut first = options.connect().await.map_err(opened)?;
+        let migrated = sqlx::migrate!("migrations/postgres").run(&mut first).await;
+        migrated.map_err(|error| Error::migrate(&error, url))?;
+        first.close().await.map_err(opened)?;
         Ok(Self::Postgres(PgPoolOptions::new().max_connections(POSTGRES_CONNECTIONS).connect_lazy_with(options)))
-    }
-
-    /// Begins a transaction that writes.
-    pub(crate) async fn begin(&self) -> Result<Tx, sqlx::Error> {
-        match self {
-            Self::Sqlite { writer, unsettled, readers: _ } => {
-                let transaction = writer.begin().await?;
-                unsettled.store(true, Ordering::Release);
-                Ok(Tx::Sqlite { transaction, unsettled: Arc::clone(unsettled) })
-            }
-            Self::Postgres(pool) => Ok(Tx::Postgres(pool.begin().await?)),
-        }
-    }
-
-    /// Begins a transaction that sees one moment of the ledger and writes nothing.
-    pub(crate) async fn snapshot(&self) -> Result<Tx, sqlx::Error> {
-        match self {
-            Self::Sqlite { readers, .. } => {
-                Ok(Tx::Sqlite { transaction: readers.begin().await?, unsettled: Arc::default() })
-            }
-            Self::Postgres(pool) => {
-                Ok(Tx::Postgres(pool.begin_with("begin isolation level repeatable read read only").await?))
-            }
-        }
-    }
-
-    /// Waits for what is under way and closes the database.
-    pub(crate) async fn close(&self) {
-        match self {
-            Self::Sqlite { writer, unsettled: _, readers } => {
-                readers.close().await;
-                writer.close().await;
-            }
-            Self::Postgres(pool) => pool.close().await,
-        }
     }
 }
 
@@ -160,25 +190,35 @@ fn writing(unsettled: &Arc<AtomicBool>) -> SqlitePoolOptions {
     })
 }
 
+impl Error {
+    fn open(error: &sqlx::Error, url: &DatabaseUrl) -> Self {
+        Self::Open(failure::explain(error, url), url.origin())
+    }
+
+    fn migrate(error: &MigrateError, url: &DatabaseUrl) -> Self {
+        Self::Migrate(failure::explain_migration(error, url))
+    }
+}
+
 /// Drops a schema of a PostgreSQL database with everything in it.
 ///
 /// # Errors
 /// The database cannot be reached or refuses.
-pub async fn drop_schema(url: &str, schema: &str) -> Result<(), Error> {
+pub async fn drop_schema(url: &DatabaseUrl, schema: &str) -> Result<(), Error> {
     check_schema(schema)?;
-    let options = PgConnectOptions::from_str(url).map_err(Error::Open)?;
-    on_schema(options, format!("drop schema if exists {schema} cascade")).await
+    on_schema(url, url.postgres()?, format!("drop schema if exists {schema} cascade")).await
 }
 
-async fn create_schema(options: PgConnectOptions, schema: &str) -> Result<(), Error> {
+async fn create_schema(url: &DatabaseUrl, options: PgConnectOptions, schema: &str) -> Result<(), Error> {
     check_schema(schema)?;
-    on_schema(options, format!("create schema if not exists {schema}")).await
+    on_schema(url, options, format!("create schema if not exists {schema}")).await
 }
 
-async fn on_schema(options: PgConnectOptions, statement: String) -> Result<(), Error> {
-    let mut connection = options.connect().await.map_err(Error::Open)?;
-    connection.execute(sqlx::AssertSqlSafe(statement)).await.map_err(Error::Open)?;
-    connection.close().await.map_err(Error::Open)
+async fn on_schema(url: &DatabaseUrl, options: PgConnectOptions, statement: String) -> Result<(), Error> {
+    let opened = |error| Error::open(&error, url);
+    let mut connection = options.connect().await.map_err(opened)?;
+    connection.execute(sqlx::AssertSqlSafe(statement)).await.map_err(opened)?;
+    connection.close().await.map_err(opened)
 }
 
 /// A schema's name cannot be a parameter, so it must be one that needs no quotes.
@@ -189,24 +229,24 @@ fn check_schema(schema: &str) -> Result<(), Error> {
 }
 
 impl Tx {
-    pub(crate) async fn commit(self) -> Result<(), sqlx::Error> {
+    pub(crate) async fn commit(self) -> Result<(), LedgerError> {
         match self {
             Self::Sqlite { transaction, unsettled } => {
                 transaction.commit().await?;
                 unsettled.store(false, Ordering::Release);
                 Ok(())
             }
-            Self::Postgres(transaction) => transaction.commit().await,
+            Self::Postgres(transaction) => Ok(transaction.commit().await?),
         }
     }
 
     /// Books payments without looking at their keys.
-    pub(crate) async fn book(&mut self, payments: &[&Payment]) -> Result<(), sqlx::Error> {
+    pub(crate) async fn book(&mut self, payments: &[&Payment]) -> Result<(), LedgerError> {
         self.insert(payments, |_| None).await.map(drop)
     }
 
     /// Books those payments whose key is not in the ledger, and tells the keys that were new. Without a key every one is booked.
-    pub(crate) async fn book_new(&mut self, payments: &[&Payment]) -> Result<HashSet<String>, sqlx::Error> {
+    pub(crate) async fn book_new(&mut self, payments: &[&Payment]) -> Result<HashSet<String>, LedgerError> {
         self.insert(payments, |payment| payment.key.as_deref()).await
     }
 
@@ -214,7 +254,7 @@ impl Tx {
         &mut self,
         payments: &[&Payment],
         key: fn(&Payment) -> Option<&str>,
-    ) -> Result<HashSet<String>, sqlx::Error> {
+    ) -> Result<HashSet<String>, LedgerError> {
         let keys: Vec<Option<String>> = match self {
             Self::Sqlite { transaction, .. } => {
                 let rows: Vec<_> =
@@ -256,7 +296,7 @@ impl Tx {
         status: u16,
         now_ms: i64,
         expires_at_ms: Option<i64>,
-    ) -> Result<HashSet<String>, sqlx::Error> {
+    ) -> Result<HashSet<String>, LedgerError> {
         let rows: Vec<_> = payments.iter().filter_map(|p| Some((p.key.clone()?, p.fingerprint()))).collect();
         let keys: Vec<String> = match self {
             Self::Sqlite { transaction, .. } => {
@@ -298,7 +338,7 @@ impl Tx {
     }
 
     /// The answers that are stored under keys.
-    pub(crate) async fn stored_answers(&mut self, keys: &[&str]) -> Result<HashMap<String, Stored>, sqlx::Error> {
+    pub(crate) async fn stored_answers(&mut self, keys: &[&str]) -> Result<HashMap<String, Stored>, LedgerError> {
         fn stored<R: sqlx::Row>(row: &R) -> Result<(String, Stored), sqlx::Error>
         where
             for<'a> String: sqlx::Decode<'a, R::Database> + sqlx::Type<R::Database>,
@@ -316,7 +356,7 @@ impl Tx {
                 .bind(json!(keys).to_string())
                 .fetch_all(&mut **transaction)
                 .await?;
-                rows.iter().map(stored).collect()
+                Ok(rows.iter().map(stored).collect::<Result<_, _>>()?)
             }
             Self::Postgres(transaction) => {
                 let rows: Vec<PgRow> = sqlx::query(
@@ -325,13 +365,13 @@ impl Tx {
                 .bind(keys)
                 .fetch_all(&mut **transaction)
                 .await?;
-                rows.iter().map(stored).collect()
+                Ok(rows.iter().map(stored).collect::<Result<_, _>>()?)
             }
         }
     }
 
     /// Whether a key was seen.
-    pub(crate) async fn has_seen(&mut self, key: &str) -> Result<bool, sqlx::Error> {
+    pub(crate) async fn has_seen(&mut self, key: &str) -> Result<bool, LedgerError> {
         const SEEN: &str = "select count(*) from seen_keys where idempotency_key = $1";
         let count: i64 =
             on_either!(self, connection => sqlx::query_scalar(SEEN).bind(key).fetch_one(connection).await?);
@@ -339,22 +379,23 @@ impl Tx {
     }
 
     /// Notes that a key was seen.
-    pub(crate) async fn note_seen(&mut self, key: &str) -> Result<(), sqlx::Error> {
+    pub(crate) async fn note_seen(&mut self, key: &str) -> Result<(), LedgerError> {
         const NOTE: &str = "insert into seen_keys (idempotency_key) values ($1)";
-        on_either!(self, connection => sqlx::query(NOTE).bind(key).execute(connection).await.map(drop))
+        on_either!(self, connection => sqlx::query(NOTE).bind(key).execute(connection).await.map(drop)?);
+        Ok(())
     }
 
     /// Claims a key; false when somebody has it.
-    pub(crate) async fn claim(&mut self, key: &str) -> Result<bool, sqlx::Error> {
+    pub(crate) async fn claim(&mut self, key: &str) -> Result<bool, LedgerError> {
         const CLAIM: &str =
             "insert into claimed_keys (idempotency_key) values ($1) on conflict (idempotency_key) do nothing";
-        on_either!(self, connection => {
-            sqlx::query(CLAIM).bind(key).execute(connection).await.map(|done| done.rows_affected() == 1)
-        })
+        let claimed =
+            on_either!(self, connection => sqlx::query(CLAIM).bind(key).execute(connection).await?.rows_affected());
+        Ok(claimed == 1)
     }
 
     /// The next entries after a number, in order.
-    pub(crate) async fn entries_after(&mut self, id: i64, limit: i64) -> Result<Vec<Entry>, sqlx::Error> {
+    pub(crate) async fn entries_after(&mut self, id: i64, limit: i64) -> Result<Vec<Entry>, LedgerError> {
         const PAGE: &str =
             "select id, reference, src, dest, amount_minor from entries where id > $1 order by id limit $2";
         type Columns = (i64, Option<String>, String, String, i64);
@@ -365,17 +406,17 @@ impl Tx {
     }
 
     /// The sum of all entries, in minor units.
-    pub(crate) async fn total_minor(&mut self) -> Result<i64, sqlx::Error> {
+    pub(crate) async fn total_minor(&mut self) -> Result<i64, LedgerError> {
         const TOTAL: &str = "select cast(coalesce(sum(amount_minor), 0) as bigint) from entries";
-        on_either!(self, connection => sqlx::query_scalar(TOTAL).fetch_one(connection).await)
+        Ok(on_either!(self, connection => sqlx::query_scalar(TOTAL).fetch_one(connection).await?))
     }
 
     /// Empties the ledger and every table of keys.
-    pub(crate) async fn clear(&mut self) -> Result<(), sqlx::Error> {
+    pub(crate) async fn clear(&mut self) -> Result<(), LedgerError> {
         for statement in
             ["delete from entries", "delete from replay_keys", "delete from claimed_keys", "delete from seen_keys"]
         {
-            on_either!(self, connection => sqlx::query(statement).execute(connection).await.map(drop))?;
+            on_either!(self, connection => sqlx::query(statement).execute(connection).await.map(drop)?);
         }
         Ok(())
     }

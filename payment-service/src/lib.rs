@@ -21,7 +21,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{bookings::Bookings, ledger::Ledger, options::Options};
-pub use crate::{error::Error, ledger::drop_schema};
+pub use crate::{
+    error::Error,
+    ledger::{BadUrl, DATABASE_ENV, DatabaseKind, DatabaseUrl, UrlOrigin, drop_schema},
+};
 
 /// A shutdown waits so long for what is under way.
 const SHUTDOWN_WITHIN: Duration = Duration::from_secs(10);

@@ -1,14 +1,19 @@
 //! What `paylab payment-service` is told on its command line or in its environment.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    ffi::OsStr,
+    net::{Ipv4Addr, SocketAddr},
+};
 
-use clap::{Args, ValueEnum};
+use clap::{Arg, Args, Command, ValueEnum, builder::TypedValueParser, error::ErrorKind, parser::ValueSource};
 use paylab_experiment::{
     contract::SERVICE_PORT,
     plan::ServicePlan,
     span::Span,
     spec::{Dedup, MissingKey, OnDisconnect},
 };
+
+use crate::ledger::{DATABASE_ENV, DatabaseUrl, UrlOrigin};
 
 /// A payment service.
 #[derive(Debug, Clone, Args)]
@@ -19,12 +24,14 @@ pub struct Options {
     /// Where the ledger is: sqlite:FILE (made if absent) or postgres://USER@HOST/DATABASE
     #[arg(
         long,
-        env = "PAYLAB_DATABASE",
+        env = DATABASE_ENV,
         value_name = "URL",
         default_value = "sqlite:ledger.db",
-        hide_env_values = true
+        hide_env_values = true,
+        allow_hyphen_values = true,
+        value_parser = DatabaseUrlParser
     )]
-    pub database: String,
+    pub database: DatabaseUrl,
     /// A schema of the PostgreSQL database for this ledger alone, made if absent
     #[arg(long, env = "PAYLAB_SCHEMA", value_name = "NAME")]
     pub schema: Option<String>,
@@ -48,6 +55,36 @@ pub struct Options {
     pub commit: Commit,
 }
 
+/// Takes a database URL and notes where it was read. It refuses only what is not UTF-8, and it never shows the value.
+#[derive(Debug, Clone, Copy)]
+pub struct DatabaseUrlParser;
+
+impl TypedValueParser for DatabaseUrlParser {
+    type Value = DatabaseUrl;
+
+    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<DatabaseUrl, clap::Error> {
+        self.parse_ref_(command, arg, value, ValueSource::CommandLine)
+    }
+
+    fn parse_ref_(
+        &self,
+        command: &Command,
+        _: Option<&Arg>,
+        value: &OsStr,
+        source: ValueSource,
+    ) -> Result<DatabaseUrl, clap::Error> {
+        let origin = match source {
+            ValueSource::EnvVariable => UrlOrigin::Variable,
+            _ => UrlOrigin::Option,
+        };
+        let text = value.to_str().ok_or_else(|| {
+            let message = format!("the database URL in {origin} is not UTF-8\n");
+            clap::Error::raw(ErrorKind::InvalidUtf8, message).with_cmd(command)
+        })?;
+        Ok(DatabaseUrl::new(text, origin))
+    }
+}
+
 /// How the modes that are not broken commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Commit {
@@ -63,7 +100,7 @@ impl Options {
     pub fn of(plan: &ServicePlan) -> Self {
         Self {
             listen: any(SERVICE_PORT),
-            database: "sqlite:ledger.db".to_owned(),
+            database: "sqlite:ledger.db".into(),
             schema: None,
             dedup: plan.dedup,
             on_disconnect: plan.on_disconnect,
@@ -88,5 +125,9 @@ fn span(duration: std::time::Duration) -> Span {
 /// # Errors
 /// Which words there are.
 pub fn word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
-    serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|error| error.to_string())
+    serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|error: serde_json::Error| {
+        let reason = error.to_string();
+        // The library repeats the text, which clap has shown already.
+        reason.find("expected ").map_or(reason.clone(), |expected| reason[expected..].to_owned())
+    })
 }

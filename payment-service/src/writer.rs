@@ -10,7 +10,7 @@ use tracing::warn;
 use crate::{
     bookings::{InFlight, Refusal},
     dedup::{self, Answer},
-    ledger::Ledger,
+    ledger::{Ledger, LedgerError},
     request::Payment,
 };
 
@@ -57,9 +57,9 @@ async fn book_all(ledger: &Ledger, mode: Batched, gap: Duration, tickets: &[Tick
     let payments: Vec<_> = tickets.iter().map(|ticket| &ticket.payment).collect();
     match book(ledger, mode, gap, &payments).await {
         Ok(answers) => answers.into_iter().map(Ok).collect(),
-        Err(error) if payments.len() <= 1 => vec![Err(Refusal::failed(&error))],
+        Err(error) if payments.len() <= 1 => vec![Err(Refusal::failed(ledger, &error))],
         Err(error) => {
-            warn!(%error, rows = payments.len(), "batch failed, booking row by row");
+            warn!(error = ledger.explain(&error), rows = payments.len(), "batch failed, booking row by row");
             let mut answers = Vec::with_capacity(payments.len());
             for payment in payments {
                 answers.push(book_one(ledger, mode, gap, payment).await);
@@ -78,11 +78,11 @@ pub(crate) async fn book_one(
 ) -> Result<Answer, Refusal> {
     match book(ledger, mode, gap, &[payment]).await {
         Ok(answers) => answers.first().copied().ok_or(Refusal::Failed),
-        Err(error) => Err(Refusal::failed(&error)),
+        Err(error) => Err(Refusal::failed(ledger, &error)),
     }
 }
 
-async fn book(ledger: &Ledger, mode: Batched, gap: Duration, batch: &[&Payment]) -> Result<Vec<Answer>, sqlx::Error> {
+async fn book(ledger: &Ledger, mode: Batched, gap: Duration, batch: &[&Payment]) -> Result<Vec<Answer>, LedgerError> {
     if batch.is_empty() {
         return Ok(Vec::new());
     }

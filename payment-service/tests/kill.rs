@@ -43,7 +43,7 @@ async fn victim() {
     let dedup: Dedup = serde_json::from_str(&env::var(DEDUP_ENV).unwrap()).unwrap();
     let base = Database::sqlite().options(dedup);
     let processing_time = Span::from_ms(if dedup == Dedup::AckThenApply { 20 } else { 0 });
-    let options = Options { database: url, schema: env::var(SCHEMA_ENV).ok(), processing_time, ..base };
+    let options = Options { database: url.into(), schema: env::var(SCHEMA_ENV).ok(), processing_time, ..base };
     let service = PaymentService::start(options).await.unwrap();
     println!("\n{READY}{}", service.address());
     service.serve(CancellationToken::new()).await.unwrap();

@@ -92,7 +92,7 @@ async fn it_breaks_off_without_a_footer_when_the_database_fails() {
 async fn a_database_that_cannot_be_had_is_named_with_what_may_be_used() {
     let nowhere = Database::sqlite();
     let of = |database: &str, schema: Option<&str>| Options {
-        database: database.to_owned(),
+        database: database.into(),
         schema: schema.map(str::to_owned),
         ..nowhere.options(Dedup::None)
     };

@@ -110,8 +110,7 @@ pub fn measure(plan: &Plan, database: &Database, setting: Setting) -> anyhow::Re
     }
     let report = report?;
     let prediction = Prediction::of(plan, 0..plan.count);
-    let setting =
-        Setting { database: Some(database.to_string()), elapsed: Some(begun.elapsed()), ..setting };
+    let setting = Setting { database: Some(database.to_string()), elapsed: Some(begun.elapsed()), ..setting };
     Ok(Outcome::of(plan, report, prediction, setting))
 }
 

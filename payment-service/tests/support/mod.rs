@@ -67,7 +67,7 @@ impl Database {
     pub(crate) fn options(&self, dedup: Dedup) -> Options {
         Options {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            database: self.url.clone(),
+            database: self.url.as_str().into(),
             schema: self.schema.clone(),
             dedup,
             on_disconnect: OnDisconnect::Finish,
@@ -98,7 +98,7 @@ impl Database {
 
     pub(crate) async fn remove(self) {
         if let Some(schema) = &self.schema {
-            drop_schema(&self.url, schema).await.expect("a schema can be dropped");
+            drop_schema(&self.url.as_str().into(), schema).await.expect("a schema can be dropped");
         }
     }
 }

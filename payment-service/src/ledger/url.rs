@@ -1,0 +1,258 @@
+//! The URL of the ledger's database. It may hold a password, so nothing that is printed shows any part of it, except a scheme that is
+//! well known.
+
+use std::{fmt, str::FromStr as _};
+
+use percent_encoding::percent_decode_str;
+use sqlx::{postgres::PgConnectOptions, sqlite::SqliteConnectOptions};
+use tracing::warn;
+
+use super::failure;
+use crate::error::Error;
+
+/// The environment variable that holds the URL.
+pub const DATABASE_ENV: &str = "PAYLAB_DATABASE";
+/// What a URL must look like.
+const FORM: &str = "use sqlite:FILE or postgres://USER:PASSWORD@HOST:PORT/DATABASE, and write characters such as @ : / ? # % in a \
+                    user or password as %40 %3A %2F %3F %23 %25 (the value is not shown, because it may hold a password)";
+/// Schemes that a message may name, because they are no secrets.
+const KNOWN_SCHEMES: [&str; 16] = [
+    "sqlite",
+    "postgres",
+    "postgresql",
+    "jdbc",
+    "r2dbc",
+    "mysql",
+    "mariadb",
+    "sqlserver",
+    "mssql",
+    "oracle",
+    "mongodb",
+    "redis",
+    "http",
+    "https",
+    "file",
+    "cockroachdb",
+];
+/// Parameters of a PostgreSQL URL that the driver knows. It would log the values of all others.
+const POSTGRES_PARAMETERS: [&str; 17] = [
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "statement-cache-capacity",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+];
+
+/// Where the ledger is, as a caller has written it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DatabaseUrl {
+    text: String,
+    origin: UrlOrigin,
+}
+
+/// Where a URL was read, for error messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UrlOrigin {
+    /// The command-line option `--database`.
+    Option,
+    /// The environment variable `PAYLAB_DATABASE`.
+    Variable,
+    /// Another part of this program.
+    Program,
+}
+
+/// Which database a URL is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DatabaseKind {
+    /// A file.
+    Sqlite,
+    /// A server.
+    Postgres,
+}
+
+/// Why a URL cannot be used. It shows no part of the URL but a well-known scheme.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the database URL in {origin} {fault}; {FORM}")]
+pub struct BadUrl {
+    origin: UrlOrigin,
+    fault: String,
+}
+
+impl DatabaseUrl {
+    /// A URL that was read from `origin`. It is checked when the database is opened.
+    pub fn new(text: impl Into<String>, origin: UrlOrigin) -> Self {
+        Self { text: text.into(), origin }
+    }
+
+    /// Which database it is for.
+    ///
+    /// # Errors
+    /// It does not begin with the scheme of one of the two databases.
+    pub fn kind(&self) -> Result<DatabaseKind, BadUrl> {
+        match self.text.split_once(':') {
+            Some(("sqlite", _)) => Ok(DatabaseKind::Sqlite),
+            Some(("postgres" | "postgresql", _)) => Ok(DatabaseKind::Postgres),
+            Some(_) | None => Err(self.bad(self.scheme_fault())),
+        }
+    }
+
+    /// Where it was read.
+    #[must_use]
+    pub const fn origin(&self) -> UrlOrigin {
+        self.origin
+    }
+
+    /// The URL itself, which must not be printed.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.text
+    }
+
+    pub(super) fn sqlite(&self) -> Result<SqliteConnectOptions, Error> {
+        SqliteConnectOptions::from_str(&self.text).map_err(|error| self.unreadable(&error))
+    }
+
+    pub(super) fn postgres(&self) -> Result<PgConnectOptions, Error> {
+        PgConnectOptions::from_str(&self.known_parameters()).map_err(|error| self.unreadable(&error))
+    }
+
+    /// Whether a text of another program shows a word of the URL: then the text must not be printed.
+    pub(super) fn is_shown_in(&self, text: &str) -> bool {
+        let secret = self.text.split_once(':').map_or(self.text.as_str(), |(_, behind)| behind);
+        let decoded = percent_decode_str(secret).decode_utf8_lossy().into_owned();
+        words(text)
+            .any(|word| words(secret).chain(words(&decoded)).any(|secret| secret.to_lowercase() == word.to_lowercase()))
+    }
+
+    /// The URL without the parameters that the driver does not know.
+    fn known_parameters(&self) -> String {
+        let Some((address, query)) = self.text.split_once('?') else { return self.text.clone() };
+        let (known, unknown): (Vec<_>, Vec<_>) = query.split('&').partition(|parameter| is_known(parameter));
+        if !unknown.is_empty() {
+            warn!(ignored = unknown.len(), "parameters of the database URL are not known and are ignored");
+        }
+        if known.is_empty() { address.to_owned() } else { format!("{address}?{}", known.join("&")) }
+    }
+
+    fn unreadable(&self, error: &sqlx::Error) -> Error {
+        Error::Database(self.bad(format!("cannot be read: {}", failure::explain(error, self))))
+    }
+
+    fn bad(&self, fault: String) -> BadUrl {
+        BadUrl { origin: self.origin, fault }
+    }
+
+    fn scheme_fault(&self) -> String {
+        let scheme = self
+            .text
+            .split_once(':')
+            .and_then(|(scheme, _)| KNOWN_SCHEMES.into_iter().find(|known| known.eq_ignore_ascii_case(scheme)));
+        match (self.text.chars().next(), scheme) {
+            (None, _) => "is empty".to_owned(),
+            (Some(first), _) if first.is_whitespace() => "begins with a blank or a line break".to_owned(),
+            (Some('"' | '\''), _) => "begins with a quotation mark".to_owned(),
+            (Some(_), Some(scheme @ ("sqlite" | "postgres" | "postgresql"))) => {
+                format!("must write its scheme {scheme} in small letters")
+            }
+            (Some(_), Some(scheme)) => format!("begins with {scheme}:, which is no database for the ledger"),
+            (Some(_), None) => "does not begin with sqlite: or postgres:".to_owned(),
+        }
+    }
+}
+
+fn is_known(parameter: &str) -> bool {
+    let name = parameter.split_once('=').map_or(parameter, |(name, _)| name);
+    let name = percent_decode_str(name).decode_utf8_lossy();
+    POSTGRES_PARAMETERS.contains(&&*name) || name == "options" || name.starts_with("options[")
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty())
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DatabaseUrl").field("origin", &self.origin).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for UrlOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Option => f.write_str("--database"),
+            Self::Variable => f.write_str(DATABASE_ENV),
+            Self::Program => f.write_str("the service's options"),
+        }
+    }
+}
+
+impl From<String> for DatabaseUrl {
+    fn from(text: String) -> Self {
+        Self::new(text, UrlOrigin::Program)
+    }
+}
+
+impl From<&str> for DatabaseUrl {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_repeats_a_word_of_the_url_is_found_however_it_is_encoded() {
+        let url = DatabaseUrl::from("postgres://app:p%40ss@db.example:5432/ledger?sslmode=require");
+        for text in ["user \"app\"", "no route to DB", "port 5432", "`ss`", "database 'ledger'"] {
+            assert!(url.is_shown_in(text), "{text}");
+        }
+        for text in ["connection refused", "postgres is starting up", "apply", ""] {
+            assert!(!url.is_shown_in(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_that_the_driver_would_log_does_not_reach_it() {
+        for (url, passed) in [
+            ("postgres://h/d", "postgres://h/d"),
+            ("postgres://h/d?sslmode=disable", "postgres://h/d?sslmode=disable"),
+            ("postgres://h/d?pasword=secret&user=u", "postgres://h/d?user=u"),
+            ("postgres://h/d?secret", "postgres://h/d"),
+            ("postgres://h/d?options[search_path]=x&options=y", "postgres://h/d?options[search_path]=x&options=y"),
+        ] {
+            assert_eq!(DatabaseUrl::from(url).known_parameters(), passed);
+        }
+    }
+
+    #[test]
+    fn a_bad_url_is_refused_with_its_origin_and_what_is_wrong_but_not_shown() {
+        for (text, fault) in [
+            ("", "is empty"),
+            (" postgres://app:secret@h/d", "begins with a blank or a line break"),
+            ("'postgres://app:secret@h/d'", "begins with a quotation mark"),
+            ("jdbc:postgresql://app:secret@h/d", "begins with jdbc:, which is no database for the ledger"),
+            ("Postgres://app:secret@h/d", "must write its scheme postgres in small letters"),
+            ("secret:secret", "does not begin with sqlite: or postgres:"),
+            ("secret", "does not begin with sqlite: or postgres:"),
+        ] {
+            let url = DatabaseUrl::new(text, UrlOrigin::Variable);
+            let error = url.kind().unwrap_err();
+            assert!(error.to_string().contains(&format!("in PAYLAB_DATABASE {fault}; use sqlite:FILE")), "{error}");
+            assert!(!format!("{error} {error:?} {url:?}").contains("secret"), "{error}");
+        }
+    }
+}
