@@ -23,7 +23,7 @@ pub(crate) use self::{load::job, plan::plan};
 use crate::{
     names::{self, Part},
     options::Options,
-    run::Run,
+    planned::Run,
 };
 
 /// What the operator's own options say of every experiment.
@@ -115,7 +115,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::stories::{run, settings};
+    use crate::fixtures::{run, settings};
 
     /// Everything that is made for an experiment, in the order of its making.
     fn all(spec: &serde_json::Value, settings: &Settings) -> Vec<serde_json::Value> {

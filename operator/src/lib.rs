@@ -5,22 +5,18 @@
 //! socket but those to the Kubernetes API and one for health and metrics.
 
 mod apply;
+mod decide;
 mod desired;
-mod events;
-mod evidence;
-mod health;
+#[cfg(test)]
+mod fixtures;
 mod leader;
-mod metrics;
 mod names;
 mod observe;
 pub mod options;
-mod pods;
+mod planned;
 mod reconcile;
-mod run;
-mod stage;
+mod serve;
 mod status;
-#[cfg(test)]
-mod stories;
 pub mod wait;
 
 use std::{
@@ -52,11 +48,13 @@ use tracing::{debug, info};
 
 use crate::{
     desired::Settings,
-    health::Health,
-    metrics::Metrics,
     names::{EXPERIMENT_LABEL, MANAGED_BY_LABEL, MANAGER},
     options::Options,
     reconcile::{Context, again, reconcile},
+    serve::{
+        health::{self, Health},
+        metrics::Metrics,
+    },
 };
 pub use crate::{leader::LeaderError, reconcile::Error as StepError};
 

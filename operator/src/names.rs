@@ -14,7 +14,7 @@ pub(crate) const EXPERIMENT_LABEL: &str = "paylab.dev/experiment";
 pub(crate) const RUN_LABEL: &str = "paylab.dev/run-id";
 /// On the plan: the image of every part, so that an operator of another version goes on with what was begun.
 pub(crate) const IMAGE_ANNOTATION: &str = "paylab.dev/image";
-/// On the Job: the pods that were there when the load began, as [`crate::pods::fingerprint`] writes them.
+/// On the Job: the pods that were there when the load began, as [`crate::observe::pods::fingerprint`] writes them.
 pub(crate) const LAB_ANNOTATION: &str = "paylab.dev/lab-pods";
 /// On the pods of an indexed Job, set by Kubernetes.
 pub(crate) const SHARD_LABEL: &str = "batch.kubernetes.io/job-completion-index";

@@ -18,13 +18,14 @@ use paylab_experiment::{
 use tracing::{info, warn};
 
 use crate::{
+    apply::event as events,
     apply::{self, Made},
+    decide::decision::{self as stage, Stage, decide},
+    decide::evidence,
     desired::Settings,
-    events, evidence,
-    metrics::Metrics,
     observe::{Observed, observe},
-    run::Run,
-    stage::{self, Stage, decide},
+    planned::Run,
+    serve::metrics::Metrics,
     status::{self, Page},
 };
 

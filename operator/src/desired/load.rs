@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     names::{self, Part},
-    run::Run,
+    planned::Run,
 };
 
 /// Where the experiment's file is.

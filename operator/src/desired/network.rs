@@ -16,7 +16,7 @@ use paylab_experiment::contract::{CONTROL_PORT, PROXY_PORT, SERVICE_PORT};
 use super::meta;
 use crate::{
     names::{self, Part},
-    run::Run,
+    planned::Run,
 };
 
 /// One policy for all pods of the run. It names parts by the ports that only they listen on: load and proxy may reach the

@@ -4,7 +4,7 @@ use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::O
 use serde_json::json;
 
 use super::{Settings, meta};
-use crate::{names, run::Run};
+use crate::{names, planned::Run};
 
 /// The key of the experiment's file.
 pub(super) const FILE: &str = "experiment.yaml";

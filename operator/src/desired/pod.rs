@@ -12,7 +12,7 @@ use paylab_experiment::contract::READY_PATH;
 use super::Settings;
 use crate::{
     names::{self, Part},
-    run::Run,
+    planned::Run,
 };
 
 /// The image's own user.

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     names::{self, Part},
-    run::Run,
+    planned::Run,
 };
 
 /// The record is written to a temporary file.

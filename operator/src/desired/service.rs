@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     names::{self, Part},
-    run::Run,
+    planned::Run,
 };
 
 /// Where a ledger of the pod's own is.

@@ -13,11 +13,11 @@ use paylab_experiment::{
 use serde::Deserialize;
 
 use crate::{
+    decide::decision as stage,
     names::Part,
     observe::Observed,
-    pods::{self, Changes},
-    run::Run,
-    stage,
+    observe::pods::{self, Changes},
+    planned::Run,
 };
 
 /// The merged report of a run whose load has ended. Where parts of the lab were lost with what they knew, nothing that the
@@ -137,7 +137,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::stories::{ended, lab, loaded, pod, ready, run};
+    use crate::fixtures::{ended, lab, loaded, pod, ready, run};
 
     /// The verdict's sentence over what was observed.
     fn sentence(run: &Run, observed: &Observed) -> String {

@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 use crate::{
     desired::Settings,
     names::{self, Part},
+    observe::pods::fingerprint,
     observe::{Observed, Ownership},
-    pods::fingerprint,
-    run::Run,
+    planned::Run,
 };
 
 const UID: &str = "7c1f2d9e-0000-4000-8000-000000000001";

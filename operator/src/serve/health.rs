@@ -17,7 +17,7 @@ use paylab_experiment::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::Metrics;
+use crate::serve::metrics::Metrics;
 
 /// As the specification of Prometheus' text format asks.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

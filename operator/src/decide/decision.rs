@@ -8,9 +8,9 @@ use paylab_experiment::status::Phase;
 
 use crate::{
     names::{self, LAB_ANNOTATION, Part},
+    observe::pods::{self, Patience, Trouble},
     observe::{Observed, Ownership},
-    pods::{self, Patience, Trouble},
-    run::Run,
+    planned::Run,
 };
 
 /// What every pod goes through on its way is no trouble before this time.
@@ -175,7 +175,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::stories::{at, deployment, ended, job, lab, loaded, plan, pod, ready, run, waiting};
+    use crate::fixtures::{at, deployment, ended, job, lab, loaded, plan, pod, ready, run, waiting};
 
     /// What is decided at a second of the story that began at 0.
     fn decided(observed: &Observed, phase: Option<Phase>, second: i64) -> Stage {

@@ -1,0 +1,2 @@
+pub(crate) mod decision;
+pub(crate) mod evidence;
