@@ -1,4 +1,4 @@
-{{/* The name of the release's objects; it leaves room for what the names of others add to it. */}}
+{{/* The name of the release's objects. At most 50 characters, because some objects add a suffix to it. */}}
 {{- define "paylab.fullname" -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
 {{- if .Values.fullnameOverride -}}
@@ -10,12 +10,12 @@
 {{- end -}}
 {{- end -}}
 
-{{/* The name of what `helm test` makes; an experiment's has at most 40 characters. */}}
+{{/* The name of the objects of `helm test`. The name of an experiment has at most 40 characters. */}}
 {{- define "paylab.testName" -}}
 {{- printf "%s-test" (include "paylab.fullname" . | trunc 35 | trimSuffix "-") -}}
 {{- end -}}
 
-{{/* By these labels the operator's pods are found; they never change. */}}
+{{/* The labels that select the operator's pods. They must never change. */}}
 {{- define "paylab.selector" -}}
 app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
@@ -30,7 +30,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
-{{/* The chart's labels and the user's, as (list . USERS); the chart's win. */}}
+{{/* The chart's labels merged with the user's; the chart's take precedence. Arguments: (list . LABELS_OF_THE_USER). */}}
 {{- define "paylab.labelsBeside" -}}
 {{- toYaml (mergeOverwrite (deepCopy (index . 1)) (include "paylab.labels" (index . 0) | fromYaml)) -}}
 {{- end -}}

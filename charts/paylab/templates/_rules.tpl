@@ -1,7 +1,7 @@
 {{/*
-What the operator asks of the API server, and no more. It never updates, patches or deletes what runs: an experiment's
-parts are made once, and go with it by their owner reference. The subresources `finalizers` are what the API
-server's OwnerReferencesPermissionEnforcement asks of whoever sets blockOwnerDeletion.
+The requests that the operator makes to the API server, and no more. It never updates, patches or deletes a running part:
+parts are created once and deleted by Kubernetes through their owner references. The admission plugin
+OwnerReferencesPermissionEnforcement demands the right on `finalizers` from every client that sets blockOwnerDeletion.
 */}}
 {{- define "paylab.rules" -}}
 - apiGroups: [paylab.dev]

@@ -1,4 +1,4 @@
-{{/* What Pod Security `restricted` asks of a pod; 65532 is the image's user. */}}
+{{/* The security contexts that Pod Security `restricted` demands. 65532 is the user of the image. */}}
 {{- define "paylab.podSecurityContext" -}}
 runAsNonRoot: true
 runAsUser: 65532

@@ -1,0 +1,252 @@
+//! The next action for an experiment, from everything that was observed.
+
+use std::time::Duration;
+
+use k8s_openapi::api::{apps::v1::Deployment, batch::v1::Job};
+use paylab_experiment::status::Phase;
+
+use super::{
+    lab_changes::fingerprint,
+    problem::{self, PodProblem, Tolerance},
+    waiting::{Timeline, is_hopeless, is_reportable, load_age},
+};
+use crate::{
+    names::{self, Part},
+    observe::{Observed, Ownership, jobs, pods},
+    planned::PlannedExperiment,
+};
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// Create the objects of the lab, because some are missing.
+    CreateLab,
+    /// Wait until all parts are ready.
+    AwaitReady(Option<PodProblem>),
+    /// Create the load's Job, with this fingerprint of the lab's pods.
+    LaunchLoad(String),
+    /// Wait until the load has ended.
+    AwaitLoad(Option<PodProblem>),
+    /// Judge the evidence: the load has ended, or never will.
+    Judge,
+    /// Give up before the load began; there will be no verdict.
+    Fail(PodProblem),
+}
+
+/// Decides what to do next.
+pub(crate) fn decide(experiment: &PlannedExperiment, observed: &Observed, timeline: &Timeline) -> Decision {
+    match (&observed.plan, &observed.job) {
+        (_, Some(job)) => loading(experiment, observed, job, timeline),
+        // The load was launched and its Job is gone. It is never launched again.
+        (_, None) if timeline.last_phase == Some(Phase::Loading) => Decision::Judge,
+        (Some((Ownership::Foreign, plan)), None) => {
+            Decision::Fail(PodProblem::name_taken("ConfigMap", plan.metadata.name.as_deref()))
+        }
+        (Some((Ownership::Former, _)), None) => blocked(experiment, PodProblem::former_run(), timeline),
+        (None, None) => Decision::CreateLab,
+        (Some((Ownership::Ours, _)), None) => preparing(experiment, observed, timeline),
+    }
+}
+
+/// Decides whether to wait until a problem goes away before the load begins, or to give up.
+pub(crate) fn blocked(experiment: &PlannedExperiment, problem: PodProblem, timeline: &Timeline) -> Decision {
+    let waited = timeline.waited();
+    if is_hopeless(experiment, &problem, waited) {
+        Decision::Fail(problem)
+    } else {
+        Decision::AwaitReady(reportable(Some(problem), waited))
+    }
+}
+
+fn preparing(experiment: &PlannedExperiment, observed: &Observed, timeline: &Timeline) -> Decision {
+    let parts = [(Part::PaymentService, experiment.spec.service.replicas), (Part::ResetProxy, 1)];
+    let found = parts.map(|(part, replicas)| (deployment(experiment, observed, part), replicas));
+    if found.iter().any(|(deployment, _)| deployment.is_none()) {
+        return Decision::CreateLab;
+    }
+    let lab = fingerprint(&observed.pods);
+    let wanted: i32 = parts.iter().map(|(_, replicas)| replicas).sum();
+    let available = found.iter().all(|(deployment, replicas)| deployment.is_some_and(|it| is_available(it, *replicas)));
+    if available && lab.split(',').count() == usize::try_from(wanted).unwrap_or_default() {
+        return Decision::LaunchLoad(lab);
+    }
+    let of_deployments = found.iter().filter_map(|(deployment, _)| problem::of_deployment((*deployment)?));
+    let worst = of_deployments.chain(problem::worst(&observed.pods)).min_by_key(|problem| problem.tolerance);
+    match worst {
+        Some(problem) => blocked(experiment, problem, timeline),
+        None if timeline.waited() > experiment.plan.deadline => {
+            let deadline = experiment.spec.active_deadline;
+            let message = format!("the parts were not ready within {deadline} (spec.activeDeadline)");
+            Decision::Fail(PodProblem::new("DeadlineExceeded", message, Tolerance::None))
+        }
+        None => Decision::AwaitReady(None),
+    }
+}
+
+fn loading(experiment: &PlannedExperiment, observed: &Observed, job: &Job, timeline: &Timeline) -> Decision {
+    let load: Vec<_> = observed.pods.iter().filter(|pod| pods::is_part(pod, Part::LoadJob)).cloned().collect();
+    let has_reported = |worker| load.iter().any(|pod| pods::worker(pod) == Some(worker) && pods::has_reported(pod));
+    let all_reported = (0..experiment.plan.client.workers).all(has_reported);
+    if all_reported || jobs::has_finished(job) {
+        return Decision::Judge;
+    }
+    let unfinished: Vec<_> = load.into_iter().filter(|pod| !pods::has_reported(pod)).collect();
+    let waited = load_age(job, timeline.now);
+    match problem::worst(&unfinished) {
+        Some(problem) if is_hopeless(experiment, &problem, waited) => Decision::Judge,
+        problem => Decision::AwaitLoad(reportable(problem, waited)),
+    }
+}
+
+fn reportable(problem: Option<PodProblem>, waited: Duration) -> Option<PodProblem> {
+    problem.filter(|problem| is_reportable(problem, waited))
+}
+
+fn deployment<'a>(experiment: &PlannedExperiment, observed: &'a Observed, part: Part) -> Option<&'a Deployment> {
+    let name = names::part(&experiment.name, part);
+    observed.deployments.iter().find(|deployment| deployment.metadata.name.as_ref() == Some(&name))
+}
+
+fn is_available(deployment: &Deployment, replicas: i32) -> bool {
+    let status = deployment.status.as_ref();
+    let is_current = status.and_then(|status| status.observed_generation) >= deployment.metadata.generation;
+    is_current && status.and_then(|status| status.available_replicas) == Some(replicas)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fixtures::{at, deployment, ended, job, lab, loaded, plan, planned, pod, ready, waiting};
+
+    fn timeline(last_phase: Option<Phase>, second: i64) -> Timeline {
+        Timeline { started: at(0), last_phase, now: at(second) }
+    }
+
+    /// The decision this many seconds after the operator began to work on the experiment.
+    fn decided(observed: &Observed, last_phase: Option<Phase>, second: i64) -> Decision {
+        decide(&planned(&json!({"activeDeadline": "5m"})), observed, &timeline(last_phase, second))
+    }
+
+    fn reason(decision: &Decision) -> Option<&str> {
+        match decision {
+            Decision::AwaitReady(problem) | Decision::AwaitLoad(problem) => Some(&problem.as_ref()?.reason),
+            Decision::Fail(problem) => Some(&problem.reason),
+            Decision::CreateLab | Decision::LaunchLoad(_) | Decision::Judge => None,
+        }
+    }
+
+    #[test]
+    fn an_experiment_goes_from_nothing_to_its_verdict() {
+        assert_eq!(decided(&Observed::default(), None, 0), Decision::CreateLab);
+        let half_created = Observed {
+            plan: plan(Ownership::Ours),
+            deployments: vec![deployment(Part::ResetProxy, 0)],
+            ..Observed::default()
+        };
+        assert_eq!(decided(&half_created, Some(Phase::Preparing), 1), Decision::CreateLab);
+        let starting = Observed {
+            deployments: vec![deployment(Part::PaymentService, 0), deployment(Part::ResetProxy, 1)],
+            ..lab()
+        };
+        assert_eq!(decided(&starting, Some(Phase::Preparing), 1), Decision::AwaitReady(None));
+        let all = "uid-of-proxy/0,uid-of-service/0".to_owned();
+        assert_eq!(decided(&lab(), Some(Phase::Preparing), 1), Decision::LaunchLoad(all));
+        assert_eq!(decided(&loaded(ready()), Some(Phase::Loading), 2), Decision::AwaitLoad(None));
+        assert_eq!(decided(&loaded(ended(0, "Completed", "{}")), Some(Phase::Loading), 3), Decision::Judge);
+    }
+
+    #[test]
+    fn a_job_is_launched_once() {
+        // The Job exists, though the status does not say so yet: the operator died in between.
+        assert_eq!(decided(&loaded(ready()), Some(Phase::Preparing), 2), Decision::AwaitLoad(None));
+        // The status says that the load was launched, but its Job is gone.
+        assert_eq!(decided(&lab(), Some(Phase::Loading), 2), Decision::Judge);
+        assert_eq!(decided(&Observed::default(), Some(Phase::Loading), 2), Decision::Judge);
+    }
+
+    #[test]
+    fn objects_of_others_are_not_taken_over() {
+        let observed = |ownership| Observed { plan: plan(ownership), ..Observed::default() };
+        let former = observed(Ownership::Former);
+        assert_eq!(decided(&former, None, 1), Decision::AwaitReady(None));
+        assert_eq!(reason(&decided(&former, None, 11)), Some("FormerRun"));
+        assert!(matches!(decided(&former, None, 301), Decision::Fail(_)));
+        assert_eq!(reason(&decided(&observed(Ownership::Foreign), None, 0)), Some("NameTaken"));
+    }
+
+    #[test]
+    fn every_problem_of_the_parts_fails_the_experiment_in_bounded_time_with_its_own_reason() {
+        let unschedulable = json!({"phase": "Pending", "conditions": [
+            {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes are available"}]});
+        let crash = waiting("CrashLoopBackOff", "back-off");
+        // It runs for a moment, and how it last ended is still reported.
+        let mut running = crash.clone();
+        running["phase"] = json!("Running");
+        running["containerStatuses"][0]["state"] = json!({"running": {}});
+        for (status, tolerated_until, hopeless) in [
+            (running, Some(59), 61),
+            (waiting("ErrImageNeverPull", "not present"), None, 0),
+            (waiting("InvalidImageName", "bad"), None, 0),
+            (waiting("ImagePullBackOff", "no such image"), Some(59), 61),
+            (waiting("CreateContainerConfigError", "secret \"x\" not found"), Some(59), 61),
+            (crash, Some(59), 61),
+            (unschedulable, Some(299), 301),
+            (waiting("ContainerCreating", ""), Some(299), 301),
+        ] {
+            let mut observed = lab();
+            observed.deployments[0] = deployment(Part::PaymentService, 0);
+            observed.pods[0] = pod(Part::PaymentService, "service", status.clone());
+            let late = decided(&observed, Some(Phase::Preparing), hopeless);
+            assert!(
+                matches!(&late, Decision::Fail(problem) if problem.message.contains("pod service")),
+                "{status}: {late:?}"
+            );
+            if let Some(second) = tolerated_until {
+                let early = decided(&observed, Some(Phase::Preparing), second);
+                assert!(matches!(early, Decision::AwaitReady(Some(_))), "{status}: {early:?}");
+                assert_eq!(reason(&early), reason(&late));
+            }
+        }
+    }
+
+    #[test]
+    fn pods_that_a_quota_forbids_fail_the_experiment_with_the_message_of_the_quota() {
+        let mut observed = lab();
+        observed.pods.clear();
+        observed.deployments[0] = serde_json::from_value(json!({
+            "metadata": {"name": "lesson-payment-service"},
+            "status": {"conditions": [{"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate",
+                "message": "exceeded quota: pods=0"}]},
+        }))
+        .unwrap();
+        let failed = decided(&observed, Some(Phase::Preparing), 61);
+        assert!(matches!(&failed, Decision::Fail(problem) if problem.message.contains("exceeded quota")), "{failed:?}");
+    }
+
+    #[test]
+    fn a_load_that_cannot_start_or_whose_job_failed_is_judged() {
+        let stuck = loaded(waiting("ImagePullBackOff", "no such image"));
+        assert_eq!(reason(&decided(&stuck, Some(Phase::Loading), 30)), Some("ImagePullBackOff"));
+        let starting = loaded(waiting("ContainerCreating", ""));
+        assert_eq!(decided(&starting, Some(Phase::Loading), 5), Decision::AwaitLoad(None));
+        assert_eq!(decided(&stuck, Some(Phase::Loading), 63), Decision::Judge);
+        let mut failed = lab();
+        failed.job = job(
+            &failed.pods,
+            json!({"conditions": [{"type": "Failed", "status": "True", "reason": "DeadlineExceeded"}]}),
+        );
+        assert_eq!(decided(&failed, Some(Phase::Loading), 30), Decision::Judge);
+    }
+
+    #[test]
+    fn a_load_is_judged_only_when_every_worker_has_ended() {
+        let experiment = planned(&json!({"client": {"workers": 2}}));
+        let mut observed = loaded(ended(0, "Completed", "{}"));
+        let decision = |observed: &Observed| decide(&experiment, observed, &timeline(Some(Phase::Loading), 2));
+        assert_eq!(decision(&observed), Decision::AwaitLoad(None));
+        observed.pods.push(pod(Part::LoadJob, "load-1", ended(137, "OOMKilled", "")));
+        assert_eq!(decision(&observed), Decision::Judge);
+    }
+}

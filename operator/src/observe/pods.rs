@@ -1,0 +1,112 @@
+//! Facts about pods: which part a pod is, whether it serves, how it ended, how often it was restarted. Pure.
+
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
+use kube::ResourceExt as _;
+
+use crate::names::{PART_LABEL, Part, WORKER_LABEL};
+
+/// How many characters of a message from Kubernetes or from a part are quoted in a status.
+const QUOTE_LEN_MAX: usize = 400;
+
+/// One condition of a pod.
+pub(crate) struct PodCondition<'a> {
+    pub(crate) holds: bool,
+    pub(crate) reason: &'a str,
+    pub(crate) message: &'a str,
+}
+
+/// Whether a pod runs this part.
+pub(crate) fn is_part(pod: &Pod, part: Part) -> bool {
+    pod.labels().get(PART_LABEL).is_some_and(|label| label == part.name())
+}
+
+/// The worker that a load pod runs.
+pub(crate) fn worker(pod: &Pod) -> Option<u32> {
+    pod.labels().get(WORKER_LABEL)?.parse().ok()
+}
+
+/// Whether a pod has succeeded or failed.
+pub(crate) fn has_ended(pod: &Pod) -> bool {
+    matches!(phase(pod), "Succeeded" | "Failed")
+}
+
+/// Whether a load pod's termination message can be read. The kubelet publishes the end of a container about a second before
+/// the end of its pod.
+pub(crate) fn has_reported(pod: &Pod) -> bool {
+    has_ended(pod) || termination(pod).is_some()
+}
+
+/// Whether a pod is running and ready.
+pub(crate) fn is_ready(pod: &Pod) -> bool {
+    pod.metadata.deletion_timestamp.is_none()
+        && phase(pod) == "Running"
+        && condition(pod, "Ready").is_some_and(|ready| ready.holds)
+}
+
+/// How a pod's container ended, if it has.
+pub(crate) fn termination(pod: &Pod) -> Option<&ContainerStateTerminated> {
+    container(pod)?.state.as_ref()?.terminated.as_ref()
+}
+
+/// How a pod's container ended before its last restart.
+pub(crate) fn last_termination(pod: &Pod) -> Option<&ContainerStateTerminated> {
+    container(pod)?.last_state.as_ref()?.terminated.as_ref()
+}
+
+/// The status of a pod's only container.
+pub(crate) fn container(pod: &Pod) -> Option<&ContainerStatus> {
+    pod.status.as_ref()?.container_statuses.as_ref()?.first()
+}
+
+/// How often a pod's container was restarted.
+pub(crate) fn restarts(pod: &Pod) -> i32 {
+    container(pod).map_or(0, |container| container.restart_count)
+}
+
+/// The pod's phase; empty while there is no status.
+pub(crate) fn phase(pod: &Pod) -> &str {
+    pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default()
+}
+
+/// A condition of the pod, if it has one of this type.
+pub(crate) fn condition<'a>(pod: &'a Pod, kind: &'a str) -> Option<PodCondition<'a>> {
+    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
+    let found = conditions.iter().find(|one| one.type_ == kind)?;
+    Some(PodCondition {
+        holds: found.status == "True",
+        reason: found.reason.as_deref().unwrap_or(kind),
+        message: found.message.as_deref().unwrap_or_default(),
+    })
+}
+
+/// How a pod ended, as the rest of a sentence that begins with its name.
+pub(crate) fn end_text(pod: &Pod) -> String {
+    let status = pod.status.as_ref();
+    match (status.and_then(|status| status.reason.as_deref()), termination(pod)) {
+        (Some(reason), _) => {
+            let message = status.and_then(|status| status.message.as_deref()).unwrap_or_default();
+            format!("was terminated: {reason}{}", quoted(message))
+        }
+        (None, Some(termination)) => format!("has ended: {}", termination_text(termination)),
+        (None, None) => "was deleted".to_owned(),
+    }
+}
+
+/// How a container ended: reason, exit code and message.
+pub(crate) fn termination_text(termination: &ContainerStateTerminated) -> String {
+    let reason = termination.reason.as_deref().unwrap_or("Error");
+    let message = termination.message.as_deref().unwrap_or_default();
+    format!("{reason}, exit code {}{}", termination.exit_code, quoted(message))
+}
+
+/// A message for the end of a sentence: a colon and its last characters, which tell most; nothing if it is empty.
+pub(crate) fn quoted(message: &str) -> String {
+    let message = message.trim();
+    let skipped = message.chars().count().saturating_sub(QUOTE_LEN_MAX);
+    let kept: String = message.chars().skip(skipped).collect();
+    match (kept.is_empty(), skipped) {
+        (true, _) => String::new(),
+        (false, 0) => format!(": {kept}"),
+        (false, _) => format!(": …{kept}"),
+    }
+}
