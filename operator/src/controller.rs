@@ -22,7 +22,7 @@ use kube::{
         watcher,
     },
 };
-use paylab_experiment::spec::ChaosExperiment;
+use paylab_resource::spec::ChaosExperiment;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 

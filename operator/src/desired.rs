@@ -98,7 +98,8 @@ mod tests {
         let experiment = planned(&json!({"client": {"workers": 3}}));
         let plan = plan(&experiment, &settings());
         let text = &plan.data.unwrap()["experiment.yaml"];
-        let read = paylab_experiment::file::parse(text, experiment.id.seed()).unwrap();
+        let read =
+            paylab_resource::file::parse(text, paylab_core::fault::sampler::seed_of_run(&experiment.id)).unwrap();
         assert_eq!((read.plan, read.resource.spec), (experiment.plan, experiment.spec));
     }
 

@@ -8,7 +8,7 @@ use k8s_openapi::{
     },
     jiff::Timestamp,
 };
-use paylab_experiment::spec::ChaosExperiment;
+use paylab_resource::spec::ChaosExperiment;
 use serde_json::{Value, json};
 
 use crate::{

@@ -74,7 +74,7 @@ pub(crate) fn part_labels(experiment: &str, run: &str, part: Part) -> BTreeMap<S
 
 #[cfg(test)]
 mod tests {
-    use paylab_experiment::spec::NAME_LEN_MAX;
+    use paylab_resource::spec::NAME_LEN_MAX;
 
     use super::*;
 

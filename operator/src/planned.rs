@@ -2,9 +2,17 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt as _};
-use paylab_experiment::{
-    payment::RunId,
-    plan::{Plan, Refusal},
+use paylab_core::{
+    fault::sampler::seed_of_run,
+    field_error::FieldError,
+    judge::report::Report,
+    outcome::{Outcome, Setting},
+    plan::Plan,
+    prediction::Prediction,
+    run_id::RunId,
+};
+use paylab_resource::{
+    plan::plan,
     spec::{ChaosExperiment, ChaosExperimentSpec},
 };
 
@@ -27,11 +35,12 @@ impl PlannedExperiment {
     /// # Errors
     /// Every field that is wrong. The API server admits no wrong resource, so only one that was stored under an older
     /// definition can fail here.
-    pub(crate) fn of(resource: &ChaosExperiment) -> Result<Self, Vec<Refusal>> {
-        let not_stored = || vec![Refusal::new("metadata.uid", "is missing; only a resource on a cluster can be run")];
+    pub(crate) fn of(resource: &ChaosExperiment) -> Result<Self, Vec<FieldError>> {
+        let not_stored =
+            || vec![FieldError::new("metadata.uid", "is missing; only a resource on a cluster can be run")];
         let id: RunId = resource.uid().and_then(|uid| uid.parse().ok()).ok_or_else(not_stored)?;
         let owner = resource.controller_owner_ref(&()).ok_or_else(not_stored)?;
-        let plan = Plan::parse(&resource.spec, id.seed())?;
+        let plan = plan(&resource.spec, seed_of_run(&id))?;
         Ok(Self {
             namespace: resource.namespace().unwrap_or_default(),
             name: resource.name_any(),
@@ -40,5 +49,11 @@ impl PlannedExperiment {
             plan,
             id,
         })
+    }
+
+    /// Concludes from the merged report of a run.
+    pub(crate) fn outcome(&self, report: Report, prediction: Prediction) -> Outcome {
+        let setting = Setting { experiment: self.name.clone(), ..Setting::default() };
+        Outcome::of(&self.plan, report, prediction, setting)
     }
 }

@@ -8,11 +8,10 @@ use kube::{
     api::{PartialObjectMeta, PostParams},
     runtime::controller::Action,
 };
-use paylab_experiment::{
-    predict::Prediction,
+use paylab_core::prediction::Prediction;
+use paylab_resource::{
     spec::ChaosExperiment,
     status::{ChaosExperimentStatus, ProgressStatus},
-    verdict::conclude,
 };
 use tracing::{info, warn};
 
@@ -164,8 +163,7 @@ async fn judge(
     // The prediction of millions of payments takes seconds, in which other experiments must be reconciled.
     let predicted = tokio::task::spawn_blocking(move || Prediction::of(&plan, 0..plan.count));
     let prediction = predicted.await.map_err(|_| ReconcileError::PredictionPanicked)?;
-    let conclusion = conclude(&experiment.plan, &report, &prediction);
-    Ok(builder.judged(experiment, (&report, &prediction, &conclusion)))
+    Ok(builder.judged(&experiment.outcome(report, prediction)))
 }
 
 /// How far the load is, if its logs say so, and when to read them again.

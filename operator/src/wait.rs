@@ -4,11 +4,8 @@ use std::time::Duration;
 
 use clap::Args;
 use kube::{Api, Client};
-use paylab_experiment::{
-    span::Span,
-    spec::ChaosExperiment,
-    status::{ChaosExperimentStatus, Verdict},
-};
+use paylab_core::{claim::Verdict, duration_text::DurationText};
+use paylab_resource::{spec::ChaosExperiment, status::ChaosExperimentStatus};
 use tokio::time::{Instant, sleep};
 
 use crate::{error::Error, status::is_verified};
@@ -27,7 +24,7 @@ pub struct Options {
     pub namespace: Option<String>,
     /// How long to wait at most: a number with the unit ms, s, m or h
     #[arg(long, value_name = "SPAN", default_value = "10m")]
-    pub timeout: Span,
+    pub timeout: DurationText,
 }
 
 /// How an experiment ended.

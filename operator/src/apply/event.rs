@@ -6,7 +6,7 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 use kube::{Api, Client, Resource as _, ResourceExt as _, api::PostParams};
-use paylab_experiment::{spec::ChaosExperiment, status::ChaosExperimentStatus};
+use paylab_resource::{spec::ChaosExperiment, status::ChaosExperimentStatus};
 
 use crate::status::is_verified;
 

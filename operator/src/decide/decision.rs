@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use k8s_openapi::api::{apps::v1::Deployment, batch::v1::Job};
-use paylab_experiment::status::Phase;
+use paylab_resource::status::Phase;
 
 use super::{
     lab_changes::fingerprint,

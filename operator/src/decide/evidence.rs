@@ -3,7 +3,10 @@
 
 use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt as _;
-use paylab_experiment::report::{Doubt, Note, Report};
+use paylab_core::judge::{
+    doubt::{Doubt, DoubtNote},
+    report::Report,
+};
 
 use super::{
     lab_changes::{LabChanges, lab_changes},
@@ -89,25 +92,24 @@ fn empty_report(experiment: &PlannedExperiment) -> Report {
 fn add_doubt(report: &mut Report, doubt: Doubt, causes: &[String]) {
     let Some(first) = causes.first() else { return };
     let count = causes.len().try_into().unwrap_or(u64::MAX);
-    report.doubt(doubt, Note { count, first: None, detail: Some(first.clone()) });
+    report.doubt(doubt, DoubtNote { count, first: None, detail: Some(first.clone()) });
 }
 
 #[cfg(test)]
 mod tests {
-    use paylab_experiment::{predict::Prediction, status::Verdict, verdict::conclude};
+    use paylab_core::{claim::Verdict, prediction::Prediction};
+    use paylab_present::sentence;
     use serde_json::{Value, json};
 
     use super::*;
     use crate::fixtures::{ended, lab, loaded, planned, pod, ready};
 
     /// The sentence of the verdict, which must be inconclusive.
-    fn sentence(experiment: &PlannedExperiment, observed: &Observed) -> String {
+    fn verdict(experiment: &PlannedExperiment, observed: &Observed) -> String {
         let report = merged_report(experiment, observed);
-        let conclusion =
-            conclude(&experiment.plan, &report, &Prediction::of(&experiment.plan, 0..experiment.plan.count));
-        assert_eq!(conclusion.verdict, Verdict::Inconclusive);
-        assert_eq!(conclusion.observed, None);
-        conclusion.sentence
+        let outcome = experiment.outcome(report, Prediction::of(&experiment.plan, 0..experiment.plan.count));
+        assert_eq!((outcome.verdict, outcome.observed), (Verdict::Inconclusive, None));
+        sentence::verdict(&outcome)
     }
 
     #[test]
@@ -116,16 +118,16 @@ mod tests {
         let evicted =
             json!({"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."});
         let other_run = serde_json::to_string(&Report { run_id: "another".to_owned(), ..Report::default() }).unwrap();
-        let sentence_for = |status: Value| sentence(&experiment, &loaded(status));
+        let verdict_for = |status: Value| verdict(&experiment, &loaded(status));
         let mut gone = loaded(ready());
         gone.pods.pop();
         let all = [
-            sentence_for(ended(137, "OOMKilled", "")),
-            sentence_for(ended(70, "Error", "paylab: cannot put the rules")),
-            sentence_for(evicted),
-            sentence_for(ended(0, "Completed", r#"{"runId":"#)),
-            sentence_for(ended(0, "Completed", &other_run)),
-            sentence(&experiment, &gone),
+            verdict_for(ended(137, "OOMKilled", "")),
+            verdict_for(ended(70, "Error", "paylab: cannot put the rules")),
+            verdict_for(evicted),
+            verdict_for(ended(0, "Completed", r#"{"runId":"#)),
+            verdict_for(ended(0, "Completed", &other_run)),
+            verdict(&experiment, &gone),
         ];
         expect_test::expect![[r#"
             INCONCLUSIVE: no whole report from 1 of the load pods: pod load-0 has ended: OOMKilled, exit code 137 (and 2 more doubts); nothing is claimed.
@@ -144,7 +146,7 @@ mod tests {
         assert_eq!(merged_report(&experiment, &observed), report);
         observed.pods[0] = pod(Part::PaymentService, "another", ready());
         assert_eq!(merged_report(&experiment, &observed).entries, 0);
-        assert!(sentence(&experiment, &observed).contains("was deleted"), "{}", sentence(&experiment, &observed));
+        assert!(verdict(&experiment, &observed).contains("was deleted"), "{}", verdict(&experiment, &observed));
     }
 
     #[test]
@@ -176,6 +178,6 @@ mod tests {
 
     #[test]
     fn without_the_job_every_report_is_void() {
-        assert!(sentence(&planned(&json!({})), &lab()).contains("the load's Job was deleted"));
+        assert!(verdict(&planned(&json!({})), &lab()).contains("the load's Job was deleted"));
     }
 }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use paylab_experiment::{contract::PROGRESS_MESSAGE, status::ProgressStatus};
+use paylab_part::contract::PROGRESS_MESSAGE;
+use paylab_resource::status::ProgressStatus;
 use serde::Deserialize;
 
 use crate::planned::PlannedExperiment;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use k8s_openapi::{api::batch::v1::Job, jiff::Timestamp};
-use paylab_experiment::status::Phase;
+use paylab_resource::status::Phase;
 
 use super::problem::{PodProblem, Tolerance};
 use crate::{observe::jobs, planned::PlannedExperiment};

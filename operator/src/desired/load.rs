@@ -7,7 +7,7 @@ use k8s_openapi::{
     },
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
 };
-use paylab_experiment::contract::{CONTROL_PORT, PROXY_PORT, SERVICE_PORT};
+use paylab_part::contract::{CONTROL_PORT, PROXY_PORT, SERVICE_PORT};
 
 use super::{
     metadata::part_meta,
@@ -59,7 +59,7 @@ pub(crate) fn job(experiment: &PlannedExperiment, settings: &Settings, owner: &O
 
 fn arguments(experiment: &PlannedExperiment) -> Vec<String> {
     let proxy = names::part(&experiment.name, Part::ResetProxy);
-    let service = match experiment.plan.service.replicas {
+    let service = match experiment.spec.service.replicas {
         1 => names::part(&experiment.name, Part::PaymentService),
         _ => names::replicas(&experiment.name),
     };

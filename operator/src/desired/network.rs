@@ -11,7 +11,7 @@ use k8s_openapi::{
         util::intstr::IntOrString,
     },
 };
-use paylab_experiment::contract::{CONTROL_PORT, PROXY_PORT, SERVICE_PORT};
+use paylab_part::contract::{CONTROL_PORT, PROXY_PORT, SERVICE_PORT};
 
 use super::metadata::meta;
 use crate::{

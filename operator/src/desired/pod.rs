@@ -7,7 +7,7 @@ use k8s_openapi::{
     },
     apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
 };
-use paylab_experiment::contract::READY_PATH;
+use paylab_part::contract::READY_PATH;
 
 use super::settings::Settings;
 use crate::{

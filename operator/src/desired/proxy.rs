@@ -7,7 +7,7 @@ use k8s_openapi::{
     },
     apimachinery::pkg::apis::meta::v1::OwnerReference,
 };
-use paylab_experiment::contract::{CONTROL_PORT, PROXY_PORT, SERVICE_PORT};
+use paylab_part::contract::{CONTROL_PORT, PROXY_PORT, SERVICE_PORT};
 
 use super::{
     deployment,

@@ -7,7 +7,7 @@ use k8s_openapi::{
     },
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
 };
-use paylab_experiment::contract::SERVICE_PORT;
+use paylab_part::contract::SERVICE_PORT;
 use serde_json::Value;
 
 use super::{
@@ -40,7 +40,7 @@ pub(super) fn deployment(experiment: &PlannedExperiment, settings: &Settings, ow
 /// The Service for payments; for several pods also a headless one that resolves to each of them, so that all can be drained.
 pub(super) fn services(experiment: &PlannedExperiment, owner: &OwnerReference) -> Vec<Service> {
     let balanced = named(experiment, part_meta(experiment, Part::PaymentService, owner), None);
-    let headless = (experiment.plan.service.replicas > 1).then(|| {
+    let headless = (experiment.spec.service.replicas > 1).then(|| {
         let meta = part_meta(experiment, Part::PaymentService, owner);
         named(experiment, ObjectMeta { name: Some(names::replicas(&experiment.name)), ..meta }, Some("None"))
     });

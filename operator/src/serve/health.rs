@@ -10,10 +10,8 @@ use axum::{
     routing::get,
 };
 use kube::{api::PartialObjectMeta, runtime::reflector::Store};
-use paylab_experiment::{
-    contract::{HEALTH_PATH, READY_PATH},
-    spec::ChaosExperiment,
-};
+use paylab_part::contract::{HEALTH_PATH, READY_PATH};
+use paylab_resource::spec::ChaosExperiment;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 

@@ -7,10 +7,8 @@ use std::{
 };
 
 use kube::{Resource as _, ResourceExt as _, api::PartialObjectMeta, runtime::reflector::Store};
-use paylab_experiment::{
-    spec::ChaosExperiment,
-    status::{Phase, Verdict},
-};
+use paylab_core::claim::Verdict;
+use paylab_resource::{spec::ChaosExperiment, status::Phase};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},

@@ -2,13 +2,9 @@
 //! written again.
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
-use paylab_experiment::{
-    plan::Refusal,
-    predict::Prediction,
-    report::Report,
-    status::{ChaosExperimentStatus, Phase, ProgressStatus},
-    verdict::Conclusion,
-};
+use paylab_core::{field_error::FieldError, outcome::Outcome};
+use paylab_present::status;
+use paylab_resource::status::{ChaosExperimentStatus, Phase, ProgressStatus};
 
 use super::conditions::{self, ConditionUpdate};
 use crate::{decide::PodProblem, planned::PlannedExperiment};
@@ -23,8 +19,8 @@ pub(crate) struct StatusBuilder<'a> {
 
 impl StatusBuilder<'_> {
     /// The spec is invalid.
-    pub(crate) fn refused(self, refusals: &[Refusal]) -> ChaosExperimentStatus {
-        let message = refusals.iter().map(Refusal::to_string).collect::<Vec<_>>().join("; ");
+    pub(crate) fn refused(self, refusals: &[FieldError]) -> ChaosExperimentStatus {
+        let message = refusals.iter().map(FieldError::to_string).collect::<Vec<_>>().join("; ");
         let updates = conditions::refused(&message);
         let status = ChaosExperimentStatus {
             observed_generation: self.generation,
@@ -81,19 +77,14 @@ impl StatusBuilder<'_> {
     }
 
     /// The experiment ends with a verdict.
-    pub(crate) fn judged(
-        self,
-        experiment: &PlannedExperiment,
-        (report, prediction, conclusion): (&Report, &Prediction, &Conclusion),
-    ) -> ChaosExperimentStatus {
-        let judged = ChaosExperimentStatus::judged(&experiment.plan, report, prediction, conclusion);
+    pub(crate) fn judged(self, outcome: &Outcome) -> ChaosExperimentStatus {
         let status = ChaosExperimentStatus {
             observed_generation: self.generation,
             start_time: self.start_time(),
             completion_time: Some(Time(self.now)),
-            ..judged
+            ..status::outcome(outcome)
         };
-        self.with_conditions(status, conditions::judged(experiment.plan.expect, conclusion))
+        self.with_conditions(status, conditions::judged(outcome))
     }
 
     fn in_phase(self, experiment: &PlannedExperiment, phase: Phase) -> ChaosExperimentStatus {
@@ -125,7 +116,7 @@ fn reason_and_message<'a>(problem: Option<&'a PodProblem>, otherwise: (&'a str, 
 
 #[cfg(test)]
 mod tests {
-    use paylab_experiment::{spec::FAULTS_MAX, verdict::conclude};
+    use paylab_core::{fault::spec::FAULTS_MAX, judge::report::Report, prediction::Prediction};
     use serde_json::json;
 
     use super::*;
@@ -176,10 +167,9 @@ mod tests {
         assert!(is_final(Some(&failed)) && !is_verified(&failed));
         let empty = Report { faults: vec![Default::default(); 2], ..Report::default() };
         let prediction = Prediction::of(&experiment.plan, 0..experiment.plan.count);
-        let conclusion = conclude(&experiment.plan, &empty, &prediction);
-        let inconclusive = builder(None, 0).judged(&experiment, (&empty, &prediction, &conclusion));
+        let inconclusive = builder(None, 0).judged(&experiment.outcome(empty, prediction));
         assert!(is_final(Some(&inconclusive)) && !is_verified(&inconclusive));
-        let refused = builder(None, 0).refused(&[Refusal::new("spec.faults", "is wrong")]);
+        let refused = builder(None, 0).refused(&[FieldError::new("spec.faults", "is wrong")]);
         let all = [&failed, &inconclusive, &refused].map(|status| {
             format!("{:?}: {}\n{}", status.phase.unwrap(), status.message.as_deref().unwrap(), conditions(status))
         });
@@ -191,7 +181,7 @@ mod tests {
             Ready=False ImagePullBackOff
             Stalled=True ImagePullBackOff
 
-            Completed: INCONCLUSIVE: 2 faults never struck: "request-lost" should have struck 23 times (and 1 more doubts); nothing is claimed.
+            Completed: INCONCLUSIVE: 2 faults never took effect: "request-lost" should have taken effect 23 times (and 1 more doubts); nothing is claimed.
             Accepted=True Planned
             EnvironmentReady=True AsPlanned
             LoadComplete=True AllReported
@@ -223,8 +213,7 @@ mod tests {
         let failed = builder(None, 0).failed(&experiment, &problem);
         let report = merged_report(&experiment, &loaded(ended(70, "Error", &message)));
         let prediction = Prediction::of(&experiment.plan, 0..experiment.plan.count);
-        let conclusion = conclude(&experiment.plan, &report, &prediction);
-        let judged = builder(None, 0).judged(&experiment, (&report, &prediction, &conclusion));
+        let judged = builder(None, 0).judged(&experiment.outcome(report, prediction));
         for status in [failed, judged] {
             assert!(status.message.as_ref().unwrap().contains("éé"), "the message is not quoted: {status:?}");
             let len = serde_json::to_string(&status).unwrap().len();

@@ -4,7 +4,8 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
     jiff::Timestamp,
 };
-use paylab_experiment::{report::Doubt, spec::Expectation, verdict::Conclusion};
+use paylab_core::{judge::doubt::Doubt, outcome::Outcome};
+use paylab_present::sentence;
 
 /// Kubernetes demands a reason of every condition; this one stands where there is nothing special to say.
 const AS_PLANNED: &str = "AsPlanned";
@@ -98,22 +99,22 @@ pub(super) fn failed(reason: &str, message: &str) -> Vec<ConditionUpdate> {
 }
 
 /// The experiment ended with a verdict.
-pub(super) fn judged(expect: Expectation, conclusion: &Conclusion) -> Vec<ConditionUpdate> {
-    let verdict = &conclusion.sentence;
+pub(super) fn judged(outcome: &Outcome) -> Vec<ConditionUpdate> {
+    let verdict = &sentence::verdict(outcome);
     let mut updates = vec![
         accepted(),
-        undoubted("EnvironmentReady", AS_PLANNED, conclusion, &[Doubt::EnvironmentChanged]),
-        undoubted("LoadComplete", "AllReported", conclusion, &LOAD_DOUBTS),
-        undoubted("FaultsDelivered", "AllStruck", conclusion, &FAULT_DOUBTS),
-        undoubted("LedgerReconciled", "WitnessesAgree", conclusion, &WITNESS_DOUBTS),
+        undoubted("EnvironmentReady", AS_PLANNED, outcome, &[Doubt::EnvironmentChanged]),
+        undoubted("LoadComplete", "AllReported", outcome, &LOAD_DOUBTS),
+        undoubted("FaultsDelivered", "AllStruck", outcome, &FAULT_DOUBTS),
+        undoubted("LedgerReconciled", "WitnessesAgree", outcome, &WITNESS_DOUBTS),
     ];
-    match conclusion.is_as_expected(expect) {
+    match outcome.is_as_expected() {
         Some(true) => {
             updates.push(ConditionUpdate::is_true("Verified", "AsExpected", verdict));
             updates.push(ConditionUpdate::is_true("Ready", "Verified", verdict));
         }
         Some(false) => updates.extend(ended_unverified("NotAsExpected", verdict)),
-        None => updates.extend(ended_unverified(&conclusion.reason, verdict)),
+        None => updates.extend(ended_unverified(&outcome.reason.to_string(), verdict)),
     }
     updates
 }
@@ -122,9 +123,9 @@ fn accepted() -> ConditionUpdate {
     ConditionUpdate::is_true("Accepted", "Planned", "")
 }
 
-/// True unless the conclusion has one of these doubts, which is then the reason.
-fn undoubted(kind: &'static str, reason: &str, conclusion: &Conclusion, doubts: &[Doubt]) -> ConditionUpdate {
-    match conclusion.doubted.iter().find(|doubt| doubts.contains(doubt)) {
+/// True unless the outcome has one of these doubts, which is then the reason.
+fn undoubted(kind: &'static str, reason: &str, outcome: &Outcome, doubts: &[Doubt]) -> ConditionUpdate {
+    match outcome.report.doubts.keys().find(|doubt| doubts.contains(doubt)) {
         Some(doubt) => ConditionUpdate::is_false(kind, &format!("{doubt:?}"), ""),
         None => ConditionUpdate::is_true(kind, reason, ""),
     }

@@ -1,7 +1,7 @@
 //! What an existing status says.
 
 use k8s_openapi::jiff::Timestamp;
-use paylab_experiment::{spec::Retain, status::ChaosExperimentStatus};
+use paylab_resource::{spec::Retain, status::ChaosExperimentStatus};
 
 /// When the operator began to work on the experiment.
 pub(crate) fn started_at(status: Option<&ChaosExperimentStatus>) -> Option<Timestamp> {
