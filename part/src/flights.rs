@@ -7,7 +7,7 @@ use std::{
 };
 
 use axum::http::StatusCode;
-use paylab_experiment::contract::DrainQuery;
+use crate::contract::DrainQuery;
 use tokio::time::timeout;
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 

@@ -4,10 +4,8 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use paylab_experiment::{
-    contract::{PROBLEM_JSON, Problem},
-    plan,
-};
+use paylab_core::field_error::FieldError;
+use crate::contract::{PROBLEM_JSON, Problem};
 
 /// A refusal on its way out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +31,7 @@ impl Refusal {
 
     /// A 400 for fields that are wrong, of which there is at least one: all are in the detail, the first is named.
     #[must_use]
-    pub fn of_fields(wrong: &[plan::Refusal]) -> Self {
+    pub fn of_fields(wrong: &[FieldError]) -> Self {
         let detail = wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         Self { status: StatusCode::BAD_REQUEST, field: wrong.first().map(|refusal| refusal.field.clone()), detail }
     }

@@ -121,7 +121,7 @@ fn inconclusive(outcome: &Outcome) -> String {
 pub fn doubt(doubt: Doubt, DoubtNote { count, first, detail }: &DoubtNote) -> String {
     let text = match doubt {
         Doubt::EnvironmentChanged => format!("{count} pods of the lab changed while the load ran"),
-        Doubt::ReportMissing => format!("{count} workers left no whole report"),
+        Doubt::ReportMissing => format!("{count} of the workers left no whole report"),
         Doubt::LoadStopped => "the load ended early".to_owned(),
         Doubt::LoadIncomplete => format!("{count} payments were not tried to their end"),
         Doubt::PortShortage => format!("the client found no free port {count} times"),

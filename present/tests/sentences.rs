@@ -58,7 +58,7 @@ fn every_doubt_has_its_words() {
     let words: Vec<_> = Doubt::ALL.into_iter().map(|doubt| sentence::doubt(doubt, &note)).collect();
     expect_test::expect![[r#"
         3 pods of the lab changed while the load ran, first payment 7: details
-        3 workers left no whole report, first payment 7: details
+        3 of the workers left no whole report, first payment 7: details
         the load ended early, first payment 7: details
         3 payments were not tried to their end, first payment 7: details
         the client found no free port 3 times, first payment 7: details
