@@ -1,4 +1,11 @@
-pub(crate) mod event;
+//! Changes the cluster: creates and deletes a lab's objects, and writes the Event at the end of an experiment.
+
+mod create;
+mod event;
 mod lab;
 
-pub(crate) use self::lab::{Made, build, demolish, launch};
+pub(crate) use self::{
+    create::Creation,
+    event::emit,
+    lab::{create_lab, delete_lab, launch_load},
+};

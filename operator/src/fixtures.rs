@@ -1,25 +1,27 @@
-//! What the tests of this crate are told: an experiment, and what became of its objects.
+//! Fixtures for the tests of this crate: an experiment, and objects of its lab in various states.
 
-use jiff::Timestamp;
-use k8s_openapi::api::{
-    apps::v1::Deployment,
-    batch::v1::Job,
-    core::v1::{ConfigMap, Pod},
+use k8s_openapi::{
+    api::{
+        apps::v1::Deployment,
+        batch::v1::Job,
+        core::v1::{ConfigMap, Pod},
+    },
+    jiff::Timestamp,
 };
 use paylab_experiment::spec::ChaosExperiment;
 use serde_json::{Value, json};
 
 use crate::{
+    decide::lab_changes::fingerprint,
     desired::Settings,
     names::{self, Part},
-    observe::pods::fingerprint,
     observe::{Observed, Ownership},
-    planned::Run,
+    planned::PlannedExperiment,
 };
 
 const UID: &str = "7c1f2d9e-0000-4000-8000-000000000001";
 
-/// The lesson with changes of its spec.
+/// The resource of a lesson, with these changes of its spec.
 pub(crate) fn resource(changes: &Value) -> ChaosExperiment {
     let mut spec = json!({
         "claim": "ExactlyOnce",
@@ -42,10 +44,12 @@ pub(crate) fn resource(changes: &Value) -> ChaosExperiment {
     .unwrap()
 }
 
-pub(crate) fn run(changes: &Value) -> Run {
-    Run::of(&resource(changes)).unwrap()
+/// The plan of a lesson, with these changes of its spec.
+pub(crate) fn planned(changes: &Value) -> PlannedExperiment {
+    PlannedExperiment::of(&resource(changes)).unwrap()
 }
 
+/// The operator's settings.
 pub(crate) fn settings() -> Settings {
     Settings {
         image: "registry.local/paylab:1".to_owned(),
@@ -56,18 +60,18 @@ pub(crate) fn settings() -> Settings {
     }
 }
 
-/// A moment, so many seconds after the beginning of all stories.
+/// A point in time: this many seconds after the operator began to work on the experiment.
 pub(crate) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
 }
 
-/// The plan, as somebody made it.
+/// The plan's `ConfigMap` with this owner.
 pub(crate) fn plan(ownership: Ownership) -> Option<(Ownership, ConfigMap)> {
     let plan = json!({"metadata": {"name": "lesson-plan", "uid": "uid-of-the-plan"}});
     Some((ownership, serde_json::from_value(plan).unwrap()))
 }
 
-/// A Deployment with so many available pods.
+/// A Deployment with this many available pods.
 pub(crate) fn deployment(part: Part, available: i32) -> Deployment {
     serde_json::from_value(json!({
         "metadata": {"name": names::part("lesson", part), "generation": 1},
@@ -76,11 +80,11 @@ pub(crate) fn deployment(part: Part, available: i32) -> Deployment {
     .unwrap()
 }
 
-/// A pod of a part with this status; load pods are those of share 0 unless their name ends with another digit.
+/// A pod of a part with this status. A load pod runs the worker that the digit at the end of its name says, or worker 0.
 pub(crate) fn pod(part: Part, name: &str, status: Value) -> Pod {
-    let shard = name.chars().last().filter(char::is_ascii_digit).unwrap_or('0').to_string();
+    let worker = name.chars().last().filter(char::is_ascii_digit).unwrap_or('0').to_string();
     let mut labels = names::part_labels("lesson", UID, part);
-    labels.insert(names::SHARD_LABEL.to_owned(), shard);
+    labels.insert(names::WORKER_LABEL.to_owned(), worker);
     serde_json::from_value(json!({
         "metadata": {"name": name, "uid": format!("uid-of-{name}"), "labels": labels},
         "status": status,
@@ -88,24 +92,27 @@ pub(crate) fn pod(part: Part, name: &str, status: Value) -> Pod {
     .unwrap()
 }
 
+/// The status of a pod that is ready.
 pub(crate) fn ready() -> Value {
     json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}],
         "containerStatuses": [{"name": "c", "image": "", "imageID": "", "ready": true, "restartCount": 0}]})
 }
 
+/// The status of a pod whose container waits after it has ended with exit code 70.
 pub(crate) fn waiting(reason: &str, message: &str) -> Value {
     json!({"phase": "Pending", "containerStatuses": [{"name": "c", "image": "", "imageID": "", "ready": false,
         "restartCount": 3, "state": {"waiting": {"reason": reason, "message": message}},
-        "lastState": {"terminated": {"exitCode": 70, "reason": "Error", "message": "paylab: the database is away"}}}]})
+        "lastState": {"terminated": {"exitCode": 70, "reason": "Error", "message": "paylab: the database is unreachable"}}}]})
 }
 
+/// The status of a pod whose container has ended.
 pub(crate) fn ended(exit_code: i32, reason: &str, message: &str) -> Value {
     let phase = if exit_code == 0 { "Succeeded" } else { "Failed" };
     json!({"phase": phase, "containerStatuses": [{"name": "c", "image": "", "imageID": "", "ready": false,
         "restartCount": 0, "state": {"terminated": {"exitCode": exit_code, "reason": reason, "message": message}}}]})
 }
 
-/// The load's Job, made one second into the story, when these pods were the lab.
+/// The load's Job, created one second after the beginning, when the lab had these pods.
 pub(crate) fn job(lab: &[Pod], status: Value) -> Option<Job> {
     serde_json::from_value(json!({
         "metadata": {"name": "lesson-load-job", "annotations": {names::LAB_ANNOTATION: fingerprint(lab)},
@@ -125,7 +132,7 @@ pub(crate) fn lab() -> Observed {
     }
 }
 
-/// A lab whose load has come as far as this pod says.
+/// A lab with a Job and one load pod that has this status.
 pub(crate) fn loaded(status: Value) -> Observed {
     let mut observed = lab();
     observed.job = job(&observed.pods, json!({}));

@@ -1,5 +1,5 @@
-//! Who leads among several operators: the holder of a Lease. Whoever cannot be sure any more that it leads ends at once and
-//! is started anew; the experiments do not notice.
+//! Leader election: of several operators the holder of a Lease works. An operator that cannot be sure any more that it holds
+//! the Lease ends at once and is restarted by Kubernetes, which does not disturb the experiments.
 
 use std::time::Duration;
 
@@ -15,41 +15,44 @@ use tracing::{info, warn};
 
 use crate::options::Leadership;
 
-/// How long a Lease holds after it was last renewed, in seconds.
+/// How long the Lease is valid after a renewal, in seconds.
 const LEASE_SECS: u64 = 15;
-/// It is renewed so long before it ends, in seconds.
+/// How long before its end the Lease is renewed, in seconds.
 const GRACE_SECS: u64 = 5;
-/// How often the holder looks for itself whether it still leads.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How often the leader reads the Lease to confirm that it still holds it.
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Why nobody may go on.
+/// Why this operator may not work.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaderError {
-    /// The Lease cannot be made or read.
-    #[error("the lease {name} cannot be had: {source}")]
+    /// The Lease cannot be created or read.
+    #[error("cannot acquire the lease {name}: {source}")]
     Lease {
-        /// Its name.
+        /// The Lease's name.
         name: String,
-        /// What the API says.
+        /// The error of the election.
         source: Box<kube_lease_manager::LeaseManagerError>,
     },
     /// Another operator holds the Lease, or the API has not confirmed for too long that this one does.
-    #[error("this operator does not lead any more")]
+    #[error("this operator is no longer the leader")]
     Lost,
 }
 
-/// The Lease, held.
+/// The Lease that this operator holds.
 pub(crate) struct Leader {
     client: Client,
     name: String,
     namespace: String,
     identity: String,
-    /// Renewal goes on for as long as this is kept.
+    /// Whether the Lease is held, as the renewal task says. The task runs until this receiver is dropped.
     held: watch::Receiver<bool>,
     _renewal: JoinHandle<kube_lease_manager::Result<kube_lease_manager::LeaseManager>>,
 }
 
-/// Waits until this operator leads; `None`: there is no Lease, and it is the only one.
+/// Waits until this operator is the leader. `None` means that no Lease is configured, so this is the only operator.
+///
+/// # Errors
+/// The Lease cannot be created or read, or its renewal ended.
 pub(crate) async fn lead(client: &Client, options: &Leadership) -> Result<Option<Leader>, LeaderError> {
     let Leadership { lease: Some(name), lease_namespace, identity } = options else { return Ok(None) };
     let failed = |source| LeaderError::Lease { name: name.clone(), source: Box::new(source) };
@@ -65,33 +68,33 @@ pub(crate) async fn lead(client: &Client, options: &Leadership) -> Result<Option
         .await
         .map_err(failed)?;
     let (mut held, renewal) = manager.watch().await;
-    info!(lease = name, identity, "standing by");
+    info!(lease = name, identity, "waiting for the lease");
     if held.wait_for(|held| *held).await.is_err() {
         return Err(LeaderError::Lost);
     }
-    info!(lease = name, identity, "leading");
+    info!(lease = name, identity, "this operator is the leader");
     Ok(Some(Leader { client: client.clone(), name: name.clone(), namespace, identity, held, _renewal: renewal }))
 }
 
 impl Leader {
-    /// Returns when this operator can no longer be sure that it leads. While the API is away the Lease's keeper goes on saying
-    /// that it does; here the last time that the API has confirmed it counts.
+    /// Returns when this operator can no longer be sure that it is the leader. While the API is unreachable the renewal task
+    /// still says that the Lease is held; here the last confirmation by the API counts.
     pub(crate) async fn lost(mut self) -> LeaderError {
         let leases = Api::<Lease>::namespaced(self.client.clone(), &self.namespace);
         let mut confirmed = Instant::now();
-        let mut looks = interval(LOOK_EVERY);
+        let mut checks = interval(CHECK_INTERVAL);
         while confirmed.elapsed() < Duration::from_secs(LEASE_SECS) {
             tokio::select! {
-                _ = looks.tick() => {}
-                // It resolves when another operator holds the Lease.
+                _ = checks.tick() => {}
+                // Resolves when another operator holds the Lease.
                 _ = self.held.wait_for(|held| !*held) => break,
             }
-            let asked = Instant::now();
-            match timeout(LOOK_EVERY, leases.get(&self.name)).await {
-                Ok(Ok(lease)) if holder(&lease) == Some(self.identity.as_str()) => confirmed = asked,
+            let requested = Instant::now();
+            match timeout(CHECK_INTERVAL, leases.get(&self.name)).await {
+                Ok(Ok(lease)) if holder(&lease) == Some(self.identity.as_str()) => confirmed = requested,
                 Ok(Ok(_)) => break,
                 Ok(Err(error)) => warn!(%error, "the lease cannot be read"),
-                Err(_) => warn!("the API does not answer"),
+                Err(_) => warn!("the API server does not answer"),
             }
         }
         LeaderError::Lost
@@ -119,11 +122,11 @@ mod tests {
 
     use super::*;
 
-    /// A leader whose API answers this about the Lease, so many times, and then never again.
+    /// A leader whose API answers with this holder of the Lease for a number of requests, and then no more.
     fn leader(holder: &'static str, answers: usize) -> (Leader, watch::Sender<bool>) {
-        let asked = Arc::new(AtomicUsize::new(0));
+        let requests = Arc::new(AtomicUsize::new(0));
         let api = service_fn(move |_: Request<Body>| {
-            let silent = asked.fetch_add(1, Ordering::SeqCst) >= answers;
+            let silent = requests.fetch_add(1, Ordering::SeqCst) >= answers;
             async move {
                 if silent {
                     std::future::pending::<()>().await;
@@ -132,7 +135,7 @@ mod tests {
                 Ok::<_, Infallible>(Response::new(Body::from(lease.to_string().into_bytes())))
             }
         });
-        let (keeper, held) = watch::channel(true);
+        let (renewal, held) = watch::channel(true);
         let leader = Leader {
             client: Client::new(api, "paylab"),
             name: "paylab".to_owned(),
@@ -141,18 +144,18 @@ mod tests {
             held,
             _renewal: tokio::spawn(std::future::pending()),
         };
-        (leader, keeper)
+        (leader, renewal)
     }
 
-    /// After how many seconds it is lost.
-    async fn lost_after((leader, _keeper): (Leader, watch::Sender<bool>)) -> u64 {
+    /// How many seconds later the leader sees that it has lost.
+    async fn lost_after((leader, _renewal): (Leader, watch::Sender<bool>)) -> u64 {
         let begun = Instant::now();
-        let LeaderError::Lost = leader.lost().await else { panic!("it ends for another reason") };
+        let LeaderError::Lost = leader.lost().await else { panic!("it ended for another reason") };
         begun.elapsed().as_secs()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_leader_that_the_api_does_not_confirm_ends_by_itself_though_its_keeper_says_nothing() {
+    async fn a_leader_that_the_api_does_not_confirm_ends_though_the_renewal_task_says_that_it_leads() {
         let silent_from_the_start = lost_after(leader("me", 0)).await;
         assert!((LEASE_SECS..=LEASE_SECS + 4).contains(&silent_from_the_start), "{silent_from_the_start}");
         let confirmed_ten_times = lost_after(leader("me", 10)).await;
@@ -160,10 +163,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_leader_ends_at_once_when_another_one_leads() {
+    async fn a_leader_ends_at_once_when_another_operator_leads() {
         assert_eq!(lost_after(leader("another", 1)).await, 0);
-        let (mine, keeper) = leader("me", usize::MAX);
-        keeper.send(false).unwrap();
-        assert_eq!(lost_after((mine, keeper)).await, 0);
+        let (mine, renewal) = leader("me", usize::MAX);
+        renewal.send(false).unwrap();
+        assert_eq!(lost_after((mine, renewal)).await, 0);
     }
 }

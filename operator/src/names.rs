@@ -1,23 +1,23 @@
-//! What the objects of an experiment are called and labelled. Names come from the experiment alone, so that a second look
-//! finds what a first one made.
+//! Names and labels of an experiment's objects. A name depends on the experiment alone, so that every reconcile finds the
+//! objects that an earlier one created.
 
 use std::collections::BTreeMap;
 
-/// Who makes the objects.
+/// The value of the label that marks the operator's objects.
 pub(crate) const MANAGER: &str = "paylab";
 pub(crate) const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
-/// Which part of the lab a pod is.
+/// Which part of the lab a pod runs.
 pub(crate) const PART_LABEL: &str = "app.kubernetes.io/component";
-/// The experiment's name, by which a change of an object leads to its experiment.
+/// The name of the object's experiment, which is reconciled when the object changes.
 pub(crate) const EXPERIMENT_LABEL: &str = "paylab.dev/experiment";
-/// The run, by which the objects of this experiment are told from those of a former one with the same name.
+/// The run id, which tells the objects of this experiment from those of an earlier one with the same name.
 pub(crate) const RUN_LABEL: &str = "paylab.dev/run-id";
-/// On the plan: the image of every part, so that an operator of another version goes on with what was begun.
+/// On the plan: the image of every part, so that an operator of another version continues a run with the same image.
 pub(crate) const IMAGE_ANNOTATION: &str = "paylab.dev/image";
-/// On the Job: the pods that were there when the load began, as [`crate::observe::pods::fingerprint`] writes them.
+/// On the Job: the fingerprint of the lab's pods when the load began (see [`crate::decide::lab_changes::fingerprint`]).
 pub(crate) const LAB_ANNOTATION: &str = "paylab.dev/lab-pods";
-/// On the pods of an indexed Job, set by Kubernetes.
-pub(crate) const SHARD_LABEL: &str = "batch.kubernetes.io/job-completion-index";
+/// On the pods of an indexed Job, set by Kubernetes: the worker that the pod runs.
+pub(crate) const WORKER_LABEL: &str = "batch.kubernetes.io/job-completion-index";
 
 /// A part of the lab.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub(crate) enum Part {
 }
 
 impl Part {
-    /// As the part's label says it; also the command that starts it.
+    /// The value of the part's label, and the subcommand that starts it.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::PaymentService => "payment-service",
@@ -43,12 +43,12 @@ pub(crate) fn part(experiment: &str, part: Part) -> String {
     format!("{experiment}-{}", part.name())
 }
 
-/// The `ConfigMap` that holds the plan and owns all the rest.
+/// The name of the `ConfigMap` that holds the plan and owns all other objects.
 pub(crate) fn plan(experiment: &str) -> String {
     format!("{experiment}-plan")
 }
 
-/// The Service that names every pod of the payment service, where there are several.
+/// The name of the headless Service of the payment service's pods, which exists if there are several.
 pub(crate) fn replicas(experiment: &str) -> String {
     format!("{experiment}-replicas")
 }
@@ -82,7 +82,7 @@ mod tests {
     fn the_longest_name_leaves_room_for_every_object() {
         let name = "x".repeat(NAME_LEN_MAX);
         let all = [Part::PaymentService, Part::ResetProxy, Part::LoadJob].map(|each| part(&name, each));
-        // A Job's pods have its name and an index of at most two digits as their host name.
+        // The host name of a Job's pod is the Job's name and an index of at most two digits.
         for name in all.into_iter().map(|name| format!("{name}-63")).chain([plan(&name)]) {
             assert!(name.len() <= 63, "{name}");
         }

@@ -1,35 +1,36 @@
-//! One experiment as the operator sees it: who it is, and what is planned. Made anew from the resource each time.
+//! An experiment with its validated plan. It is made from the resource anew in each reconcile.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt as _};
 use paylab_experiment::{
     payment::RunId,
     plan::{Plan, Refusal},
-    spec::{ChaosExperiment, ChaosExperimentSpec, Retain},
+    spec::{ChaosExperiment, ChaosExperimentSpec},
 };
 
 /// An experiment that can be run.
 #[derive(Debug, Clone)]
-pub(crate) struct Run {
+pub(crate) struct PlannedExperiment {
     pub(crate) namespace: String,
     pub(crate) name: String,
-    /// The resource's UID, which names the run.
+    /// The run id, which is the resource's UID.
     pub(crate) id: RunId,
+    /// Points to the resource; the plan's `ConfigMap` carries it.
     pub(crate) owner: OwnerReference,
     pub(crate) spec: ChaosExperimentSpec,
     pub(crate) plan: Plan,
 }
 
-impl Run {
-    /// Plans what a resource says.
+impl PlannedExperiment {
+    /// Validates and plans a resource.
     ///
     /// # Errors
-    /// Everything that is wrong with it. A resource that the API server has admitted has nothing wrong with it, but for one
-    /// that was stored under an older definition.
+    /// Every field that is wrong. The API server admits no wrong resource, so only one that was stored under an older
+    /// definition can fail here.
     pub(crate) fn of(resource: &ChaosExperiment) -> Result<Self, Vec<Refusal>> {
-        let unborn = || vec![Refusal::new("metadata.uid", "is missing; only a resource of a cluster can be run")];
-        let id: RunId = resource.uid().and_then(|uid| uid.parse().ok()).ok_or_else(unborn)?;
-        let owner = resource.controller_owner_ref(&()).ok_or_else(unborn)?;
+        let not_stored = || vec![Refusal::new("metadata.uid", "is missing; only a resource on a cluster can be run")];
+        let id: RunId = resource.uid().and_then(|uid| uid.parse().ok()).ok_or_else(not_stored)?;
+        let owner = resource.controller_owner_ref(&()).ok_or_else(not_stored)?;
         let plan = Plan::parse(&resource.spec, id.seed())?;
         Ok(Self {
             namespace: resource.namespace().unwrap_or_default(),
@@ -39,14 +40,5 @@ impl Run {
             plan,
             id,
         })
-    }
-
-    /// Whether the parts of the finished run stay.
-    pub(crate) fn keeps_parts(&self, verified: bool) -> bool {
-        match self.spec.retain {
-            Retain::Never => false,
-            Retain::OnFailure => !verified,
-            Retain::Always => true,
-        }
     }
 }

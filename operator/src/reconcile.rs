@@ -1,12 +1,11 @@
-//! One step of one experiment: look, decide, act, tell. It never waits for anything but answers of the API.
+//! One reconcile of one experiment: observe, decide, act, write the status. It waits for nothing but answers of the API.
 
 use std::{sync::Arc, time::Duration};
 
-use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff::Timestamp;
 use kube::{
     Api, Client, ResourceExt as _,
-    api::{LogParams, PartialObjectMeta, PostParams},
+    api::{PartialObjectMeta, PostParams},
     runtime::controller::Action,
 };
 use paylab_experiment::{
@@ -18,232 +17,240 @@ use paylab_experiment::{
 use tracing::{info, warn};
 
 use crate::{
-    apply::event as events,
-    apply::{self, Made},
-    decide::decision::{self as stage, Stage, decide},
-    decide::evidence,
+    api::{ApiError, answered},
+    apply::{self, Creation},
+    decide::{
+        self, Decision, Timeline, decide,
+        evidence::merged_report,
+        waiting::{FIRST_PROGRESS, ProgressSchedule, load_age, poll_interval, progress_schedule},
+    },
     desired::Settings,
-    observe::{Observed, observe},
-    planned::Run,
-    serve::metrics::Metrics,
-    status::{self, Page},
+    observe::{Observed, load_logs, observe},
+    planned::PlannedExperiment,
+    serve::Metrics,
+    status::{self, StatusBuilder},
 };
 
-/// The API must have answered all questions of a step within this time; kube itself waits without end.
-const STEP_WITHIN: Duration = Duration::from_secs(60);
-/// How often a load is asked how far it is: a tenth of its age, within these bounds; and not before the first.
-const PROGRESS_PAUSE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
-/// So much of a log is asked for; the last word about progress is in it.
-const LOG_LINES: i64 = 5;
-
-/// What every step needs.
+/// What every reconcile needs.
 pub(crate) struct Context {
     pub(crate) client: Client,
     pub(crate) settings: Settings,
     pub(crate) metrics: Arc<Metrics>,
-    /// What this operator is called in events.
+    /// The name of this operator in Events.
     pub(crate) identity: String,
 }
 
-/// Why a step has to be taken again.
+/// Why a reconcile has to be repeated.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The API says no, or cannot be asked.
+pub(crate) enum ReconcileError {
+    /// A request to the API failed or was not answered.
     #[error(transparent)]
-    Api(#[from] kube::Error),
-    /// The API does not answer.
-    #[error("the API has not answered within {} s", STEP_WITHIN.as_secs())]
-    Silent,
-    /// A fault of this program.
-    #[error("the judge has crashed")]
-    Crashed,
+    Api(#[from] ApiError),
+    /// The prediction panicked, which is a bug.
+    #[error("the prediction of the payments has panicked")]
+    PredictionPanicked,
 }
 
-/// What a step has come to, and when the next one is due though nothing has changed.
-struct Step {
+/// The status to write, and when to reconcile again if nothing changes before.
+struct Reconciled {
     status: ChaosExperimentStatus,
     next: Action,
 }
 
-/// Takes one step of one experiment.
+/// Reconciles one experiment.
 pub(crate) async fn reconcile(
     resource: Arc<PartialObjectMeta<ChaosExperiment>>,
     context: Arc<Context>,
-) -> Result<Action, Error> {
+) -> Result<Action, ReconcileError> {
     let namespace = resource.namespace().unwrap_or_default();
     let api = Api::<ChaosExperiment>::namespaced(context.client.clone(), &namespace);
-    let Some(resource) = promptly(api.get_opt(&resource.name_any())).await? else {
+    let Some(resource) = answered(api.get_opt(&resource.name_any())).await? else {
         return Ok(Action::await_change());
     };
-    context.metrics.note_experiment(&resource);
+    context.metrics.record_experiment(&resource);
     if resource.metadata.deletion_timestamp.is_some() {
-        // What it owns goes with it; there is nothing else to be undone.
+        // Kubernetes deletes everything that the resource owns; nothing else has to be undone.
         return Ok(Action::await_change());
     }
-    match Run::of(&resource) {
-        Err(_) if status::is_settled(resource.status.as_ref()) => Ok(Action::await_change()),
+    match PlannedExperiment::of(&resource) {
+        Err(_) if status::is_final(resource.status.as_ref()) => Ok(Action::await_change()),
         Err(refusals) => {
-            let status = page(&resource, Timestamp::now()).refused(&refusals);
-            conclude_with(&context, &api, &resource, status).await?;
+            let status = builder(&resource, Timestamp::now()).refused(&refusals);
+            finish(&context, &api, &resource, status).await?;
             Ok(Action::await_change())
         }
-        Ok(run) => drive(&context, &api, resource, &run).await,
+        Ok(experiment) => advance(&context, &api, resource, &experiment).await,
     }
 }
 
-async fn drive(
+/// Takes a valid experiment one step further.
+async fn advance(
     context: &Context,
     api: &Api<ChaosExperiment>,
     resource: ChaosExperiment,
-    run: &Run,
-) -> Result<Action, Error> {
-    if let Some(settled) = resource.status.as_ref().filter(|status| status::is_settled(Some(status))) {
-        return settle(context, run, settled).await;
+    experiment: &PlannedExperiment,
+) -> Result<Action, ReconcileError> {
+    if let Some(last) = resource.status.as_ref().filter(|status| status::is_final(Some(status))) {
+        return clean_up(context, experiment, last).await;
     }
     let now = Timestamp::now();
-    let resource = match status::since(resource.status.as_ref()) {
+    let resource = match status::started_at(resource.status.as_ref()) {
         Some(_) => resource,
-        None => publish(context, api, &resource, page(&resource, now).preparing(run, None)).await?,
+        None => publish(context, api, &resource, builder(&resource, now).preparing(experiment, None)).await?,
     };
-    let observed = promptly(observe(&context.client, run)).await?;
-    let Step { status, next } = step(context, &resource, run, &observed, now).await?;
-    if status::is_settled(Some(&status)) {
-        conclude_with(context, api, &resource, status.clone()).await?;
-        return settle(context, run, &status).await;
+    let observed = answered(observe(&context.client, experiment)).await?;
+    let Reconciled { status, next } = act(context, &resource, experiment, &observed, now).await?;
+    if status::is_final(Some(&status)) {
+        finish(context, api, &resource, status.clone()).await?;
+        return clean_up(context, experiment, &status).await;
     }
     publish(context, api, &resource, status).await?;
     Ok(next)
 }
 
-/// Does what the stage asks for. What is in the way of it is told like any trouble of the parts.
-async fn step(
+/// Decides and acts. What blocks the creation of an object is reported like a problem of a pod.
+async fn act(
     context: &Context,
     resource: &ChaosExperiment,
-    run: &Run,
+    experiment: &PlannedExperiment,
     observed: &Observed,
     now: Timestamp,
-) -> Result<Step, Error> {
-    let since = status::since(resource.status.as_ref()).unwrap_or(now);
-    let phase = resource.status.as_ref().and_then(|status| status.phase);
-    let obstructed = |trouble| stage::waiting(run, trouble, stage::elapsed(since, now));
-    let mut stage = decide(run, observed, (since, phase), now);
-    let made = match &stage {
-        Stage::Build => promptly(apply::build(&context.client, run, &context.settings)).await?,
-        Stage::Launch(lab) => promptly(apply::launch(&context.client, run, &context.settings, observed, lab)).await?,
-        Stage::Prepare(_) | Stage::Load(_) | Stage::Judge | Stage::Fail(_) => Made::All,
+) -> Result<Reconciled, ReconcileError> {
+    let Context { client, settings, metrics: _, identity: _ } = context;
+    let timeline = Timeline {
+        started: status::started_at(resource.status.as_ref()).unwrap_or(now),
+        last_phase: resource.status.as_ref().and_then(|status| status.phase),
+        now,
     };
-    if let Made::Obstructed(trouble) = made {
-        stage = obstructed(trouble);
+    let mut decision = decide(experiment, observed, &timeline);
+    let creation = match &decision {
+        Decision::CreateLab => answered(apply::create_lab(client, experiment, settings)).await?,
+        Decision::LaunchLoad(lab) => answered(apply::launch_load(client, experiment, settings, observed, lab)).await?,
+        Decision::AwaitReady(_) | Decision::AwaitLoad(_) | Decision::Judge | Decision::Fail(_) => Creation::Complete,
+    };
+    if let Creation::Blocked(problem) = creation {
+        decision = decide::blocked(experiment, problem, &timeline);
     }
-    let page = page(resource, now);
-    let waiting = Action::requeue(stage::next_deadline(run, since, now));
-    Ok(match stage {
-        Stage::Build => Step { status: page.preparing(run, None), next: waiting },
-        Stage::Prepare(trouble) => Step { status: page.preparing(run, trouble.as_ref()), next: waiting },
-        Stage::Launch(_) => Step { status: page.loading(run, None, None), next: Action::requeue(PROGRESS_PAUSE.0) },
-        Stage::Load(trouble) => {
-            let (progress, next) = progress(context, run, observed, now).await;
-            Step { status: page.loading(run, trouble.as_ref(), progress), next }
+    let builder = builder(resource, now);
+    let poll = Action::requeue(poll_interval(experiment, timeline.waited()));
+    Ok(match decision {
+        Decision::CreateLab => Reconciled { status: builder.preparing(experiment, None), next: poll },
+        Decision::AwaitReady(problem) => {
+            Reconciled { status: builder.preparing(experiment, problem.as_ref()), next: poll }
         }
-        Stage::Judge => Step { status: judge(page, run, observed).await?, next: Action::await_change() },
-        Stage::Fail(trouble) => Step { status: page.failed(run, &trouble), next: Action::await_change() },
+        Decision::LaunchLoad(_) => {
+            Reconciled { status: builder.loading(experiment, None, None), next: Action::requeue(FIRST_PROGRESS) }
+        }
+        Decision::AwaitLoad(problem) => {
+            let (progress, next) = progress(client, experiment, observed, now).await;
+            Reconciled { status: builder.loading(experiment, problem.as_ref(), progress), next }
+        }
+        Decision::Judge => {
+            Reconciled { status: judge(builder, experiment, observed).await?, next: Action::await_change() }
+        }
+        Decision::Fail(problem) => {
+            Reconciled { status: builder.failed(experiment, &problem), next: Action::await_change() }
+        }
     })
 }
 
-async fn judge(page: Page<'_>, run: &Run, observed: &Observed) -> Result<ChaosExperimentStatus, Error> {
-    let report = evidence::merged(run, observed);
-    let plan = run.plan.clone();
-    // Millions of payments take their time, which other experiments must not wait for.
+async fn judge(
+    builder: StatusBuilder<'_>,
+    experiment: &PlannedExperiment,
+    observed: &Observed,
+) -> Result<ChaosExperimentStatus, ReconcileError> {
+    let report = merged_report(experiment, observed);
+    let plan = experiment.plan.clone();
+    // The prediction of millions of payments takes seconds, in which other experiments must be reconciled.
     let predicted = tokio::task::spawn_blocking(move || Prediction::of(&plan, 0..plan.count));
-    let prediction = predicted.await.map_err(|_| Error::Crashed)?;
-    let conclusion = conclude(&run.plan, &report, &prediction);
-    Ok(page.judged(run, (&report, &prediction, &conclusion)))
+    let prediction = predicted.await.map_err(|_| ReconcileError::PredictionPanicked)?;
+    let conclusion = conclude(&experiment.plan, &report, &prediction);
+    Ok(builder.judged(experiment, (&report, &prediction, &conclusion)))
 }
 
-/// How far the load is, as its logs say, and when to ask again. A log that cannot be read says nothing, and nothing depends
-/// on it.
+/// How far the load is, if its logs say so, and when to read them again.
 async fn progress(
-    context: &Context,
-    run: &Run,
+    client: &Client,
+    experiment: &PlannedExperiment,
     observed: &Observed,
     now: Timestamp,
 ) -> (Option<ProgressStatus>, Action) {
-    let (least, most) = PROGRESS_PAUSE;
-    let age = observed.job.as_ref().map_or(Duration::ZERO, |job| stage::load_age(job, now));
-    if age < least {
-        return (None, Action::requeue(least - age));
+    let age = observed.job.as_ref().map_or(Duration::ZERO, |job| load_age(job, now));
+    match progress_schedule(age) {
+        ProgressSchedule::Later(wait) => (None, Action::requeue(wait)),
+        ProgressSchedule::Now { next } => {
+            let logs = load_logs(client, experiment, observed).await;
+            (decide::progress(experiment, &logs), Action::requeue(next))
+        }
     }
-    let pods = Api::<Pod>::namespaced(context.client.clone(), &run.namespace);
-    let last = LogParams { tail_lines: Some(LOG_LINES), ..LogParams::default() };
-    let logs = evidence::speakers(observed).map(|(shard, pod)| {
-        let (pods, last, name) = (&pods, &last, pod.name_any());
-        async move { Some((shard, promptly(pods.logs(&name, last)).await.ok()?)) }
-    });
-    let logs = futures::future::join_all(logs).await;
-    let progress = evidence::progress(run, &logs.into_iter().flatten().collect());
-    (progress, Action::requeue((age / 10).clamp(least, most)))
 }
 
-/// Removes the lab of a settled experiment, unless it is to be kept.
-async fn settle(context: &Context, run: &Run, settled: &ChaosExperimentStatus) -> Result<Action, Error> {
-    if !run.keeps_parts(status::is_verified(settled)) {
-        promptly(apply::demolish(&context.client, run)).await?;
+/// Deletes the lab of an experiment that has ended, unless it is to be kept.
+async fn clean_up(
+    context: &Context,
+    experiment: &PlannedExperiment,
+    last: &ChaosExperimentStatus,
+) -> Result<Action, ReconcileError> {
+    if !status::keeps_lab(experiment.spec.retain, last) {
+        answered(apply::delete_lab(&context.client, experiment)).await?;
     }
     Ok(Action::await_change())
 }
 
-/// Says the last word: first in an event, which has the same name each time and so is there once, then in the status.
-async fn conclude_with(
+/// Reports the end of an experiment: first in an Event, which a repeated reconcile does not create twice, then in the status.
+async fn finish(
     context: &Context,
     api: &Api<ChaosExperiment>,
     resource: &ChaosExperiment,
     status: ChaosExperimentStatus,
-) -> Result<(), Error> {
-    promptly(events::tell(&context.client, resource, &status, &context.identity)).await?;
+) -> Result<(), ReconcileError> {
+    answered(apply::emit(&context.client, resource, &status, &context.identity)).await?;
     let published = publish(context, api, resource, status).await?;
-    context.metrics.note_completion(&published);
+    context.metrics.record_end(&published);
     let outcome = published.status.as_ref().and_then(|status| status.message.as_deref()).unwrap_or_default();
-    info!(namespace = published.namespace(), name = published.name_any(), outcome, "experiment has come to its end");
+    info!(namespace = published.namespace(), name = published.name_any(), outcome, "experiment ended");
     Ok(())
 }
 
-/// Writes the status where it says something new. A resource that has changed meanwhile is not overwritten.
+/// Writes the status if it says something new. The API server refuses the write if the resource has changed meanwhile.
 async fn publish(
     context: &Context,
     api: &Api<ChaosExperiment>,
     resource: &ChaosExperiment,
     status: ChaosExperimentStatus,
-) -> Result<ChaosExperiment, Error> {
+) -> Result<ChaosExperiment, ReconcileError> {
     if resource.status.as_ref() == Some(&status) {
         return Ok(resource.clone());
     }
     let mut changed = resource.clone();
     changed.metadata.managed_fields = None;
     changed.status = Some(status);
-    let published = promptly(api.replace_status(&resource.name_any(), &PostParams::default(), &changed)).await?;
-    context.metrics.note_experiment(&published);
+    let published = answered(api.replace_status(&resource.name_any(), &PostParams::default(), &changed)).await?;
+    context.metrics.record_experiment(&published);
     Ok(published)
 }
 
-/// What to do after a step that failed.
-pub(crate) fn again(resource: Arc<PartialObjectMeta<ChaosExperiment>>, error: &Error, context: Arc<Context>) -> Action {
+/// When to repeat a reconcile that failed.
+pub(crate) fn after_error(
+    resource: Arc<PartialObjectMeta<ChaosExperiment>>,
+    error: &ReconcileError,
+    context: Arc<Context>,
+) -> Action {
     const CONFLICT_PAUSE: Duration = Duration::from_millis(100);
     const ERROR_PAUSE: Duration = Duration::from_secs(2);
     match error {
-        // Somebody else has written meanwhile; the next look sees what.
-        Error::Api(kube::Error::Api(status)) if status.is_conflict() => Action::requeue(CONFLICT_PAUSE),
+        // Somebody else has changed the resource meanwhile; the next reconcile reads it again.
+        ReconcileError::Api(ApiError::Request(kube::Error::Api(status))) if status.is_conflict() => {
+            Action::requeue(CONFLICT_PAUSE)
+        }
         error => {
-            context.metrics.note_error();
-            warn!(namespace = resource.namespace(), name = resource.name_any(), %error, "step failed");
+            context.metrics.record_error();
+            warn!(namespace = resource.namespace(), name = resource.name_any(), %error, "reconcile failed");
             Action::requeue(ERROR_PAUSE)
         }
     }
 }
 
-fn page(resource: &ChaosExperiment, now: Timestamp) -> Page<'_> {
-    Page { before: resource.status.as_ref(), generation: resource.metadata.generation, now }
-}
-
-async fn promptly<T>(asked: impl Future<Output = kube::Result<T>>) -> Result<T, Error> {
-    Ok(tokio::time::timeout(STEP_WITHIN, asked).await.map_err(|_| Error::Silent)??)
+fn builder(resource: &ChaosExperiment, now: Timestamp) -> StatusBuilder<'_> {
+    StatusBuilder { previous: resource.status.as_ref(), generation: resource.metadata.generation, now }
 }

@@ -1,2 +1,9 @@
-pub(crate) mod health;
-pub(crate) mod metrics;
+//! Health and metrics over HTTP.
+
+mod health;
+mod metrics;
+
+pub(crate) use self::{
+    health::{Health, serve},
+    metrics::Metrics,
+};

@@ -1,3 +1,10 @@
-mod builder;
+//! Composes an experiment's status, and reads it. Pure.
 
-pub(crate) use self::builder::{Page, is_settled, is_verified, since};
+mod builder;
+mod conditions;
+mod query;
+
+pub(crate) use self::{
+    builder::StatusBuilder,
+    query::{is_final, is_verified, keeps_lab, started_at},
+};

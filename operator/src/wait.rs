@@ -1,4 +1,4 @@
-//! `paylab wait`: until an experiment on the cluster has come to its end.
+//! `paylab wait`: waits until an experiment on the cluster has ended.
 
 use std::time::Duration;
 
@@ -11,21 +11,21 @@ use paylab_experiment::{
 };
 use tokio::time::{Instant, sleep};
 
-use crate::{Error, status::is_verified};
+use crate::{error::Error, status::is_verified};
 
-/// How often the experiment is asked for.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often the experiment is read.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Which experiment, and how long to wait.
+/// The experiment, and how long to wait.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// The experiment's name
+    /// Name of the experiment
     #[arg(value_name = "EXPERIMENT")]
     pub experiment: String,
-    /// Its namespace; the one of the kubeconfig or the pod when absent
+    /// Namespace of the experiment; default: the namespace of the kubeconfig's context, or of the pod
     #[arg(long, short, env = "PAYLAB_NAMESPACE", value_name = "NAMESPACE")]
     pub namespace: Option<String>,
-    /// How long to wait at most: a number and ms, s, m or h
+    /// How long to wait at most: a number with the unit ms, s, m or h
     #[arg(long, value_name = "SPAN", default_value = "10m")]
     pub timeout: Span,
 }
@@ -33,16 +33,16 @@ pub struct Options {
 /// How an experiment ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ending {
-    /// The verdict, or why there is none, in a sentence.
+    /// One sentence: the verdict, or why there is none.
     pub message: String,
-    /// Whether the verdict is the expected one; `None`: there is none, or it is inconclusive.
+    /// Whether the verdict is the expected one; `None` if it is inconclusive or missing.
     pub as_expected: Option<bool>,
 }
 
-/// Waits; `None`: it has not come to its end in time.
+/// Waits until the experiment has ended; `None` if it has not ended in time.
 ///
 /// # Errors
-/// The cluster cannot be asked, or has no such experiment.
+/// A request to the cluster's API failed, or there is no such experiment.
 pub async fn wait(options: &Options) -> Result<Option<Ending>, Error> {
     let client = Client::try_from(kube::Config::infer().await?)?;
     let api: Api<ChaosExperiment> = match &options.namespace {
@@ -58,7 +58,7 @@ pub async fn wait(options: &Options) -> Result<Option<Ending>, Error> {
         if Instant::now() >= deadline {
             return Ok(None);
         }
-        sleep(LOOK_EVERY).await;
+        sleep(POLL_INTERVAL).await;
     }
 }
 

@@ -1,4 +1,4 @@
-//! The event at the end of an experiment. Its name is made from the run, so that a step taken twice tells it once.
+//! The Event at the end of an experiment. Its name is made from the run, so a repeated reconcile does not create a second one.
 
 use k8s_openapi::{
     api::events::v1::Event,
@@ -10,16 +10,16 @@ use paylab_experiment::{spec::ChaosExperiment, status::ChaosExperimentStatus};
 
 use crate::status::is_verified;
 
-/// Who reports.
+/// The reporting controller of the Event.
 const REPORTER: &str = "paylab.dev/operator";
-/// Longer notes are refused by the API server, in bytes.
+/// The API server refuses longer notes, in bytes.
 const NOTE_LEN_MAX: usize = 1024;
 
-/// Tells how an experiment ended.
+/// Creates the Event that says how an experiment ended.
 ///
 /// # Errors
-/// The API cannot be asked.
-pub(crate) async fn tell(
+/// A request to the API failed.
+pub(crate) async fn emit(
     client: &Client,
     resource: &ChaosExperiment,
     status: &ChaosExperimentStatus,
@@ -28,9 +28,9 @@ pub(crate) async fn tell(
     let namespace = resource.namespace().unwrap_or_default();
     let events = Api::<Event>::namespaced(client.clone(), &namespace);
     match events.create(&PostParams::default(), &event(resource, status, identity)).await {
-        // It was told before, or the namespace is being removed and nobody will read it.
+        // The Event exists already, or its namespace is being deleted.
         Err(kube::Error::Api(refusal)) if refusal.is_already_exists() || refusal.is_forbidden() => Ok(()),
-        told => told.map(|_| ()),
+        created => created.map(|_| ()),
     }
 }
 

@@ -1,173 +1,116 @@
-//! Where an experiment stands and what is to be done next: one pure decision over all that was seen.
+//! The next action for an experiment, from everything that was observed.
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use k8s_openapi::api::{apps::v1::Deployment, batch::v1::Job};
 use paylab_experiment::status::Phase;
 
+use super::{
+    lab_changes::fingerprint,
+    problem::{self, PodProblem, Tolerance},
+    waiting::{Timeline, is_hopeless, is_reportable, load_age},
+};
 use crate::{
-    names::{self, LAB_ANNOTATION, Part},
-    observe::pods::{self, Patience, Trouble},
-    observe::{Observed, Ownership},
-    planned::Run,
+    names::{self, Part},
+    observe::{Observed, Ownership, jobs, pods},
+    planned::PlannedExperiment,
 };
 
-/// What every pod goes through on its way is no trouble before this time.
-const WORTH_TELLING_AFTER: Duration = Duration::from_secs(10);
-/// The bounds of the time between two looks at parts that start, for a change that was not told.
-const LOOK_EVERY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(2));
-/// A trouble that may be a hiccup is given so long.
-const SHORT_PATIENCE: Duration = Duration::from_secs(60);
-
-/// What is to be done.
+/// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Stage {
-    /// Objects of the lab are missing.
-    Build,
-    /// The parts are starting.
-    Prepare(Option<Trouble>),
-    /// All parts are ready; the load's Job is to be made, with this fingerprint of the lab.
-    Launch(String),
-    /// The load runs, or is about to.
-    Load(Option<Trouble>),
-    /// The load has ended, or never will; the evidence is to be judged.
+pub(crate) enum Decision {
+    /// Create the objects of the lab, because some are missing.
+    CreateLab,
+    /// Wait until all parts are ready.
+    AwaitReady(Option<PodProblem>),
+    /// Create the load's Job, with this fingerprint of the lab's pods.
+    LaunchLoad(String),
+    /// Wait until the load has ended.
+    AwaitLoad(Option<PodProblem>),
+    /// Judge the evidence: the load has ended, or never will.
     Judge,
-    /// There will be no verdict.
-    Fail(Trouble),
+    /// Give up before the load began; there will be no verdict.
+    Fail(PodProblem),
 }
 
-/// Decides. `begun` is what the status says of the past: since when, and which phase was last written.
-pub(crate) fn decide(run: &Run, observed: &Observed, begun: (Timestamp, Option<Phase>), now: Timestamp) -> Stage {
-    let (since, phase) = begun;
+/// Decides what to do next.
+pub(crate) fn decide(experiment: &PlannedExperiment, observed: &Observed, timeline: &Timeline) -> Decision {
     match (&observed.plan, &observed.job) {
-        (_, Some(job)) => loading(run, observed, job, now),
-        // It was launched once and is gone; it is never launched again.
-        (_, None) if phase == Some(Phase::Loading) => Stage::Judge,
-        (Some((Ownership::Foreign, plan)), None) => Stage::Fail(taken("ConfigMap", plan.metadata.name.as_deref())),
-        (Some((Ownership::Former, _)), None) => waiting(run, former(), elapsed(since, now)),
-        (None, None) => Stage::Build,
-        (Some((Ownership::Ours, _)), None) => preparing(run, observed, since, now),
+        (_, Some(job)) => loading(experiment, observed, job, timeline),
+        // The load was launched and its Job is gone. It is never launched again.
+        (_, None) if timeline.last_phase == Some(Phase::Loading) => Decision::Judge,
+        (Some((Ownership::Foreign, plan)), None) => {
+            Decision::Fail(PodProblem::name_taken("ConfigMap", plan.metadata.name.as_deref()))
+        }
+        (Some((Ownership::Former, _)), None) => blocked(experiment, PodProblem::former_run(), timeline),
+        (None, None) => Decision::CreateLab,
+        (Some((Ownership::Ours, _)), None) => preparing(experiment, observed, timeline),
     }
 }
 
-/// An object with one of our names that will be gone soon.
-pub(crate) fn former() -> Trouble {
-    let message = "the parts of a former experiment of this name are still being removed";
-    Trouble::new("FormerRun", message, Patience::Long)
+/// Decides whether to wait until a problem goes away before the load begins, or to give up.
+pub(crate) fn blocked(experiment: &PlannedExperiment, problem: PodProblem, timeline: &Timeline) -> Decision {
+    let waited = timeline.waited();
+    if is_hopeless(experiment, &problem, waited) {
+        Decision::Fail(problem)
+    } else {
+        Decision::AwaitReady(reportable(Some(problem), waited))
+    }
 }
 
-/// An object with one of our names that is not ours.
-pub(crate) fn taken(kind: &str, name: Option<&str>) -> Trouble {
-    let name = name.unwrap_or_default();
-    let message = format!(
-        "a {kind} named {name} is already there and is not Paylab's; remove it, or give the experiment another name"
-    );
-    Trouble::new("NameTaken", message, Patience::None)
-}
-
-fn preparing(run: &Run, observed: &Observed, since: Timestamp, now: Timestamp) -> Stage {
-    let parts = [(Part::PaymentService, run.spec.service.replicas), (Part::ResetProxy, 1)];
-    let found = parts.map(|(part, replicas)| (deployment(run, observed, part), replicas));
+fn preparing(experiment: &PlannedExperiment, observed: &Observed, timeline: &Timeline) -> Decision {
+    let parts = [(Part::PaymentService, experiment.spec.service.replicas), (Part::ResetProxy, 1)];
+    let found = parts.map(|(part, replicas)| (deployment(experiment, observed, part), replicas));
     if found.iter().any(|(deployment, _)| deployment.is_none()) {
-        return Stage::Build;
+        return Decision::CreateLab;
     }
-    let lab = pods::fingerprint(&observed.pods);
+    let lab = fingerprint(&observed.pods);
     let wanted: i32 = parts.iter().map(|(_, replicas)| replicas).sum();
     let available = found.iter().all(|(deployment, replicas)| deployment.is_some_and(|it| is_available(it, *replicas)));
     if available && lab.split(',').count() == usize::try_from(wanted).unwrap_or_default() {
-        return Stage::Launch(lab);
+        return Decision::LaunchLoad(lab);
     }
-    let not_made = found.iter().filter_map(|(deployment, _)| pods::not_made((*deployment)?));
-    let trouble = not_made.chain(pods::worst(&observed.pods)).min_by_key(|trouble| trouble.patience);
-    let waited = elapsed(since, now);
-    match trouble {
-        Some(trouble) => waiting(run, trouble, waited),
-        None if waited > run.plan.deadline => {
-            let message = format!("the parts were not ready within {} (spec.activeDeadline)", run.spec.active_deadline);
-            Stage::Fail(Trouble::new("DeadlineExceeded", message, Patience::None))
+    let of_deployments = found.iter().filter_map(|(deployment, _)| problem::of_deployment((*deployment)?));
+    let worst = of_deployments.chain(problem::worst(&observed.pods)).min_by_key(|problem| problem.tolerance);
+    match worst {
+        Some(problem) => blocked(experiment, problem, timeline),
+        None if timeline.waited() > experiment.plan.deadline => {
+            let deadline = experiment.spec.active_deadline;
+            let message = format!("the parts were not ready within {deadline} (spec.activeDeadline)");
+            Decision::Fail(PodProblem::new("DeadlineExceeded", message, Tolerance::None))
         }
-        None => Stage::Prepare(None),
+        None => Decision::AwaitReady(None),
     }
 }
 
-/// While there is hope.
-pub(crate) fn waiting(run: &Run, trouble: Trouble, waited: Duration) -> Stage {
-    if is_hopeless(run, &trouble, waited) {
-        Stage::Fail(trouble)
-    } else {
-        Stage::Prepare(Some(trouble).filter(|trouble| is_worth_telling(trouble, waited)))
+fn loading(experiment: &PlannedExperiment, observed: &Observed, job: &Job, timeline: &Timeline) -> Decision {
+    let load: Vec<_> = observed.pods.iter().filter(|pod| pods::is_part(pod, Part::LoadJob)).cloned().collect();
+    let has_reported = |worker| load.iter().any(|pod| pods::worker(pod) == Some(worker) && pods::has_reported(pod));
+    let all_reported = (0..experiment.plan.client.workers).all(has_reported);
+    if all_reported || jobs::has_finished(job) {
+        return Decision::Judge;
+    }
+    let unfinished: Vec<_> = load.into_iter().filter(|pod| !pods::has_reported(pod)).collect();
+    let waited = load_age(job, timeline.now);
+    match problem::worst(&unfinished) {
+        Some(problem) if is_hopeless(experiment, &problem, waited) => Decision::Judge,
+        problem => Decision::AwaitLoad(reportable(problem, waited)),
     }
 }
 
-fn loading(run: &Run, observed: &Observed, job: &Job, now: Timestamp) -> Stage {
-    let load: Vec<_> = observed.pods.iter().filter(|pod| pods::is(pod, Part::LoadJob)).cloned().collect();
-    let has_reported = |shard| load.iter().any(|pod| pods::shard(pod) == Some(shard) && pods::has_reported(pod));
-    let all_reported = (0..run.plan.client.workers).all(has_reported);
-    if all_reported || has_finished(job) {
-        return Stage::Judge;
-    }
-    let stuck: Vec<_> = load.into_iter().filter(|pod| !pods::has_reported(pod)).collect();
-    let waited = load_age(job, now);
-    match pods::worst(&stuck) {
-        Some(trouble) if is_hopeless(run, &trouble, waited) => Stage::Judge,
-        trouble => Stage::Load(trouble.filter(|trouble| is_worth_telling(trouble, waited))),
-    }
+fn reportable(problem: Option<PodProblem>, waited: Duration) -> Option<PodProblem> {
+    problem.filter(|problem| is_reportable(problem, waited))
 }
 
-fn is_worth_telling(trouble: &Trouble, waited: Duration) -> bool {
-    trouble.patience < Patience::Long || waited > WORTH_TELLING_AFTER
-}
-
-fn is_hopeless(run: &Run, trouble: &Trouble, waited: Duration) -> bool {
-    waited > run.plan.deadline
-        || match trouble.patience {
-            Patience::None => true,
-            Patience::Short => waited > SHORT_PATIENCE,
-            Patience::Long => false,
-        }
-}
-
-/// The time at which a decision may turn out otherwise though nothing has changed.
-pub(crate) fn next_deadline(run: &Run, since: Timestamp, now: Timestamp) -> Duration {
-    let waited = elapsed(since, now);
-    let bounds = [WORTH_TELLING_AFTER, SHORT_PATIENCE, run.plan.deadline];
-    let next = bounds.into_iter().filter(|bound| *bound > waited).min().unwrap_or(waited);
-    (next - waited).clamp(LOOK_EVERY.0, LOOK_EVERY.1)
-}
-
-fn deployment<'a>(run: &Run, observed: &'a Observed, part: Part) -> Option<&'a Deployment> {
-    let name = names::part(&run.name, part);
+fn deployment<'a>(experiment: &PlannedExperiment, observed: &'a Observed, part: Part) -> Option<&'a Deployment> {
+    let name = names::part(&experiment.name, part);
     observed.deployments.iter().find(|deployment| deployment.metadata.name.as_ref() == Some(&name))
 }
 
 fn is_available(deployment: &Deployment, replicas: i32) -> bool {
     let status = deployment.status.as_ref();
-    let seen = status.and_then(|status| status.observed_generation) >= deployment.metadata.generation;
-    seen && status.and_then(|status| status.available_replicas) == Some(replicas)
-}
-
-/// Whether the Job's controller has closed it.
-pub(crate) fn has_finished(job: &Job) -> bool {
-    let conditions = job.status.as_ref().and_then(|status| status.conditions.as_ref());
-    conditions
-        .into_iter()
-        .flatten()
-        .any(|one| matches!(one.type_.as_str(), "Complete" | "Failed") && one.status == "True")
-}
-
-/// The fingerprint of the lab that the load began with.
-pub(crate) fn lab_at_launch(job: &Job) -> &str {
-    job.metadata.annotations.as_ref().and_then(|all| all.get(LAB_ANNOTATION)).map_or("", String::as_str)
-}
-
-/// How long ago the load's Job was made.
-pub(crate) fn load_age(job: &Job, now: Timestamp) -> Duration {
-    elapsed(job.metadata.creation_timestamp.as_ref().map_or(now, |time| time.0), now)
-}
-
-pub(crate) fn elapsed(since: Timestamp, now: Timestamp) -> Duration {
-    Duration::try_from(now.duration_since(since)).unwrap_or_default()
+    let is_current = status.and_then(|status| status.observed_generation) >= deployment.metadata.generation;
+    is_current && status.and_then(|status| status.available_replicas) == Some(replicas)
 }
 
 #[cfg(test)]
@@ -175,70 +118,74 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::fixtures::{at, deployment, ended, job, lab, loaded, plan, pod, ready, run, waiting};
+    use crate::fixtures::{at, deployment, ended, job, lab, loaded, plan, planned, pod, ready, waiting};
 
-    /// What is decided at a second of the story that began at 0.
-    fn decided(observed: &Observed, phase: Option<Phase>, second: i64) -> Stage {
-        decide(&run(&json!({"activeDeadline": "5m"})), observed, (at(0), phase), at(second))
+    fn timeline(last_phase: Option<Phase>, second: i64) -> Timeline {
+        Timeline { started: at(0), last_phase, now: at(second) }
     }
 
-    fn reason(stage: &Stage) -> Option<&str> {
-        match stage {
-            Stage::Prepare(trouble) | Stage::Load(trouble) => trouble.as_ref().map(|trouble| trouble.reason.as_str()),
-            Stage::Fail(trouble) => Some(&trouble.reason),
-            Stage::Build | Stage::Launch(_) | Stage::Judge => None,
+    /// The decision this many seconds after the operator began to work on the experiment.
+    fn decided(observed: &Observed, last_phase: Option<Phase>, second: i64) -> Decision {
+        decide(&planned(&json!({"activeDeadline": "5m"})), observed, &timeline(last_phase, second))
+    }
+
+    fn reason(decision: &Decision) -> Option<&str> {
+        match decision {
+            Decision::AwaitReady(problem) | Decision::AwaitLoad(problem) => Some(&problem.as_ref()?.reason),
+            Decision::Fail(problem) => Some(&problem.reason),
+            Decision::CreateLab | Decision::LaunchLoad(_) | Decision::Judge => None,
         }
     }
 
     #[test]
     fn an_experiment_goes_from_nothing_to_its_verdict() {
-        assert_eq!(decided(&Observed::default(), None, 0), Stage::Build);
-        let half = Observed {
+        assert_eq!(decided(&Observed::default(), None, 0), Decision::CreateLab);
+        let half_created = Observed {
             plan: plan(Ownership::Ours),
             deployments: vec![deployment(Part::ResetProxy, 0)],
             ..Observed::default()
         };
-        assert_eq!(decided(&half, Some(Phase::Preparing), 1), Stage::Build);
+        assert_eq!(decided(&half_created, Some(Phase::Preparing), 1), Decision::CreateLab);
         let starting = Observed {
             deployments: vec![deployment(Part::PaymentService, 0), deployment(Part::ResetProxy, 1)],
             ..lab()
         };
-        assert_eq!(decided(&starting, Some(Phase::Preparing), 1), Stage::Prepare(None));
+        assert_eq!(decided(&starting, Some(Phase::Preparing), 1), Decision::AwaitReady(None));
         let all = "uid-of-proxy/0,uid-of-service/0".to_owned();
-        assert_eq!(decided(&lab(), Some(Phase::Preparing), 1), Stage::Launch(all));
-        assert_eq!(decided(&loaded(ready()), Some(Phase::Loading), 2), Stage::Load(None));
-        assert_eq!(decided(&loaded(ended(0, "Completed", "{}")), Some(Phase::Loading), 3), Stage::Judge);
+        assert_eq!(decided(&lab(), Some(Phase::Preparing), 1), Decision::LaunchLoad(all));
+        assert_eq!(decided(&loaded(ready()), Some(Phase::Loading), 2), Decision::AwaitLoad(None));
+        assert_eq!(decided(&loaded(ended(0, "Completed", "{}")), Some(Phase::Loading), 3), Decision::Judge);
     }
 
     #[test]
     fn a_job_is_launched_once() {
-        // The Job is there though the status does not know it yet: the operator died in between.
-        assert_eq!(decided(&loaded(ready()), Some(Phase::Preparing), 2), Stage::Load(None));
-        // The status knows of a load whose Job is gone.
-        assert_eq!(decided(&lab(), Some(Phase::Loading), 2), Stage::Judge);
-        assert_eq!(decided(&Observed::default(), Some(Phase::Loading), 2), Stage::Judge);
+        // The Job exists, though the status does not say so yet: the operator died in between.
+        assert_eq!(decided(&loaded(ready()), Some(Phase::Preparing), 2), Decision::AwaitLoad(None));
+        // The status says that the load was launched, but its Job is gone.
+        assert_eq!(decided(&lab(), Some(Phase::Loading), 2), Decision::Judge);
+        assert_eq!(decided(&Observed::default(), Some(Phase::Loading), 2), Decision::Judge);
     }
 
     #[test]
-    fn names_of_others_are_not_taken_over() {
+    fn objects_of_others_are_not_taken_over() {
         let observed = |ownership| Observed { plan: plan(ownership), ..Observed::default() };
         let former = observed(Ownership::Former);
-        assert_eq!(decided(&former, None, 1), Stage::Prepare(None));
+        assert_eq!(decided(&former, None, 1), Decision::AwaitReady(None));
         assert_eq!(reason(&decided(&former, None, 11)), Some("FormerRun"));
-        assert!(matches!(decided(&former, None, 301), Stage::Fail(_)));
+        assert!(matches!(decided(&former, None, 301), Decision::Fail(_)));
         assert_eq!(reason(&decided(&observed(Ownership::Foreign), None, 0)), Some("NameTaken"));
     }
 
     #[test]
-    fn every_trouble_of_the_parts_ends_in_bounded_time_with_its_own_reason() {
+    fn every_problem_of_the_parts_fails_the_experiment_in_bounded_time_with_its_own_reason() {
         let unschedulable = json!({"phase": "Pending", "conditions": [
             {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes are available"}]});
         let crash = waiting("CrashLoopBackOff", "back-off");
-        // It runs for a moment, and nothing of its last end is forgotten.
+        // It runs for a moment, and how it last ended is still reported.
         let mut running = crash.clone();
         running["phase"] = json!("Running");
         running["containerStatuses"][0]["state"] = json!({"running": {}});
-        for (status, bearable, hopeless) in [
+        for (status, tolerated_until, hopeless) in [
             (running, Some(59), 61),
             (waiting("ErrImageNeverPull", "not present"), None, 0),
             (waiting("InvalidImageName", "bad"), None, 0),
@@ -253,19 +200,19 @@ mod tests {
             observed.pods[0] = pod(Part::PaymentService, "service", status.clone());
             let late = decided(&observed, Some(Phase::Preparing), hopeless);
             assert!(
-                matches!(&late, Stage::Fail(trouble) if trouble.message.contains("pod service")),
+                matches!(&late, Decision::Fail(problem) if problem.message.contains("pod service")),
                 "{status}: {late:?}"
             );
-            if let Some(second) = bearable {
+            if let Some(second) = tolerated_until {
                 let early = decided(&observed, Some(Phase::Preparing), second);
-                assert!(matches!(early, Stage::Prepare(Some(_))), "{status}: {early:?}");
+                assert!(matches!(early, Decision::AwaitReady(Some(_))), "{status}: {early:?}");
                 assert_eq!(reason(&early), reason(&late));
             }
         }
     }
 
     #[test]
-    fn pods_that_cannot_be_made_fail_with_what_the_quota_says() {
+    fn pods_that_a_quota_forbids_fail_the_experiment_with_the_message_of_the_quota() {
         let mut observed = lab();
         observed.pods.clear();
         observed.deployments[0] = serde_json::from_value(json!({
@@ -275,31 +222,31 @@ mod tests {
         }))
         .unwrap();
         let failed = decided(&observed, Some(Phase::Preparing), 61);
-        assert!(matches!(&failed, Stage::Fail(trouble) if trouble.message.contains("exceeded quota")), "{failed:?}");
+        assert!(matches!(&failed, Decision::Fail(problem) if problem.message.contains("exceeded quota")), "{failed:?}");
     }
 
     #[test]
-    fn a_load_that_cannot_start_or_is_closed_is_judged_all_the_same() {
+    fn a_load_that_cannot_start_or_whose_job_failed_is_judged() {
         let stuck = loaded(waiting("ImagePullBackOff", "no such image"));
         assert_eq!(reason(&decided(&stuck, Some(Phase::Loading), 30)), Some("ImagePullBackOff"));
         let starting = loaded(waiting("ContainerCreating", ""));
-        assert_eq!(decided(&starting, Some(Phase::Loading), 5), Stage::Load(None));
-        assert_eq!(decided(&stuck, Some(Phase::Loading), 63), Stage::Judge);
-        let mut closed = lab();
-        closed.job = job(
-            &closed.pods,
+        assert_eq!(decided(&starting, Some(Phase::Loading), 5), Decision::AwaitLoad(None));
+        assert_eq!(decided(&stuck, Some(Phase::Loading), 63), Decision::Judge);
+        let mut failed = lab();
+        failed.job = job(
+            &failed.pods,
             json!({"conditions": [{"type": "Failed", "status": "True", "reason": "DeadlineExceeded"}]}),
         );
-        assert_eq!(decided(&closed, Some(Phase::Loading), 30), Stage::Judge);
+        assert_eq!(decided(&failed, Some(Phase::Loading), 30), Decision::Judge);
     }
 
     #[test]
-    fn a_load_is_judged_only_when_every_share_has_ended() {
-        let run = run(&json!({"client": {"workers": 2}}));
+    fn a_load_is_judged_only_when_every_worker_has_ended() {
+        let experiment = planned(&json!({"client": {"workers": 2}}));
         let mut observed = loaded(ended(0, "Completed", "{}"));
-        let stage = |observed: &Observed| decide(&run, observed, (at(0), Some(Phase::Loading)), at(2));
-        assert_eq!(stage(&observed), Stage::Load(None));
+        let decision = |observed: &Observed| decide(&experiment, observed, &timeline(Some(Phase::Loading), 2));
+        assert_eq!(decision(&observed), Decision::AwaitLoad(None));
         observed.pods.push(pod(Part::LoadJob, "load-1", ended(137, "OOMKilled", "")));
-        assert_eq!(stage(&observed), Stage::Judge);
+        assert_eq!(decision(&observed), Decision::Judge);
     }
 }

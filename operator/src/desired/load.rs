@@ -1,4 +1,4 @@
-//! The load: an indexed Job, each pod its share. Nobody but our client may retry, so no pod is ever started twice.
+//! The load: an indexed Job with one pod for each worker. Only Paylab's client may retry, so no pod is started twice.
 
 use k8s_openapi::{
     api::{
@@ -10,56 +10,62 @@ use k8s_openapi::{
 use paylab_experiment::contract::{CONTROL_PORT, PROXY_PORT, SERVICE_PORT};
 
 use super::{
-    Settings, part_meta,
+    metadata::part_meta,
     plan::FILE,
-    pod::{Needs, template},
+    pod::{PodOptions, template},
+    settings::Settings,
 };
 use crate::{
     names::{self, Part},
-    planned::Run,
+    planned::PlannedExperiment,
 };
 
-/// Where the experiment's file is.
+/// The directory of the experiment's file in the pod.
 const PLAN_DIRECTORY: &str = "/experiment";
-/// The names of a new Service may take so long to lead anywhere, on a large cluster or behind a policy of the network.
+/// How long the load tries to reach its peers: on a large cluster, or with network policies, a new Service takes a while to
+/// work.
 const PATIENCE: &str = "60s";
-/// After the load's own deadline there is so much time for pods to start, for drains and for reading evidence.
+/// Time after the load's own deadline for starting pods, draining and reading the evidence.
 const EVIDENCE_SECS: u64 = 180;
-/// And a second more for so many payments.
+/// One more second is allowed for this many payments.
 const PAYMENTS_READ_PER_SEC: u64 = 20_000;
 
-/// The Job; `lab` names the pods that its evidence will be about.
-pub(crate) fn job(run: &Run, settings: &Settings, owner: &OwnerReference, lab: &str) -> Job {
-    let workers = run.spec.client.workers;
-    let needs =
-        Needs { arguments: arguments(run), volume: Some(file(run)), restart_policy: Some("Never"), ..Needs::default() };
+/// The Job; `lab` is the fingerprint of the pods that its evidence will be about.
+pub(crate) fn job(experiment: &PlannedExperiment, settings: &Settings, owner: &OwnerReference, lab: &str) -> Job {
+    let workers = experiment.spec.client.workers;
+    let options = PodOptions {
+        arguments: arguments(experiment),
+        volume: Some(file(experiment)),
+        restart_policy: Some("Never"),
+        ..PodOptions::default()
+    };
     Job {
         metadata: ObjectMeta {
             annotations: Some([(names::LAB_ANNOTATION.to_owned(), lab.to_owned())].into()),
-            ..part_meta(run, Part::LoadJob, owner)
+            ..part_meta(experiment, Part::LoadJob, owner)
         },
         spec: Some(JobSpec {
             completion_mode: Some("Indexed".to_owned()),
             completions: Some(workers),
             parallelism: Some(workers),
             backoff_limit_per_index: Some(0),
-            active_deadline_seconds: Some(deadline_secs(run)),
-            template: template(run, settings, Part::LoadJob, needs),
+            active_deadline_seconds: Some(deadline_secs(experiment)),
+            template: template(experiment, settings, Part::LoadJob, options),
             ..JobSpec::default()
         }),
         status: None,
     }
 }
 
-fn arguments(run: &Run) -> Vec<String> {
-    let proxy = names::part(&run.name, Part::ResetProxy);
-    let service = match run.plan.service.replicas {
-        1 => names::part(&run.name, Part::PaymentService),
-        _ => names::replicas(&run.name),
+fn arguments(experiment: &PlannedExperiment) -> Vec<String> {
+    let proxy = names::part(&experiment.name, Part::ResetProxy);
+    let service = match experiment.plan.service.replicas {
+        1 => names::part(&experiment.name, Part::PaymentService),
+        _ => names::replicas(&experiment.name),
     };
     let options = [
-        ("--run-id", run.id.to_string()),
-        ("--seed", run.plan.seed().to_string()),
+        ("--run-id", experiment.id.to_string()),
+        ("--seed", experiment.plan.seed().to_string()),
         ("--proxy", format!("{proxy}:{PROXY_PORT}")),
         ("--control", format!("{proxy}:{CONTROL_PORT}")),
         ("--service", format!("{service}:{SERVICE_PORT}")),
@@ -69,8 +75,9 @@ fn arguments(run: &Run) -> Vec<String> {
     [format!("{PLAN_DIRECTORY}/{FILE}")].into_iter().chain(options).collect()
 }
 
-fn file(run: &Run) -> (Volume, VolumeMount) {
-    let source = ConfigMapVolumeSource { name: names::plan(&run.name), ..ConfigMapVolumeSource::default() };
+/// The volume with the experiment's file, and where it is mounted.
+fn file(experiment: &PlannedExperiment) -> (Volume, VolumeMount) {
+    let source = ConfigMapVolumeSource { name: names::plan(&experiment.name), ..ConfigMapVolumeSource::default() };
     let volume = Volume { name: "experiment".to_owned(), config_map: Some(source), ..Volume::default() };
     let mount = VolumeMount {
         name: "experiment".to_owned(),
@@ -81,8 +88,8 @@ fn file(run: &Run) -> (Volume, VolumeMount) {
     (volume, mount)
 }
 
-/// When a load that hangs is ended from outside.
-fn deadline_secs(run: &Run) -> i64 {
-    let secs = run.plan.deadline.as_secs() + EVIDENCE_SECS + run.plan.count / PAYMENTS_READ_PER_SEC;
+/// When Kubernetes ends a load that hangs.
+fn deadline_secs(experiment: &PlannedExperiment) -> i64 {
+    let secs = experiment.plan.deadline.as_secs() + EVIDENCE_SECS + experiment.plan.count / PAYMENTS_READ_PER_SEC;
     i64::try_from(secs).unwrap_or(i64::MAX)
 }

@@ -1,4 +1,4 @@
-//! Who may reach the lab: its own parts, and nobody else.
+//! The NetworkPolicy: only the lab's own parts may connect to each other.
 
 use std::collections::BTreeMap;
 
@@ -13,32 +13,32 @@ use k8s_openapi::{
 };
 use paylab_experiment::contract::{CONTROL_PORT, PROXY_PORT, SERVICE_PORT};
 
-use super::meta;
+use super::metadata::meta;
 use crate::{
     names::{self, Part},
-    planned::Run,
+    planned::PlannedExperiment,
 };
 
-/// One policy for all pods of the run. It names parts by the ports that only they listen on: load and proxy may reach the
-/// service, the load may reach the proxy, and nobody the load.
-pub(super) fn policy(run: &Run, owner: &OwnerReference) -> NetworkPolicy {
+/// One policy for all pods of the run. Each port stands for the one part that listens on it: load and proxy may connect to the
+/// service, the load may connect to the proxy, and nobody may connect to the load.
+pub(super) fn policy(experiment: &PlannedExperiment, owner: &OwnerReference) -> NetworkPolicy {
     NetworkPolicy {
-        metadata: ObjectMeta { name: Some(run.name.clone() + "-lab"), ..meta(run, owner) },
+        metadata: ObjectMeta { name: Some(experiment.name.clone() + "-lab"), ..meta(experiment, owner) },
         spec: Some(NetworkPolicySpec {
-            pod_selector: Some(pods(names::labels(&run.name, run.id.as_str()))),
+            pod_selector: Some(pods(names::labels(&experiment.name, experiment.id.as_str()))),
             policy_types: Some(vec!["Ingress".to_owned()]),
             ingress: Some(vec![
-                from(run, &[Part::LoadJob, Part::ResetProxy], &[SERVICE_PORT]),
-                from(run, &[Part::LoadJob], &[PROXY_PORT, CONTROL_PORT]),
+                from(experiment, &[Part::LoadJob, Part::ResetProxy], &[SERVICE_PORT]),
+                from(experiment, &[Part::LoadJob], &[PROXY_PORT, CONTROL_PORT]),
             ]),
             egress: None,
         }),
     }
 }
 
-fn from(run: &Run, parts: &[Part], ports: &[u16]) -> NetworkPolicyIngressRule {
+fn from(experiment: &PlannedExperiment, parts: &[Part], ports: &[u16]) -> NetworkPolicyIngressRule {
     let peers = parts.iter().map(|part| NetworkPolicyPeer {
-        pod_selector: Some(pods(names::part_labels(&run.name, run.id.as_str(), *part))),
+        pod_selector: Some(pods(names::part_labels(&experiment.name, experiment.id.as_str(), *part))),
         ..NetworkPolicyPeer::default()
     });
     let ports = ports.iter().map(|port| NetworkPolicyPort {

@@ -1,29 +1,29 @@
-//! The experiment as the load reads it. Its `ConfigMap` is the root of the lab.
+//! The experiment's file, as the load reads it, in a `ConfigMap` that owns all other objects of the lab.
 
 use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use serde_json::json;
 
-use super::{Settings, meta};
-use crate::{names, planned::Run};
+use super::{metadata::meta, settings::Settings};
+use crate::{names, planned::PlannedExperiment};
 
-/// The key of the experiment's file.
+/// The key of the experiment's file in the `ConfigMap`.
 pub(super) const FILE: &str = "experiment.yaml";
 
-/// The root of the lab, owned by the experiment.
-pub(crate) fn plan(run: &Run, settings: &Settings) -> ConfigMap {
-    let experiment = json!({
-        "apiVersion": run.owner.api_version,
-        "kind": run.owner.kind,
-        "metadata": {"name": run.name},
-        "spec": run.spec,
+/// The `ConfigMap`, owned by the experiment.
+pub(crate) fn plan(experiment: &PlannedExperiment, settings: &Settings) -> ConfigMap {
+    let resource = json!({
+        "apiVersion": experiment.owner.api_version,
+        "kind": experiment.owner.kind,
+        "metadata": {"name": experiment.name},
+        "spec": experiment.spec,
     });
-    // JSON is YAML, and the writer of YAML has no reason to fail where that of JSON has none.
-    let file = serde_saphyr::to_string(&experiment).unwrap_or_else(|_| experiment.to_string());
+    // Writing a JSON value as YAML does not fail; if it did, JSON would do, because JSON is valid YAML.
+    let file = serde_saphyr::to_string(&resource).unwrap_or_else(|_| resource.to_string());
     ConfigMap {
         metadata: ObjectMeta {
-            name: Some(names::plan(&run.name)),
+            name: Some(names::plan(&experiment.name)),
             annotations: Some([(names::IMAGE_ANNOTATION.to_owned(), settings.image.clone())].into()),
-            ..meta(run, &run.owner)
+            ..meta(experiment, &experiment.owner)
         },
         data: Some([(FILE.to_owned(), file)].into()),
         immutable: Some(true),

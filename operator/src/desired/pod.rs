@@ -1,4 +1,4 @@
-//! What every pod of a lab has in common: one image, no rights, no token, nothing that can be written but what is mounted.
+//! What all pods of a lab have in common: one image, no privileges, no token, a read-only file system but for mounted volumes.
 
 use k8s_openapi::{
     api::core::v1::{
@@ -9,23 +9,23 @@ use k8s_openapi::{
 };
 use paylab_experiment::contract::READY_PATH;
 
-use super::Settings;
+use super::settings::Settings;
 use crate::{
     names::{self, Part},
-    planned::Run,
+    planned::PlannedExperiment,
 };
 
-/// The image's own user.
+/// The user of the image.
 const USER: i64 = 65_532;
-/// A part that has not started after so many probes, one a second, is started anew.
+/// Kubernetes restarts a part that is not ready after this many probes, one per second.
 const START_PROBES_MAX: i32 = 600;
 /// How long one probe may take, in seconds.
 const PROBE_TIMEOUT_SECS: i32 = 5;
 
-/// What one part's pod has of its own.
+/// What differs between the pods of the parts.
 #[derive(Debug, Default)]
-pub(super) struct Needs {
-    /// Behind the part's command.
+pub(super) struct PodOptions {
+    /// Arguments after the part's subcommand.
     pub(super) arguments: Vec<String>,
     pub(super) environment: Vec<EnvVar>,
     pub(super) volume: Option<(Volume, VolumeMount)>,
@@ -34,8 +34,13 @@ pub(super) struct Needs {
 }
 
 /// The pod of a part.
-pub(super) fn template(run: &Run, settings: &Settings, part: Part, needs: Needs) -> PodTemplateSpec {
-    let Needs { arguments, environment, volume, probe, restart_policy } = needs;
+pub(super) fn template(
+    experiment: &PlannedExperiment,
+    settings: &Settings,
+    part: Part,
+    options: PodOptions,
+) -> PodTemplateSpec {
+    let PodOptions { arguments, environment, volume, probe, restart_policy } = options;
     let (volume, mount) = volume.unzip();
     let container = Container {
         name: part.name().to_owned(),
@@ -46,14 +51,14 @@ pub(super) fn template(run: &Run, settings: &Settings, part: Part, needs: Needs)
         resources: Some(settings.resources.clone()),
         security_context: Some(container_security()),
         startup_probe: probe,
-        // What a part says when it dies without a report is the reason that the status shows.
+        // If a part ends without a report, the status shows the end of its log as the reason.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         volume_mounts: mount.map(|mount| vec![mount]),
         ..Container::default()
     };
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
-            labels: Some(names::part_labels(&run.name, run.id.as_str(), part)),
+            labels: Some(names::part_labels(&experiment.name, experiment.id.as_str(), part)),
             ..ObjectMeta::default()
         }),
         spec: Some(PodSpec {
@@ -69,20 +74,20 @@ pub(super) fn template(run: &Run, settings: &Settings, part: Part, needs: Needs)
     }
 }
 
-/// A variable of the environment.
+/// An environment variable.
 pub(super) fn variable(name: &str, value: &str) -> EnvVar {
     EnvVar { name: name.to_owned(), value: Some(value.to_owned()), value_from: None }
 }
 
-/// An empty directory of the pod's own.
+/// An empty directory that only this pod sees.
 pub(super) fn directory(name: &str, path: &str) -> (Volume, VolumeMount) {
     let volume = Volume { name: name.to_owned(), empty_dir: Some(Default::default()), ..Volume::default() };
     let mount = VolumeMount { name: name.to_owned(), mount_path: path.to_owned(), ..VolumeMount::default() };
     (volume, mount)
 }
 
-/// Ready means: it has started. A part is not taken out of its Service once it serves, because a slow answer to a probe in
-/// the midst of a load would be a fault that no coin ordered.
+/// A probe for the start only. A part that is ready stays in its Service, because to remove it after a slow answer during the
+/// load would be a fault that is not in the plan.
 pub(super) fn started(port: u16) -> Probe {
     Probe {
         http_get: Some(HTTPGetAction {

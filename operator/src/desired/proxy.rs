@@ -1,4 +1,4 @@
-//! The reset proxy, in the path of every payment. It learns the faults from the load.
+//! The reset proxy, which every payment passes through. The load tells it the faults.
 
 use k8s_openapi::{
     api::{
@@ -10,25 +10,27 @@ use k8s_openapi::{
 use paylab_experiment::contract::{CONTROL_PORT, PROXY_PORT, SERVICE_PORT};
 
 use super::{
-    Settings, deployment, part_meta,
-    pod::{Needs, directory, started, template},
+    deployment,
+    metadata::part_meta,
+    pod::{PodOptions, directory, started, template},
     service::port,
+    settings::Settings,
 };
 use crate::{
     names::{self, Part},
-    planned::Run,
+    planned::PlannedExperiment,
 };
 
-/// The record is written to a temporary file.
+/// The proxy writes its record to a temporary file here.
 const RECORD_DIRECTORY: &str = "/tmp";
-/// The proxy's own bound.
+/// The most connections that the proxy can be told to allow.
 const CONNECTIONS_MAX: u32 = 65_536;
-/// Room for what is not the load's: probes, and connections that are just being closed.
+/// Connections beyond those of the load: probes, and connections that are being closed.
 const CONNECTIONS_SPARE: u32 = 256;
 
-/// The pod: one, because the record is the ground truth.
-pub(super) fn pods(run: &Run, settings: &Settings, owner: &OwnerReference) -> Deployment {
-    let upstream = format!("{}:{SERVICE_PORT}", names::part(&run.name, Part::PaymentService));
+/// The Deployment, with one pod, because there must be one record.
+pub(super) fn deployment(experiment: &PlannedExperiment, settings: &Settings, owner: &OwnerReference) -> Deployment {
+    let upstream = format!("{}:{SERVICE_PORT}", names::part(&experiment.name, Part::PaymentService));
     let arguments = [
         "--listen".to_owned(),
         format!("0.0.0.0:{PROXY_PORT}"),
@@ -37,23 +39,29 @@ pub(super) fn pods(run: &Run, settings: &Settings, owner: &OwnerReference) -> De
         "--upstream".to_owned(),
         upstream,
         "--connections-max".to_owned(),
-        connections(run).to_string(),
+        connections(experiment).to_string(),
     ];
-    let needs = Needs {
+    let options = PodOptions {
         arguments: arguments.into(),
         volume: Some(directory("record", RECORD_DIRECTORY)),
         probe: Some(started(CONTROL_PORT)),
-        ..Needs::default()
+        ..PodOptions::default()
     };
-    deployment(run, Part::ResetProxy, 1, template(run, settings, Part::ResetProxy, needs), owner)
+    deployment::of_part(
+        experiment,
+        Part::ResetProxy,
+        1,
+        template(experiment, settings, Part::ResetProxy, options),
+        owner,
+    )
 }
 
-/// The name that the load knows the proxy by.
-pub(super) fn service(run: &Run, owner: &OwnerReference) -> Service {
+/// The Service through which the load reaches the proxy.
+pub(super) fn service(experiment: &PlannedExperiment, owner: &OwnerReference) -> Service {
     Service {
-        metadata: part_meta(run, Part::ResetProxy, owner),
+        metadata: part_meta(experiment, Part::ResetProxy, owner),
         spec: Some(ServiceSpec {
-            selector: Some(names::part_labels(&run.name, run.id.as_str(), Part::ResetProxy)),
+            selector: Some(names::part_labels(&experiment.name, experiment.id.as_str(), Part::ResetProxy)),
             ports: Some(vec![port("payments", PROXY_PORT), port("control", CONTROL_PORT)]),
             ..ServiceSpec::default()
         }),
@@ -61,9 +69,9 @@ pub(super) fn service(run: &Run, owner: &OwnerReference) -> Service {
     }
 }
 
-/// More than the load can have in flight.
-fn connections(run: &Run) -> u32 {
-    let client = &run.plan.client;
+/// The proxy's limit of connections, which is more than the load can have in flight.
+fn connections(experiment: &PlannedExperiment) -> u32 {
+    let client = &experiment.plan.client;
     let in_flight = u32::try_from(client.concurrency).unwrap_or(CONNECTIONS_MAX);
     let all = in_flight.saturating_mul(client.workers).saturating_mul(client.hedge);
     all.saturating_add(CONNECTIONS_SPARE).min(CONNECTIONS_MAX)

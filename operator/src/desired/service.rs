@@ -1,4 +1,4 @@
-//! The payment service: as many pods as the experiment says, on a ledger that they share.
+//! The payment service: as many pods as the experiment asks for, with one shared ledger.
 
 use k8s_openapi::{
     api::{
@@ -11,46 +11,48 @@ use paylab_experiment::contract::SERVICE_PORT;
 use serde_json::Value;
 
 use super::{
-    Settings, deployment, part_meta,
-    pod::{Needs, directory, started, template, variable},
+    deployment,
+    metadata::part_meta,
+    pod::{PodOptions, directory, started, template, variable},
+    settings::Settings,
 };
 use crate::{
     names::{self, Part},
-    planned::Run,
+    planned::PlannedExperiment,
 };
 
-/// Where a ledger of the pod's own is.
+/// The directory of a ledger in SQLite.
 const LEDGER_DIRECTORY: &str = "/ledger";
 
-/// The pods.
-pub(super) fn pods(run: &Run, settings: &Settings, owner: &OwnerReference) -> Deployment {
-    let own_ledger = run.spec.service.database.is_none();
-    let needs = Needs {
-        environment: [database(run), behaviour(run)].concat(),
-        volume: own_ledger.then(|| directory("ledger", LEDGER_DIRECTORY)),
+/// The Deployment.
+pub(super) fn deployment(experiment: &PlannedExperiment, settings: &Settings, owner: &OwnerReference) -> Deployment {
+    let has_own_ledger = experiment.spec.service.database.is_none();
+    let options = PodOptions {
+        environment: [database(experiment), behaviour(experiment)].concat(),
+        volume: has_own_ledger.then(|| directory("ledger", LEDGER_DIRECTORY)),
         probe: Some(started(SERVICE_PORT)),
-        ..Needs::default()
+        ..PodOptions::default()
     };
-    let pod = template(run, settings, Part::PaymentService, needs);
-    deployment(run, Part::PaymentService, run.spec.service.replicas, pod, owner)
+    let pod = template(experiment, settings, Part::PaymentService, options);
+    deployment::of_part(experiment, Part::PaymentService, experiment.spec.service.replicas, pod, owner)
 }
 
-/// The name that payments go to; and, for several pods, one that leads to each of them, so that all can be drained.
-pub(super) fn services(run: &Run, owner: &OwnerReference) -> Vec<Service> {
-    let balanced = named(run, part_meta(run, Part::PaymentService, owner), None);
-    let each = (run.plan.service.replicas > 1).then(|| {
-        let meta = part_meta(run, Part::PaymentService, owner);
-        named(run, ObjectMeta { name: Some(names::replicas(&run.name)), ..meta }, Some("None"))
+/// The Service for payments; for several pods also a headless one that resolves to each of them, so that all can be drained.
+pub(super) fn services(experiment: &PlannedExperiment, owner: &OwnerReference) -> Vec<Service> {
+    let balanced = named(experiment, part_meta(experiment, Part::PaymentService, owner), None);
+    let headless = (experiment.plan.service.replicas > 1).then(|| {
+        let meta = part_meta(experiment, Part::PaymentService, owner);
+        named(experiment, ObjectMeta { name: Some(names::replicas(&experiment.name)), ..meta }, Some("None"))
     });
-    [balanced].into_iter().chain(each).collect()
+    [balanced].into_iter().chain(headless).collect()
 }
 
-fn named(run: &Run, metadata: ObjectMeta, cluster_ip: Option<&str>) -> Service {
+fn named(experiment: &PlannedExperiment, metadata: ObjectMeta, cluster_ip: Option<&str>) -> Service {
     Service {
         metadata,
         spec: Some(ServiceSpec {
             cluster_ip: cluster_ip.map(str::to_owned),
-            selector: Some(names::part_labels(&run.name, run.id.as_str(), Part::PaymentService)),
+            selector: Some(names::part_labels(&experiment.name, experiment.id.as_str(), Part::PaymentService)),
             ports: Some(vec![port("http", SERVICE_PORT)]),
             ..ServiceSpec::default()
         }),
@@ -58,13 +60,14 @@ fn named(run: &Run, metadata: ObjectMeta, cluster_ip: Option<&str>) -> Service {
     }
 }
 
-/// A port that has the same number in the Service and in the pod.
+/// A port with the same number in the Service and in the pod.
 pub(super) fn port(name: &str, port: u16) -> ServicePort {
     ServicePort { name: Some(name.to_owned()), port: port.into(), ..ServicePort::default() }
 }
 
-fn database(run: &Run) -> Vec<EnvVar> {
-    match &run.spec.service.database {
+/// Where the ledger is.
+fn database(experiment: &PlannedExperiment) -> Vec<EnvVar> {
+    match &experiment.spec.service.database {
         None => vec![variable("PAYLAB_DATABASE", &format!("sqlite:{LEDGER_DIRECTORY}/ledger.db"))],
         Some(database) => {
             let key = &database.secret_key_ref;
@@ -74,20 +77,20 @@ fn database(run: &Run) -> Vec<EnvVar> {
                 value_from: Some(EnvVarSource { secret_key_ref: Some(secret), ..EnvVarSource::default() }),
                 value: None,
             };
-            vec![url, variable("PAYLAB_SCHEMA", &run.id.schema())]
+            vec![url, variable("PAYLAB_SCHEMA", &experiment.id.schema())]
         }
     }
 }
 
-/// How it treats repeats, in the words of the spec.
-fn behaviour(run: &Run) -> Vec<EnvVar> {
-    let service = &run.spec.service;
-    let word = |value: Value| value.as_str().unwrap_or_default().to_owned();
+/// How the service treats repeats, as the spec says.
+fn behaviour(experiment: &PlannedExperiment) -> Vec<EnvVar> {
+    let service = &experiment.spec.service;
+    let text = |value: Value| value.as_str().unwrap_or_default().to_owned();
     let mut variables = vec![
-        variable("PAYLAB_DEDUP", &word(serde_json::json!(service.dedup))),
-        variable("PAYLAB_ON_DISCONNECT", &word(serde_json::json!(service.on_disconnect))),
+        variable("PAYLAB_DEDUP", &text(serde_json::json!(service.dedup))),
+        variable("PAYLAB_ON_DISCONNECT", &text(serde_json::json!(service.on_disconnect))),
         variable("PAYLAB_PROCESSING_TIME", &service.processing_time.to_string()),
-        variable("PAYLAB_MISSING_KEY", &word(serde_json::json!(service.missing_key))),
+        variable("PAYLAB_MISSING_KEY", &text(serde_json::json!(service.missing_key))),
     ];
     variables.extend(service.key_ttl.map(|ttl| variable("PAYLAB_KEY_TTL", &ttl.to_string())));
     variables

@@ -1,4 +1,4 @@
-//! Reads what is there of one experiment, once, at the start of a step. It must not decide anything.
+//! Reads all objects of one experiment's lab.
 
 use std::fmt::Debug;
 
@@ -13,12 +13,13 @@ use k8s_openapi::{
 use kube::{Api, Client, Resource, ResourceExt as _, api::ListParams};
 use serde::de::DeserializeOwned;
 
+use super::ownership::Ownership;
 use crate::{
-    names::{self, MANAGED_BY_LABEL, MANAGER, Part, RUN_LABEL},
-    planned::Run,
+    names::{self, Part, RUN_LABEL},
+    planned::PlannedExperiment,
 };
 
-/// What is there.
+/// The objects of a lab that exist.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Observed {
     pub(crate) plan: Option<(Ownership, ConfigMap)>,
@@ -27,64 +28,38 @@ pub(crate) struct Observed {
     pub(crate) pods: Vec<Pod>,
 }
 
-/// Whose an object with one of our names is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ownership {
-    /// It belongs to this run.
-    Ours,
-    /// It belongs to a former experiment of the same name and will be gone soon.
-    Former,
-    /// Somebody else made it.
-    Foreign,
-}
-
-impl Ownership {
-    /// Who owns an object, where this run's would be owned by `owner_uid`.
-    pub(crate) fn of(object: &impl Resource, owner_uid: &str) -> Self {
-        let owners = object.owner_references();
-        let made_by_us = object.labels().get(MANAGED_BY_LABEL).is_some_and(|label| label == MANAGER);
-        if owners.iter().any(|owner| owner.uid == owner_uid) {
-            Self::Ours
-        } else if made_by_us && owners.iter().any(|owner| owner.controller == Some(true)) {
-            Self::Former
-        } else {
-            Self::Foreign
-        }
-    }
-}
-
-/// Looks at everything that belongs to a run. What has a name is asked for by it, because the API server answers a list only
-/// when its cache has caught up.
+/// Reads everything that belongs to a run. Objects with a known name are read by that name, because the API server answers a
+/// list only when its cache has caught up.
 ///
 /// # Errors
-/// The API cannot be asked.
-pub(crate) async fn observe(client: &Client, run: &Run) -> kube::Result<Observed> {
-    let part = |part| names::part(&run.name, part);
-    let ours = ListParams::default().labels(&names::selector(run.id.as_str()));
-    let pods = Api::<Pod>::namespaced(client.clone(), &run.namespace);
+/// A request to the API failed.
+pub(crate) async fn observe(client: &Client, experiment: &PlannedExperiment) -> kube::Result<Observed> {
+    let name = |part| names::part(&experiment.name, part);
+    let of_this_run = ListParams::default().labels(&names::selector(experiment.id.as_str()));
+    let pods = Api::<Pod>::namespaced(client.clone(), &experiment.namespace);
     let (plan, service, proxy, job, pods) = tokio::try_join!(
-        named::<ConfigMap>(client, run, names::plan(&run.name)),
-        named::<Deployment>(client, run, part(Part::PaymentService)),
-        named::<Deployment>(client, run, part(Part::ResetProxy)),
-        named::<Job>(client, run, part(Part::LoadJob)),
-        pods.list(&ours),
+        read::<ConfigMap>(client, experiment, names::plan(&experiment.name)),
+        read::<Deployment>(client, experiment, name(Part::PaymentService)),
+        read::<Deployment>(client, experiment, name(Part::ResetProxy)),
+        read::<Job>(client, experiment, name(Part::LoadJob)),
+        pods.list(&of_this_run),
     )?;
     Ok(Observed {
-        plan: plan.map(|plan| (Ownership::of(&plan, &run.owner.uid), plan)),
-        deployments: [service, proxy].into_iter().flatten().filter(|deployment| is_of(run, deployment)).collect(),
-        job: job.filter(|job| is_of(run, job)),
+        plan: plan.map(|plan| (Ownership::of(&plan, &experiment.owner.uid), plan)),
+        deployments: [service, proxy].into_iter().flatten().filter(|one| is_of_run(experiment, one)).collect(),
+        job: job.filter(|job| is_of_run(experiment, job)),
         pods: pods.items,
     })
 }
 
-async fn named<K>(client: &Client, run: &Run, name: String) -> kube::Result<Option<K>>
+async fn read<K>(client: &Client, experiment: &PlannedExperiment, name: String) -> kube::Result<Option<K>>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
 {
-    Api::<K>::namespaced(client.clone(), &run.namespace).get_opt(&name).await
+    Api::<K>::namespaced(client.clone(), &experiment.namespace).get_opt(&name).await
 }
 
-/// Whether an object is of this run, and not of a former one with the same name.
-fn is_of(run: &Run, object: &impl Resource) -> bool {
-    object.labels().get(RUN_LABEL).is_some_and(|label| label == run.id.as_str())
+/// Whether an object belongs to this run, and not to an earlier one with the same name.
+fn is_of_run(experiment: &PlannedExperiment, object: &impl Resource) -> bool {
+    object.labels().get(RUN_LABEL).is_some_and(|label| label == experiment.id.as_str())
 }

@@ -1,4 +1,4 @@
-//! `/healthz`, `/readyz` and `/metrics`: the only socket that the operator opens beside those to the API.
+//! `/healthz`, `/readyz` and `/metrics`.
 
 use std::sync::{Arc, OnceLock};
 
@@ -17,19 +17,19 @@ use paylab_experiment::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::serve::metrics::Metrics;
+use super::metrics::Metrics;
 
-/// As the specification of Prometheus' text format asks.
+/// The content type of the metrics, as the OpenMetrics specification demands.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// What can be asked.
+/// What readiness depends on.
 #[derive(Debug, Default)]
 pub(crate) struct Health {
-    /// There once the controller runs; a standby has none.
+    /// The experiments that the controller has listed; set when the controller starts, so unset in a standby operator.
     pub(crate) store: OnceLock<Store<PartialObjectMeta<ChaosExperiment>>>,
 }
 
-/// Answers until it is cancelled.
+/// Answers requests until it is cancelled.
 pub(crate) async fn serve(
     listener: TcpListener,
     health: Arc<Health>,
@@ -39,23 +39,23 @@ pub(crate) async fn serve(
     let router = Router::new()
         .route(HEALTH_PATH, get(async || "ok"))
         .route(READY_PATH, get(ready))
-        .route("/metrics", get(show))
+        .route("/metrics", get(all_metrics))
         .with_state((health, metrics));
     axum::serve(listener, router).with_graceful_shutdown(async move { shutdown.cancelled().await }).await
 }
 
 type Shared = State<(Arc<Health>, Arc<Metrics>)>;
 
-/// A standby is ready to take over; a leader is once it has seen every experiment.
+/// A standby operator is always ready. A leader is ready once it has listed all experiments.
 async fn ready(State((health, _)): Shared) -> (StatusCode, &'static str) {
     use futures::FutureExt as _;
     match health.store.get().map(|store| store.wait_until_ready().now_or_never()) {
-        None => (StatusCode::OK, "standing by"),
+        None => (StatusCode::OK, "standby"),
         Some(Some(_)) => (StatusCode::OK, "ok"),
         Some(None) => (StatusCode::SERVICE_UNAVAILABLE, "the experiments have not been listed yet"),
     }
 }
 
-async fn show(State((health, metrics)): Shared) -> impl IntoResponse {
-    ([(CONTENT_TYPE, OPEN_METRICS)], metrics.show(health.store.get()))
+async fn all_metrics(State((health, metrics)): Shared) -> impl IntoResponse {
+    ([(CONTENT_TYPE, OPEN_METRICS)], metrics.encode(health.store.get()))
 }

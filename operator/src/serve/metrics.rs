@@ -1,4 +1,4 @@
-//! What Prometheus is told. It must not influence anything.
+//! The operator's metrics for Prometheus. They must not influence what the operator does.
 
 use std::{
     collections::HashMap,
@@ -17,10 +17,10 @@ use prometheus_client::{
     registry::Registry,
 };
 
-/// The upper bounds of the histogram of steps, in seconds.
-const STEP_SECS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+/// The upper bounds of the buckets of the reconcile duration, in seconds.
+const DURATION_BUCKETS_SECS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
-/// Everything that is counted.
+/// All metrics.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
@@ -31,7 +31,7 @@ pub(crate) struct Metrics {
     duplicated: Counter<u64, AtomicU64>,
     leader: Gauge,
     experiments: Family<State, Gauge>,
-    /// The last seen state of each experiment, by UID.
+    /// The last known state of each experiment, by UID.
     states: Mutex<HashMap<String, State>>,
 }
 
@@ -47,7 +47,7 @@ impl Metrics {
             registry: Registry::with_prefix("paylab"),
             reconciles: Counter::default(),
             errors: Counter::default(),
-            seconds: Histogram::new(STEP_SECS),
+            seconds: Histogram::new(DURATION_BUCKETS_SECS),
             lost: Counter::default(),
             duplicated: Counter::default(),
             leader: Gauge::default(),
@@ -60,45 +60,52 @@ impl Metrics {
     fn registered(mut self) -> Self {
         let Self { registry, reconciles, errors, seconds, lost, duplicated, leader, experiments, states: _ } =
             &mut self;
-        registry.register("reconciles", "Steps taken", reconciles.clone());
-        registry.register("reconcile_errors", "Steps that failed", errors.clone());
-        registry.register("reconcile_duration_seconds", "How long a step took", seconds.clone());
-        registry.register("payments_lost", "Payments that experiments found lost", lost.clone());
-        registry.register("payments_duplicated", "Payments that experiments found booked twice", duplicated.clone());
-        registry.register("leader", "Whether this operator leads", leader.clone());
+        registry.register("reconciles", "Reconciles of experiments", reconciles.clone());
+        registry.register("reconcile_errors", "Reconciles that ended in an error", errors.clone());
+        registry.register("reconcile_duration_seconds", "Duration of a reconcile", seconds.clone());
+        registry.register("payments_lost", "Payments that verdicts found lost", lost.clone());
+        registry.register(
+            "payments_duplicated",
+            "Payments that verdicts found booked twice or more",
+            duplicated.clone(),
+        );
+        registry.register("leader", "1 if this operator is the leader, otherwise 0", leader.clone());
         registry.register("experiments", "Experiments by phase and verdict", experiments.clone());
         self
     }
 
-    pub(crate) fn note_step(&self, took: Duration) {
+    pub(crate) fn record_reconcile(&self, took: Duration) {
         self.reconciles.inc();
         self.seconds.observe(took.as_secs_f64());
     }
 
-    pub(crate) fn note_error(&self) {
+    pub(crate) fn record_error(&self) {
         self.errors.inc();
     }
 
-    pub(crate) fn note_leadership(&self, leads: bool) {
-        self.leader.set(leads.into());
+    /// Records that this operator has become the leader. There is no way back, because an operator that is deposed ends.
+    pub(crate) fn record_leadership(&self) {
+        self.leader.set(1);
     }
 
-    pub(crate) fn note_experiment(&self, resource: &ChaosExperiment) {
+    /// Records the phase and the verdict of an experiment.
+    pub(crate) fn record_experiment(&self, resource: &ChaosExperiment) {
         let status = resource.status.as_ref();
         let phase = status.and_then(|status| status.phase).unwrap_or(Phase::Pending);
-        let verdict = status.and_then(|status| status.verdict).map_or("", verdict_word);
+        let verdict = status.and_then(|status| status.verdict).map_or("", verdict_label);
         let state = State { phase: format!("{phase:?}"), verdict: verdict.to_owned() };
         self.lock().insert(resource.uid().unwrap_or_default(), state);
     }
 
-    pub(crate) fn note_completion(&self, resource: &ChaosExperiment) {
+    /// Counts what the verdict on an experiment that has ended found.
+    pub(crate) fn record_end(&self, resource: &ChaosExperiment) {
         let Some(payments) = resource.status.as_ref().and_then(|status| status.payments) else { return };
         self.lost.inc_by(payments.lost.unsigned_abs());
         self.duplicated.inc_by(payments.duplicated.unsigned_abs());
     }
 
-    /// Everything in Prometheus' text format. Experiments that are gone from the store are not counted any more.
-    pub(crate) fn show(&self, store: Option<&Store<PartialObjectMeta<ChaosExperiment>>>) -> String {
+    /// All metrics in the OpenMetrics text format. Experiments that are no longer in the store are not counted.
+    pub(crate) fn encode(&self, store: Option<&Store<PartialObjectMeta<ChaosExperiment>>>) -> String {
         let present: Vec<_> = store.map(Store::state).unwrap_or_default();
         let present: std::collections::HashSet<_> =
             present.iter().filter_map(|one| one.meta().uid.as_deref()).collect();
@@ -120,7 +127,7 @@ impl Metrics {
     }
 }
 
-const fn verdict_word(verdict: Verdict) -> &'static str {
+const fn verdict_label(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Upheld => "Upheld",
         Verdict::Violated => "Violated",

@@ -1,0 +1,71 @@
+//! Creates objects and never changes them: one experiment is one run, so existing objects stay as they are, and an object of
+//! somebody else is reported instead of being taken over.
+
+use std::fmt::Debug;
+
+use k8s_openapi::NamespaceResourceScope;
+use kube::{Api, Client, Resource, ResourceExt as _, api::PostParams, core::Status};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    decide::{PodProblem, Tolerance},
+    observe::Ownership,
+};
+
+/// The result of creating objects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Creation {
+    /// All objects exist.
+    Complete,
+    /// One of the objects cannot be created, at least for now.
+    Blocked(PodProblem),
+}
+
+/// Creates objects of one kind, up to the first that is blocked.
+///
+/// # Errors
+/// A request to the API failed.
+pub(super) async fn create_all<K>(client: &Client, objects: &[K], owner_uid: &str) -> kube::Result<Creation>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,
+{
+    for object in objects {
+        match create(client, object, owner_uid).await? {
+            Creation::Complete => {}
+            blocked @ Creation::Blocked(_) => return Ok(blocked),
+        }
+    }
+    Ok(Creation::Complete)
+}
+
+/// Creates one object, unless this run has created it before.
+///
+/// # Errors
+/// A request to the API failed.
+pub(super) async fn create<K>(client: &Client, object: &K, owner_uid: &str) -> kube::Result<Creation>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,
+{
+    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    let api = Api::<K>::namespaced(client.clone(), &namespace);
+    match api.create(&PostParams::default(), object).await {
+        Ok(_) => Ok(Creation::Complete),
+        Err(kube::Error::Api(status)) if status.is_already_exists() => {
+            Ok(match api.get_opt(&name).await?.map(|existing| Ownership::of(&existing, owner_uid)) {
+                Some(Ownership::Ours) => Creation::Complete,
+                Some(Ownership::Former) | None => Creation::Blocked(PodProblem::former_run()),
+                Some(Ownership::Foreign) => Creation::Blocked(PodProblem::name_taken(&K::kind(&()), Some(&name))),
+            })
+        }
+        Err(kube::Error::Api(status)) if is_refusal(&status) => {
+            let message = format!("the API server refuses the {} {name}: {}", K::kind(&()), status.message);
+            Ok(Creation::Blocked(PodProblem::new(&status.reason, message, Tolerance::Short)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the API server refused the object itself, so that a retry is unlikely to succeed.
+fn is_refusal(status: &Status) -> bool {
+    status.is_forbidden() || status.is_invalid()
+}

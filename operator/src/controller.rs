@@ -1,0 +1,146 @@
+//! Watches experiments and the objects of their labs, and reconciles an experiment whenever one of them changes.
+
+use std::{
+    fmt::Debug,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures::{Stream, StreamExt as _};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{apps::v1::Deployment, batch::v1::Job, core::v1::Pod},
+};
+use kube::{
+    Api, Client, Resource, ResourceExt as _,
+    api::{ListParams, PartialObjectMeta},
+    runtime::{
+        WatchStreamExt as _,
+        controller::{self, Controller},
+        predicates, reflector,
+        reflector::ObjectRef,
+        watcher,
+    },
+};
+use paylab_experiment::spec::ChaosExperiment;
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use crate::{
+    desired::Settings,
+    error::Error,
+    names::{EXPERIMENT_LABEL, MANAGED_BY_LABEL, MANAGER},
+    options::Options,
+    reconcile::{Context, after_error, reconcile},
+    serve::{Health, Metrics},
+};
+
+/// How many experiments are reconciled at the same time.
+const CONCURRENT_RECONCILES: u16 = 8;
+/// How many objects one page of a list response holds.
+const PAGE_LEN: u32 = 50;
+/// How long a shutdown waits for reconciles in flight.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+
+type ExperimentMeta = PartialObjectMeta<ChaosExperiment>;
+
+/// Reconciles experiments with this client until it is cancelled: the operator without leader election, health and metrics.
+///
+/// # Errors
+/// The resource is not defined, or a request to the API failed.
+pub async fn reconcile_all(client: Client, options: &Options, shutdown: &CancellationToken) -> Result<(), Error> {
+    control(client, options, &Arc::new(Metrics::new()), &Health::default(), shutdown).await
+}
+
+/// Reconciles experiments until it is cancelled, and records what it does.
+///
+/// # Errors
+/// As [`reconcile_all`].
+pub(crate) async fn control(
+    client: Client,
+    options: &Options,
+    metrics: &Arc<Metrics>,
+    health: &Health,
+    shutdown: &CancellationToken,
+) -> Result<(), Error> {
+    let experiments = scope::<ExperimentMeta>(&client, options);
+    match experiments.list(&ListParams::default().limit(1)).await {
+        Err(kube::Error::Api(status)) if status.is_not_found() => return Err(Error::Undefined),
+        listed => drop(listed?),
+    }
+    let (reader, writer) = reflector::store();
+    // The store holds only the metadata that is needed; a reconcile reads the whole resource itself.
+    let changed = watcher(experiments, watcher::Config::default().page_size(PAGE_LEN))
+        .default_backoff()
+        .modify(strip)
+        .reflect(writer)
+        .applied_objects()
+        .predicate_filter(predicates::generation, Default::default());
+    // This is the only place that sets the store, so it cannot be set already.
+    let _ = health.store.set(reader.clone());
+    let context = Arc::new(Context {
+        client: client.clone(),
+        settings: Settings::of(options),
+        metrics: Arc::clone(metrics),
+        identity: options.leadership.identity.clone().unwrap_or_else(|| "operator".to_owned()),
+    });
+    let timed_reconcile = |resource, context: Arc<Context>| async move {
+        let begun = Instant::now();
+        let result = reconcile(resource, Arc::clone(&context)).await;
+        context.metrics.record_reconcile(begun.elapsed());
+        result
+    };
+    let reconciles = Controller::for_stream(changed, reader)
+        .watches_stream(lab_objects::<Deployment>(&client, options), |object| experiment_of(&object))
+        .watches_stream(lab_objects::<Job>(&client, options), |object| experiment_of(&object))
+        .watches_stream(lab_objects::<Pod>(&client, options), |object| experiment_of(&object))
+        .with_config(controller::Config::default().concurrency(CONCURRENT_RECONCILES))
+        .graceful_shutdown_on(shutdown.clone().cancelled_owned())
+        .run(timed_reconcile, after_error, context)
+        .for_each(async |result| {
+            if let Err(error) = result {
+                debug!(%error, "reconcile did not complete");
+            }
+        });
+    tokio::select! {
+        () = reconciles => {}
+        () = async { shutdown.cancelled().await; tokio::time::sleep(SHUTDOWN_TIMEOUT).await } => {}
+    }
+    Ok(())
+}
+
+/// Changes of the lab's objects of one kind; only their metadata is read.
+fn lab_objects<K>(
+    client: &Client,
+    options: &Options,
+) -> impl Stream<Item = Result<PartialObjectMeta<K>, watcher::Error>> + Send + 'static
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
+{
+    let managed = watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGER}")).page_size(PAGE_LEN);
+    watcher(scope::<PartialObjectMeta<K>>(client, options), managed).default_backoff().touched_objects()
+}
+
+/// All objects of a kind in the namespaces that this operator watches.
+fn scope<K>(client: &Client, options: &Options) -> Api<K>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+{
+    match &options.watch_namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+/// The experiment that an object of a lab belongs to.
+fn experiment_of(object: &impl Resource) -> Option<ObjectRef<ExperimentMeta>> {
+    let name = object.labels().get(EXPERIMENT_LABEL)?;
+    Some(ObjectRef::new(name).within(&object.namespace()?))
+}
+
+/// Drops the metadata that nothing here reads, to save memory.
+fn strip(experiment: &mut ExperimentMeta) {
+    experiment.metadata.managed_fields = None;
+    experiment.metadata.annotations = None;
+    experiment.metadata.labels = None;
+}

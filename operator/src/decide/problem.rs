@@ -1,0 +1,127 @@
+//! What keeps a pod from becoming ready, or an object from being created, and how long to wait for it to go away.
+
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod},
+};
+use kube::ResourceExt as _;
+
+use crate::observe::pods::{
+    condition, container, end_text, is_ready, last_termination, phase, quoted, termination, termination_text,
+};
+
+/// Kubernetes' reason for a container that exits again and again. It is reported only while the container waits for a restart.
+const CRASHING: &str = "CrashLoopBackOff";
+/// A container that was restarted this often is given up soon.
+const RESTARTS_TOLERATED: i32 = 3;
+
+/// What keeps a pod from becoming ready, or an object from being created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PodProblem {
+    /// The reason of a condition: Kubernetes' own word where it has one.
+    pub(crate) reason: String,
+    /// A sentence with the name of the pod or object.
+    pub(crate) message: String,
+    pub(crate) tolerance: Tolerance,
+}
+
+/// How long a problem may last before the operator gives up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Tolerance {
+    /// It does not go away by itself.
+    None,
+    /// It may be temporary.
+    Short,
+    /// A cluster may need minutes to resolve it: as long as `spec.activeDeadline` allows.
+    Long,
+}
+
+impl PodProblem {
+    pub(crate) fn new(reason: &str, message: impl Into<String>, tolerance: Tolerance) -> Self {
+        Self { reason: reason.to_owned(), message: message.into(), tolerance }
+    }
+
+    /// An object of an earlier run still has one of this run's names.
+    pub(crate) fn former_run() -> Self {
+        let message = "the parts of an earlier experiment with this name are still being deleted";
+        Self::new("FormerRun", message, Tolerance::Long)
+    }
+
+    /// An object that is not ours has one of this run's names.
+    pub(crate) fn name_taken(kind: &str, name: Option<&str>) -> Self {
+        let name = name.unwrap_or_default();
+        let message = format!(
+            "a {kind} named {name} is already there and does not belong to Paylab; delete it, or give the experiment another name"
+        );
+        Self::new("NameTaken", message, Tolerance::None)
+    }
+}
+
+/// Of the problems of these pods, the one that is tolerated least.
+pub(crate) fn worst(pods: &[Pod]) -> Option<PodProblem> {
+    pods.iter().filter_map(of_pod).min_by_key(|problem| problem.tolerance)
+}
+
+/// What keeps a Deployment from creating its pods, such as a quota.
+pub(crate) fn of_deployment(deployment: &Deployment) -> Option<PodProblem> {
+    let conditions = deployment.status.as_ref()?.conditions.as_ref()?;
+    let failure = conditions.iter().find(|one| one.type_ == "ReplicaFailure" && one.status == "True")?;
+    let reason = failure.reason.as_deref().unwrap_or("FailedCreate");
+    let message = format!("pods of {} cannot be created{}", deployment.name_any(), quoted(failure.message.as_deref()?));
+    Some(PodProblem::new(reason, message, Tolerance::Short))
+}
+
+fn of_pod(pod: &Pod) -> Option<PodProblem> {
+    if pod.metadata.deletion_timestamp.is_some() || is_ready(pod) {
+        return None;
+    }
+    let name = pod.name_any();
+    if phase(pod) == "Failed" {
+        let reason = pod.status.as_ref().and_then(|status| status.reason.as_deref()).unwrap_or("PodFailed");
+        return Some(PodProblem::new(reason, format!("pod {name} {}", end_text(pod)), Tolerance::Short));
+    }
+    if let Some(scheduled) = condition(pod, "PodScheduled").filter(|scheduled| !scheduled.holds) {
+        let message = format!("pod {name} cannot be scheduled{}", quoted(scheduled.message));
+        return Some(PodProblem::new(scheduled.reason, message, Tolerance::Long));
+    }
+    of_container(&name, container(pod)?, termination(pod).or(last_termination(pod)))
+}
+
+/// What keeps a container from becoming ready; `last` is how it ended most recently.
+fn of_container(
+    name: &str,
+    container: &ContainerStatus,
+    last: Option<&ContainerStateTerminated>,
+) -> Option<PodProblem> {
+    let ContainerState { waiting, running: _, terminated: _ } = container.state.as_ref()?;
+    let Some(waiting) = waiting else {
+        let not_ready = || PodProblem::new("NotReady", format!("pod {name} is running but not ready"), Tolerance::Long);
+        // A container that crashes runs for a moment between two ends.
+        return (!container.ready).then(|| last.map_or_else(not_ready, |last| crashing(name, container, last)));
+    };
+    let reason = waiting.reason.as_deref().unwrap_or("Waiting");
+    if let (CRASHING, Some(last)) = (reason, last) {
+        return Some(crashing(name, container, last));
+    }
+    let detail = quoted(waiting.message.as_deref().unwrap_or_default());
+    let (tolerance, message) = match reason {
+        "InvalidImageName" | "ErrImageNeverPull" => {
+            (Tolerance::None, format!("the image of pod {name} cannot be used{detail}"))
+        }
+        "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable" => {
+            (Tolerance::Short, format!("the image of pod {name} cannot be pulled{detail}"))
+        }
+        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
+            (Tolerance::Short, format!("pod {name} cannot be started{detail}"))
+        }
+        // Such as ContainerCreating and PodInitializing, which every pod passes through.
+        _ => (Tolerance::Long, format!("pod {name} is starting ({reason}){detail}")),
+    };
+    Some(PodProblem::new(reason, message, tolerance))
+}
+
+/// A container that exits after every start.
+fn crashing(name: &str, container: &ContainerStatus, last: &ContainerStateTerminated) -> PodProblem {
+    let tolerance = if container.restart_count >= RESTARTS_TOLERATED { Tolerance::Short } else { Tolerance::Long };
+    PodProblem::new(CRASHING, format!("pod {name} exits after every start: {}", termination_text(last)), tolerance)
+}

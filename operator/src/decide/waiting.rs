@@ -1,0 +1,88 @@
+//! How long the operator waits: for a problem to go away, for the lab to become ready, and between two reconciles.
+
+use std::time::Duration;
+
+use k8s_openapi::{api::batch::v1::Job, jiff::Timestamp};
+use paylab_experiment::status::Phase;
+
+use super::problem::{PodProblem, Tolerance};
+use crate::{observe::jobs, planned::PlannedExperiment};
+
+/// Problems that every pod has while it starts are not reported before this time.
+const REPORT_AFTER: Duration = Duration::from_secs(10);
+/// How long a problem of short tolerance may last.
+const SHORT_TOLERANCE: Duration = Duration::from_secs(60);
+/// The time between two reconciles while the lab starts, in case a watch event is missed: the least and the most.
+const POLL_INTERVAL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(2));
+/// The time between two reads of the load's progress is a tenth of its age, but at least and at most this.
+const PROGRESS_INTERVAL: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
+
+/// Where in its life an experiment is, as its status and the clock say.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timeline {
+    /// When the operator began to work on the experiment.
+    pub(crate) started: Timestamp,
+    /// The phase that was last written into the status.
+    pub(crate) last_phase: Option<Phase>,
+    pub(crate) now: Timestamp,
+}
+
+impl Timeline {
+    /// The time since the operator began to work on the experiment.
+    pub(crate) fn waited(&self) -> Duration {
+        elapsed(self.started, self.now)
+    }
+}
+
+/// Whether a problem can be reported: at once if it has a cause of its own, otherwise after a while.
+pub(super) fn is_reportable(problem: &PodProblem, waited: Duration) -> bool {
+    problem.tolerance < Tolerance::Long || waited > REPORT_AFTER
+}
+
+/// Whether a problem has lasted longer than it is tolerated.
+pub(super) fn is_hopeless(experiment: &PlannedExperiment, problem: &PodProblem, waited: Duration) -> bool {
+    waited > experiment.plan.deadline
+        || match problem.tolerance {
+            Tolerance::None => true,
+            Tolerance::Short => waited > SHORT_TOLERANCE,
+            Tolerance::Long => false,
+        }
+}
+
+/// When to look again at a lab that starts: in 2 s, or sooner if a time limit is reached before.
+pub(crate) fn poll_interval(experiment: &PlannedExperiment, waited: Duration) -> Duration {
+    let limits = [REPORT_AFTER, SHORT_TOLERANCE, experiment.plan.deadline];
+    let next = limits.into_iter().filter(|limit| *limit > waited).min().unwrap_or(waited);
+    (next - waited).clamp(POLL_INTERVAL.0, POLL_INTERVAL.1)
+}
+
+/// When to read the progress of a load of this age. It has reported none before the first interval is over.
+pub(crate) fn progress_schedule(age: Duration) -> ProgressSchedule {
+    let (least, most) = PROGRESS_INTERVAL;
+    if age < least {
+        ProgressSchedule::Later(least - age)
+    } else {
+        ProgressSchedule::Now { next: (age / 10).clamp(least, most) }
+    }
+}
+
+/// When to read the load's progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ProgressSchedule {
+    /// Not now, because the load has just begun, but after this time.
+    Later(Duration),
+    /// Now, and again after this time.
+    Now { next: Duration },
+}
+
+/// When to read the progress of a load that is launched in this moment.
+pub(crate) const FIRST_PROGRESS: Duration = PROGRESS_INTERVAL.0;
+
+/// How long ago the load's Job was created.
+pub(crate) fn load_age(job: &Job, now: Timestamp) -> Duration {
+    elapsed(jobs::created_at(job).unwrap_or(now), now)
+}
+
+fn elapsed(since: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(since)).unwrap_or_default()
+}

@@ -1,0 +1,32 @@
+//! Errors that end the operator or `paylab wait`.
+
+use std::{io, net::SocketAddr};
+
+use crate::leader::LeaderError;
+
+/// Why the operator or `paylab wait` cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Neither a pod's service account nor a kubeconfig was found.
+    #[error("no cluster is configured: {0}; run in a pod with a service account, or set KUBECONFIG")]
+    Config(#[from] kube::config::InferConfigError),
+    /// A request to the Kubernetes API failed.
+    #[error("a request to the cluster's API failed: {0}")]
+    Api(#[from] kube::Error),
+    /// The CustomResourceDefinition is not installed.
+    #[error(
+        "the cluster does not know the resource ChaosExperiment; install the chart, or run `paylab crd | kubectl apply -f -`"
+    )]
+    Undefined,
+    /// The address for health and metrics cannot be bound.
+    #[error("cannot listen on {address}: {source}; check --listen")]
+    Listen {
+        /// The address from the options.
+        address: SocketAddr,
+        /// The error of the operating system.
+        source: io::Error,
+    },
+    /// The operator lost or never got the Lease.
+    #[error(transparent)]
+    Leader(#[from] LeaderError),
+}
