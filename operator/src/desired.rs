@@ -47,8 +47,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::fixtures::{planned, settings};
-    use crate::names;
+    use crate::{
+        fixtures::{planned, settings},
+        names,
+    };
 
     /// All objects of an experiment, in the order of their creation.
     fn all(spec: &serde_json::Value, settings: &Settings) -> Vec<serde_json::Value> {

@@ -34,7 +34,7 @@ impl Timeline {
     }
 }
 
-/// Whether a problem can be reported: at once if it has a cause of its own, otherwise after a while.
+/// Whether a problem is reported: at once, unless every pod may have it while it starts.
 pub(super) fn is_reportable(problem: &PodProblem, waited: Duration) -> bool {
     problem.tolerance < Tolerance::Long || waited > REPORT_AFTER
 }
@@ -49,7 +49,8 @@ pub(super) fn is_hopeless(experiment: &PlannedExperiment, problem: &PodProblem, 
         }
 }
 
-/// When to look again at a lab that starts: in 2 s, or sooner if a time limit is reached before.
+/// The time until the next look at a lab that starts, if no watch event comes first: 2 s, or less if a time limit is reached
+/// before, but at least 1 s.
 pub(crate) fn poll_interval(experiment: &PlannedExperiment, waited: Duration) -> Duration {
     let limits = [REPORT_AFTER, SHORT_TOLERANCE, experiment.plan.deadline];
     let next = limits.into_iter().filter(|limit| *limit > waited).min().unwrap_or(waited);
@@ -75,7 +76,7 @@ pub(crate) enum ProgressSchedule {
     Now { next: Duration },
 }
 
-/// When to read the progress of a load that is launched in this moment.
+/// The time from the launch of a load to the first read of its progress.
 pub(crate) const FIRST_PROGRESS: Duration = PROGRESS_INTERVAL.0;
 
 /// How long ago the load's Job was created.
