@@ -3,11 +3,11 @@
 use serde_json::Value;
 
 use crate::{
-    body::object,
-    chunked::Chunked,
-    collection::{change, wanted},
-    head::{self, Method, Parsed},
-    toxic::Toxic,
+    http::chunked::Chunked,
+    http::head::{self, Method, Parsed},
+    toxic::collection::{change, wanted},
+    toxic::definition::Toxic,
+    toxic::fields::object,
 };
 
 /// Reads a body as each route would. What is read as a toxic is the same when it is shown and read again.

@@ -24,40 +24,16 @@ use tokio_util::{
 };
 use tracing::{field, info};
 
-use crate::{collection::Collection, named::Ground, options::Options, plane::FaultPlane};
+use crate::{fault::plane::FaultPlane, options::Options, toxic::collection::Collection, toxic::named_proxy::Ground};
 
-mod api;
-mod asked;
-mod body;
-mod buffer;
-mod chain;
-mod chunked;
-mod collection;
-mod control;
-mod counters;
-mod ending;
-mod exchange;
+mod fault;
 #[cfg(fuzzing)]
 pub mod fuzzing;
-mod head;
-mod link;
-mod listener;
+mod http;
 mod metrics;
-mod named;
 pub mod options;
-mod passage;
-mod peek;
-mod pipe;
-mod plane;
-mod record;
-mod relay;
-mod response;
-mod rules;
-mod seat;
-mod splice;
 mod toxic;
-mod tunnel;
-mod upstream;
+mod transport;
 
 /// Requests at the control port have so long to end at shutdown.
 const LAST_ANSWERS: Duration = Duration::from_secs(10);
@@ -166,11 +142,12 @@ impl ResetProxy {
     /// When the control port breaks.
     pub async fn serve(self, shutdown: CancellationToken) -> Result<(), Error> {
         let Self { plane, listener, collection, control, control_address: _, connections_max } = self;
-        let router = api::router(control::router(Arc::clone(&plane)), Arc::clone(&collection), Arc::clone(&plane));
+        let router =
+            toxic::api::router(fault::control::router(Arc::clone(&plane)), Arc::clone(&collection), Arc::clone(&plane));
         let answers = axum::serve(control, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
         let answers = AbortOnDropHandle::new(tokio::spawn(answers.into_future()));
         match listener {
-            Some((listener, _)) => listener::accept(listener, plane, connections_max, shutdown).await,
+            Some((listener, _)) => fault::listener::accept(listener, plane, connections_max, shutdown).await,
             None => shutdown.cancelled().await,
         }
         let answered = timeout(LAST_ANSWERS, answers).await;
@@ -196,7 +173,7 @@ fn drawn_seed() -> u64 {
 
 async fn bind_first(address: &str) -> Result<(TcpListener, SocketAddr), Error> {
     let unknown = || Error::Address(address.to_owned());
-    let addresses = named::addresses(address).await.map_err(|_| unknown())?;
+    let addresses = toxic::named_proxy::addresses(address).await.map_err(|_| unknown())?;
     let mut failure = unknown();
     for address in addresses {
         match bind(address, "control") {

@@ -8,9 +8,9 @@ use std::{
 use paylab_experiment::contract::ProxyCounters;
 
 use crate::{
-    counters::{count, counted},
-    named::NamedProxy,
-    toxic::Stream,
+    fault::counters::{count, counted},
+    toxic::definition::Stream,
+    toxic::named_proxy::NamedProxy,
 };
 
 /// The counts of one named proxy since it was made.

@@ -11,7 +11,7 @@ use paylab_experiment::{
     span::Span,
 };
 
-pub use crate::upstream::{Authority, AuthorityError};
+pub use crate::transport::upstream::{Authority, AuthorityError};
 
 const CONNECTIONS_MAX: u32 = 4096;
 const DIAL_TIMEOUT: Span = Span::from_ms(5_000);
