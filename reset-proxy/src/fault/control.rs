@@ -1,4 +1,5 @@
-//! The control port: rules, lease, record, plan, counters, drain. It must not touch a client's connection.
+//! The routes of the fault plane at the control port: rules, lease, record, plan, counters, drain. They must not touch a
+//! client's connection.
 
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ use tracing::info;
 
 use crate::{
     fault::plane::FaultPlane,
-    fault::query::{Asked, parse},
+    fault::query::{Query, parse_json},
     fault::record::export::export,
     fault::rules::{PutError, RenewError, check},
 };
@@ -34,28 +35,28 @@ const PLAN_PAYMENTS_DEFAULT: u64 = 10;
 const PLAN_PAYMENTS_MAX: u64 = 100_000;
 const PLAN_ATTEMPTS_DEFAULT: u32 = 3;
 const PLAN_ATTEMPTS_MAX: u32 = 1_000;
-/// So many fates are told in one piece of the answer.
-const FATES_AT_ONCE: usize = 256;
+/// The number of fates in one piece of the response.
+const FATES_PER_PIECE: usize = 256;
 
 /// The routes of the fault plane.
 pub(crate) fn router(plane: Arc<FaultPlane>) -> Router {
     Router::new()
         .route(RULES_PATH, get(show_rules).put(put_rules).delete(remove_rules))
         .route(LEASE_PATH, post(renew_lease))
-        .route(RECORD_PATH, get(tell_record))
-        .route(PLAN_PATH, get(tell_plan))
+        .route(RECORD_PATH, get(export_record))
+        .route(PLAN_PATH, get(show_plan))
         .route(COUNTERS_PATH, get(show_counters))
         .route(DRAIN_PATH, get(drain))
-        // Both ports are bound before this one answers.
+        // Both ports are bound before this route can answer.
         .route(HEALTH_PATH, get(|| async {}))
         .route(READY_PATH, get(ready))
         .with_state(plane)
 }
 
-/// Ready is a proxy that a payment can pass: on a cluster the name of the service leads somewhere a moment later than the
+/// The proxy is ready when it can reach the service. On a cluster the name of the service resolves a moment after the
 /// service itself is ready.
 async fn ready(State(plane): State<Arc<FaultPlane>>) -> Result<StatusCode, Refusal> {
-    if !plane.takes_payments {
+    if !plane.serves_clients {
         return Ok(StatusCode::OK);
     }
     match plane.upstream.dial().await {
@@ -68,14 +69,14 @@ async fn ready(State(plane): State<Arc<FaultPlane>>) -> Result<StatusCode, Refus
 }
 
 async fn put_rules(State(plane): State<Arc<FaultPlane>>, body: Bytes) -> Result<Json<RulesInForce>, Refusal> {
-    let rules: Rules = parse(&body)?;
+    let rules: Rules = parse_json(&body)?;
     let refusals = check(&rules);
     if !refusals.is_empty() {
         return Err(Refusal::of_fields(&refusals));
     }
     let in_force = plane.rules.put(rules)?;
     let Rules { run_id, seed, faults, lease_ms } = &in_force.rules;
-    info!(%run_id, seed, faults = faults.len(), lease_ms, "rules in force");
+    info!(%run_id, seed, faults = faults.len(), lease_ms, "put rules in force");
     Ok(Json(in_force))
 }
 
@@ -88,23 +89,23 @@ async fn show_rules(State(plane): State<Arc<FaultPlane>>) -> Result<Json<RulesIn
 
 async fn remove_rules(State(plane): State<Arc<FaultPlane>>) -> StatusCode {
     plane.rules.remove();
-    info!("rules removed");
+    info!("removed the rules");
     StatusCode::NO_CONTENT
 }
 
 async fn renew_lease(State(plane): State<Arc<FaultPlane>>, body: Bytes) -> Result<Json<RulesInForce>, Refusal> {
-    let LeaseRenewal { run_id } = parse(&body)?;
+    let LeaseRenewal { run_id } = parse_json(&body)?;
     Ok(Json(plane.rules.renew(&run_id)?))
 }
 
-async fn tell_record(State(plane): State<Arc<FaultPlane>>, Asked(window): Asked<PaymentWindow>) -> Response {
+async fn export_record(State(plane): State<Arc<FaultPlane>>, Query(window): Query<PaymentWindow>) -> Response {
     let record = plane.rules.current().map(|rules| Arc::clone(&rules.record));
     ([(CONTENT_TYPE, NDJSON)], Body::from_stream(export(record, window))).into_response()
 }
 
-async fn tell_plan(
+async fn show_plan(
     State(plane): State<Arc<FaultPlane>>,
-    Asked(query): Asked<PlanQuery>,
+    Query(query): Query<PlanQuery>,
 ) -> Result<impl IntoResponse, Refusal> {
     let from = query.from.unwrap_or(0);
     let to = query.to.unwrap_or(from.saturating_add(PLAN_PAYMENTS_DEFAULT));
@@ -116,7 +117,7 @@ async fn tell_plan(
     let record = Arc::clone(&plane.rules.current().ok_or_else(no_rules)?.record);
     let ids = (from..to)
         .flat_map(move |payment| (1..=attempts).map(move |attempt| AttemptId { payment: PaymentId(payment), attempt }));
-    let pieces = stream::iter(ids).chunks(FATES_AT_ONCE).map(move |ids| {
+    let pieces = stream::iter(ids).chunks(FATES_PER_PIECE).map(move |ids| {
         let fates: Result<Vec<_>, _> = ids.into_iter().map(|id| fate_line(record.dice(), id)).collect();
         fates.map(|lines| lines.concat())
     });
@@ -127,7 +128,7 @@ async fn show_counters(State(plane): State<Arc<FaultPlane>>) -> Json<ProxyCounte
     Json(plane.counters.show(plane.flights.count()))
 }
 
-async fn drain(State(plane): State<Arc<FaultPlane>>, Asked(query): Asked<DrainQuery>) -> Result<StatusCode, Refusal> {
+async fn drain(State(plane): State<Arc<FaultPlane>>, Query(query): Query<DrainQuery>) -> Result<StatusCode, Refusal> {
     plane.flights.answer(query).await
 }
 

@@ -1,50 +1,39 @@
-//! What the proxy has counted since it started, on all connections together.
+//! What the fault plane has counted since the proxy started, over all connections.
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Mutex, PoisonError},
 };
 
 use paylab_experiment::{contract::ProxyCounters, spec::Point};
 
-/// Classes of status, `1xx` to `5xx`.
-const CLASSES: usize = 5;
+use crate::counter::Counter;
 
-/// Counts that only rise. They order nothing, so every access is relaxed.
+/// The number of classes of status, `1xx` to `5xx`.
+const STATUS_CLASSES: usize = 5;
+
+/// The counters of the fault plane.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    pub(crate) connections: AtomicU64,
-    pub(crate) connections_ended: AtomicU64,
-    pub(crate) requests: AtomicU64,
-    pub(crate) attempts: AtomicU64,
-    pub(crate) unintended_resets: AtomicU64,
-    pub(crate) upstream_unreachable: AtomicU64,
-    pub(crate) bytes_up: AtomicU64,
-    pub(crate) bytes_down: AtomicU64,
-    resets: [AtomicU64; Point::ALL.len()],
-    responses: [AtomicU64; CLASSES],
+    pub(crate) connections: Counter,
+    pub(crate) connections_ended: Counter,
+    pub(crate) requests: Counter,
+    pub(crate) attempts: Counter,
+    pub(crate) unintended_resets: Counter,
+    pub(crate) upstream_unreachable: Counter,
+    pub(crate) bytes_up: Counter,
+    pub(crate) bytes_down: Counter,
+    resets: [Counter; Point::ALL.len()],
+    responses: [Counter; STATUS_CLASSES],
     faults: Mutex<BTreeMap<String, u64>>,
 }
 
-/// Counts one more.
-pub(crate) fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
-}
-
-/// What was counted.
-pub(crate) fn counted(counter: &AtomicU64) -> u64 {
-    counter.load(Ordering::Relaxed)
-}
-
 impl Counters {
-    /// Counts a reset on purpose.
+    /// Counts a reset that a fault ordered.
     pub(crate) fn count_reset(&self, fault: &str, at: Point) {
         for (point, resets) in Point::ALL.iter().zip(&self.resets) {
             if *point == at {
-                count(resets);
+                resets.increment();
             }
         }
         let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
@@ -56,33 +45,33 @@ impl Counters {
         }
     }
 
-    /// Counts a response of the service, interim ones included.
+    /// Counts a response of the service. Interim responses count too.
     pub(crate) fn count_response(&self, status: u16) {
         if let Some(responses) = usize::from(status / 100).checked_sub(1).and_then(|class| self.responses.get(class)) {
-            count(responses);
+            responses.increment();
         }
     }
 
-    /// All of them, with the requests in flight, which are known elsewhere.
+    /// The present values, with the number of requests in flight, which is kept elsewhere.
     pub(crate) fn show(&self, in_flight: u64) -> ProxyCounters {
-        let connections = counted(&self.connections);
-        let nonzero = |(name, counter): (String, &AtomicU64)| {
-            let count = counted(counter);
+        let connections = self.connections.value();
+        let nonzero = |(name, counter): (String, &Counter)| {
+            let count = counter.value();
             (count > 0).then_some((name, count))
         };
         ProxyCounters {
             connections,
-            connections_open: connections.saturating_sub(counted(&self.connections_ended)),
-            requests: counted(&self.requests),
-            attempts: counted(&self.attempts),
+            connections_open: connections.saturating_sub(self.connections_ended.value()),
+            requests: self.requests.value(),
+            attempts: self.attempts.value(),
             in_flight,
-            unintended_resets: counted(&self.unintended_resets),
-            upstream_unreachable: counted(&self.upstream_unreachable),
+            unintended_resets: self.unintended_resets.value(),
+            upstream_unreachable: self.upstream_unreachable.value(),
             resets: Point::ALL.iter().map(|at| format!("{at:?}")).zip(&self.resets).filter_map(nonzero).collect(),
             faults: self.faults.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             responses: (1..).map(|class| format!("{class}xx")).zip(&self.responses).filter_map(nonzero).collect(),
-            bytes_up: counted(&self.bytes_up),
-            bytes_down: counted(&self.bytes_down),
+            bytes_up: self.bytes_up.value(),
+            bytes_down: self.bytes_down.value(),
         }
     }
 }
@@ -92,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn resets_are_told_by_point_and_by_fault_and_responses_by_class() {
+    fn resets_are_shown_by_point_and_by_fault_and_responses_by_class() {
         let counters = Counters::default();
         counters.count_reset("lost", Point::BeforeRequest);
         counters.count_reset("lost", Point::BeforeRequest);

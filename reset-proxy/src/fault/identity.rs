@@ -1,4 +1,5 @@
-//! Which connection of which record, which request on it: what a request is known by when it does not say who it is.
+//! The identity of each request: the connection of the record it came on, its number there, and the attempt it is. A
+//! request without `Paylab-Attempt` is identified by its connection and its number.
 
 use std::sync::Arc;
 
@@ -8,86 +9,92 @@ use paylab_experiment::{
     spec::Point,
 };
 
-use crate::{
-    fault::record::{Arrived, Attribution, Line, Record, Seat},
-    fault::rules::{RuleBook, Snapshot, Standing},
+use crate::fault::{
+    record::{Attribution, IdentifiedRequest, OpenEntry, Ordinal, Record},
+    rules::{RuleBook, RuleState, Snapshot},
 };
 
-/// A connection's place in the record of the rules in force.
+/// Numbers the requests of one connection in the record of the rules in force.
 #[derive(Debug, Default)]
-pub(crate) struct Seating {
-    /// The record, and the last request that was written down in it.
-    taken: Option<(Arc<Record>, Seat)>,
+pub(crate) struct RequestNumbering {
+    /// The record, and the last request of this connection in it.
+    last: Option<(Arc<Record>, Ordinal)>,
 }
 
-impl Seating {
-    /// A connection was accepted: it is counted, whether or not it will carry a request.
+impl RequestNumbering {
+    /// Counts a connection that was accepted, whether or not it will carry a request.
     pub(crate) fn accepted(rules: &RuleBook) -> Self {
-        let mut seating = Self::default();
+        let mut numbering = Self::default();
         if let Some(rules) = rules.current() {
-            seating.next_in(&rules.record);
+            numbering.next_in(&rules.record);
         }
-        seating
+        numbering
     }
 
-    /// Decides and writes down the fate of a request; `None` when no rules are in force for it.
-    pub(crate) fn admit(&mut self, rules: &RuleBook, attempt: Option<AttemptId>, protocol: Protocol) -> Option<Line> {
-        match rules.standing() {
-            Standing::NoRules => None,
-            Standing::Lapsed(rules) => {
+    /// Decides the fate of a request and opens its entry. `None` when no rules are in force for it.
+    pub(crate) fn admit(
+        &mut self,
+        rules: &RuleBook,
+        attempt: Option<AttemptId>,
+        protocol: Protocol,
+    ) -> Option<OpenEntry> {
+        match rules.state() {
+            RuleState::NoRules => None,
+            RuleState::Lapsed(rules) => {
                 rules.record.count_lapsed();
                 None
             }
-            Standing::InForce(rules) => {
-                let arrived = self.judge(&rules, attempt, protocol);
-                Some(self.write_down(&rules, &arrived))
+            RuleState::InForce(rules) => {
+                let request = self.identify(&rules, attempt, protocol);
+                Some(self.open_entry(&rules, &request))
             }
         }
     }
 
-    /// Writes a request down if its fate is to be reset before it is read; otherwise it is judged when it was.
-    pub(crate) fn admit_struck_on_connect(
+    /// Opens the entry of a request that was not read yet, if its fault is at `Connect`. Any other request is admitted
+    /// when it was read.
+    pub(crate) fn admit_on_connect(
         &mut self,
         rules: &Snapshot,
         attempt: Option<AttemptId>,
         protocol: Protocol,
-    ) -> Option<Line> {
-        let arrived = self.judge(rules, attempt, protocol);
-        let point = arrived.fault.map(|index| rules.record.dice().dies()[index].point);
-        (point == Some(Point::Connect)).then(|| self.write_down(rules, &arrived))
+    ) -> Option<OpenEntry> {
+        let request = self.identify(rules, attempt, protocol);
+        let point = request.fault.map(|index| rules.record.dice().dies()[index].point);
+        (point == Some(Point::Connect)).then(|| self.open_entry(rules, &request))
     }
 
-    fn judge(&mut self, rules: &Snapshot, attempt: Option<AttemptId>, protocol: Protocol) -> Arrived {
-        let seat = self.next_in(&rules.record);
+    fn identify(&mut self, rules: &Snapshot, attempt: Option<AttemptId>, protocol: Protocol) -> IdentifiedRequest {
+        let ordinal = self.next_in(&rules.record);
         let (id, attribution) = match attempt {
-            Some(id) => (id, Attribution::Named),
-            None => (AttemptId { payment: PaymentId(seat.conn), attempt: seat.nth }, Attribution::Seated),
+            Some(id) => (id, Attribution::ByHeader),
+            None => (AttemptId { payment: PaymentId(ordinal.conn), attempt: ordinal.nth }, Attribution::ByOrdinal),
         };
         let dice = rules.record.dice();
         let draw = dice.draw(id);
         let fault = match (protocol, dice.point(&draw)) {
             (Protocol::Http1, _) | (Protocol::Bytes, Some(Point::Connect)) => draw.effective,
-            // Bytes have no requests, so nothing that happens to one can happen to them.
+            // Bytes hold no requests, so no later point exists in them.
             (Protocol::Bytes, _) => None,
         };
-        Arrived { seat, id, attribution, protocol, draw, fault }
+        IdentifiedRequest { ordinal, id, attribution, protocol, draw, fault, fate: rules.fate(fault) }
     }
 
-    fn write_down(&mut self, rules: &Snapshot, arrived: &Arrived) -> Line {
-        self.taken = Some((Arc::clone(&rules.record), arrived.seat));
-        rules.record.begin(arrived)
+    fn open_entry(&mut self, rules: &Snapshot, request: &IdentifiedRequest) -> OpenEntry {
+        self.last = Some((Arc::clone(&rules.record), request.ordinal));
+        rules.record.begin(request)
     }
 
-    /// The seat of the next request. A connection that has none in this record is given its number.
-    fn next_in(&mut self, record: &Arc<Record>) -> Seat {
-        let seat = match &self.taken {
-            Some((taken, seat)) if Arc::ptr_eq(taken, record) => *seat,
+    /// The ordinal of the next request. A connection that has no number in this record is given one.
+    fn next_in(&mut self, record: &Arc<Record>) -> Ordinal {
+        let last = match &self.last {
+            Some((known, ordinal)) if Arc::ptr_eq(known, record) => *ordinal,
             Some(_) | None => {
-                let seat = Seat { conn: record.number_connection(), nth: 0 };
-                self.taken = Some((Arc::clone(record), seat));
-                seat
+                let ordinal = Ordinal { conn: record.number_connection(), nth: 0 };
+                self.last = Some((Arc::clone(record), ordinal));
+                ordinal
             }
         };
-        Seat { nth: seat.nth.saturating_add(1), ..seat }
+        Ordinal { nth: last.nth.saturating_add(1), ..last }
     }
 }

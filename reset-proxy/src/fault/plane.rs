@@ -2,17 +2,22 @@
 
 use paylab_part::flights::Flights;
 
-use crate::{fault::counters::Counters, fault::rules::RuleBook, options::Options, transport::upstream::Upstream};
+use crate::{
+    fault::{counters::Counters, rules::RuleBook},
+    options::Options,
+    transport::upstream::Upstream,
+};
 
-/// The rules, the counts, the relays under way, and the service.
+/// The rules, the counters, the requests in flight, and the service.
 #[derive(Debug)]
 pub(crate) struct FaultPlane {
     pub(crate) rules: RuleBook,
     pub(crate) counters: Counters,
+    /// The requests in flight.
     pub(crate) flights: Flights,
     pub(crate) upstream: Upstream,
-    /// Whether payments are taken at all; otherwise only named proxies are served.
-    pub(crate) takes_payments: bool,
+    /// Whether clients of an experiment are served at all; otherwise only named proxies are.
+    pub(crate) serves_clients: bool,
 }
 
 impl FaultPlane {
@@ -21,7 +26,7 @@ impl FaultPlane {
             rules: RuleBook::default(),
             counters: Counters::default(),
             flights: Flights::default(),
-            takes_payments: options.listen().is_some(),
+            serves_clients: options.listen().is_some(),
             upstream: Upstream::new(options.upstream().to_string(), options.dial_timeout.duration()),
         }
     }

@@ -1,18 +1,18 @@
-//! How the control port reads bodies and queries: what is wrong is refused with its field.
+//! How the control port reads bodies and queries. What cannot be read is refused with the name of its field.
 
 use axum::{
-    extract::{FromRequestParts, Query, rejection::QueryRejection},
+    extract::{self, FromRequestParts, rejection::QueryRejection},
     http::request::Parts,
 };
 use paylab_part::refusal::Refusal;
 use serde::de::DeserializeOwned;
 
-/// A query whose faults are answered by name.
+/// An extractor of a query that is refused with the name of its field if it cannot be read.
 #[derive(Debug)]
-pub(crate) struct Asked<T>(pub(crate) T);
+pub(crate) struct Query<T>(pub(crate) T);
 
-/// Reads a body of JSON.
-pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+/// Reads a JSON body.
+pub(crate) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let (path, fault) = (error.path().to_string(), error.inner().to_string());
@@ -25,20 +25,20 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     Ok(parsed)
 }
 
-/// The field between backticks of a message such as "missing field `seed`"; empty where none is named.
+/// The field between the backticks of a message such as "missing field `seed`", empty where the message names none.
 fn named_in(fault: &str) -> &str {
     fault.split('`').nth(1).unwrap_or_default()
 }
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
-        Query::try_from_uri(&parts.uri).map(|Query(query)| Self(query)).map_err(|error| query_refusal(&error))
+        extract::Query::try_from_uri(&parts.uri).map(|query| Self(query.0)).map_err(|error| query_refusal(&error))
     }
 }
 
-/// The rejection's text ends in "FIELD: FAULT".
+/// Makes a refusal of a rejection, whose text ends in `FIELD: FAULT`.
 fn query_refusal(error: &QueryRejection) -> Refusal {
     let text = error.body_text();
     let text = text.rsplit_once("query string: ").map_or(text.as_str(), |(_, fault)| fault);
@@ -65,7 +65,7 @@ mod tests {
             (format!(r#"{{"run_id":"r","seed":1,"faults":[{fault}],"lease_ms":1}}"#), "faults[0].reset.at"),
             (r#"{"run_id":"r","seed":1,"faults":[],"lease_ms":1} trailing"#.into(), ""),
         ] {
-            let refusal = parse::<Rules>(body.as_bytes()).unwrap_err();
+            let refusal = parse_json::<Rules>(body.as_bytes()).unwrap_err();
             assert_eq!(refusal.field.as_deref(), Some(field), "{body}: {}", refusal.detail);
             assert_eq!(refusal.status, StatusCode::BAD_REQUEST);
         }
@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn a_query_that_cannot_be_read_is_refused_with_its_field() {
         let uri = "/?to=5&from=x".parse().unwrap();
-        let refusal = query_refusal(&Query::<PaymentWindow>::try_from_uri(&uri).unwrap_err());
+        let refusal = query_refusal(&extract::Query::<PaymentWindow>::try_from_uri(&uri).unwrap_err());
         assert_eq!(refusal.field.as_deref(), Some("from"), "{}", refusal.detail);
     }
 }

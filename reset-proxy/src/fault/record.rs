@@ -1,15 +1,13 @@
-//! The judge's ground truth: every request of one run, kept as it begins and completed when it ends. Requests in
-//! flight are in memory, ended ones in a temporary file that has no name. It must not know how a fate is carried out.
+//! The record of one run, which the judge relies on: an entry for every request, opened when the request begins and
+//! completed when it ends. Entries of requests in flight are in memory, completed ones in a temporary file without a name.
+//! It must not know how a fate is carried out.
 
 use std::{
     collections::BTreeMap,
     fs::File,
     io,
     os::unix::fs::FileExt,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
@@ -17,17 +15,19 @@ use paylab_experiment::{
     evidence::Seal,
     fate::{Dice, Die},
     record::{End, RecordFooter},
-    spec::Point,
 };
 use tracing::warn;
 
-pub(crate) use crate::fault::record::row::{Arrived, Attribution, Course, Seat};
-use crate::{fault::counters::count, fault::record::row::Row};
+pub(crate) use crate::fault::record::row::{Attribution, IdentifiedRequest, Ordinal, Transfer};
+use crate::{
+    counter::Counter,
+    fault::{fate::Fate, record::row::Row},
+};
 
 pub(crate) mod export;
 mod row;
 
-/// So much is gathered before it is written to the file.
+/// Completed rows are gathered up to this many bytes before they are written to the file.
 const TAIL_LEN: usize = 64 * 1024;
 
 /// The record of one run.
@@ -38,9 +38,9 @@ pub(crate) struct Record {
     began: Instant,
     file: File,
     state: Mutex<State>,
-    connections: AtomicU64,
-    unintended_resets: AtomicU64,
-    lapsed: AtomicU64,
+    connections: Counter,
+    unintended_resets: Counter,
+    lapsed: Counter,
 }
 
 #[derive(Debug, Default)]
@@ -49,22 +49,26 @@ struct State {
     unattributed: u64,
     unrecorded: u64,
     in_flight: BTreeMap<u64, Row>,
-    /// Whole rows in the file.
+    /// How many whole rows are in the file.
     rows_on_disk: u64,
-    /// Whole rows that are not in the file yet.
+    /// Whole rows that were not written to the file yet.
     tail: Vec<u8>,
 }
 
-/// A request in flight. Dropped uncompleted, it stays in the record as intended.
+/// The entry of a request in flight. If it is dropped before it was completed, the record keeps its request as intended.
 #[derive(Debug)]
-pub(crate) struct Line {
+pub(crate) struct OpenEntry {
     record: Arc<Record>,
     seq: u64,
     fault: Option<usize>,
+    /// What happens to the request.
+    pub(crate) fate: Fate,
+    /// How long the request or its response was held, in microseconds, once a hold is over.
+    pub(crate) held_us: Option<u64>,
 }
 
 impl Record {
-    /// An empty record, with a temporary file of its own.
+    /// Creates an empty record with a temporary file of its own.
     pub(crate) fn new(run_id: String, dice: Dice) -> io::Result<Self> {
         Ok(Self {
             run_id,
@@ -72,47 +76,47 @@ impl Record {
             began: Instant::now(),
             file: tempfile::tempfile()?,
             state: Mutex::new(State::default()),
-            connections: AtomicU64::new(0),
-            unintended_resets: AtomicU64::new(0),
-            lapsed: AtomicU64::new(0),
+            connections: Counter::default(),
+            unintended_resets: Counter::default(),
+            lapsed: Counter::default(),
         })
     }
 
-    /// The dice of this run; a record never changes them.
+    /// The faults and the seed of this run, which never change.
     pub(crate) const fn dice(&self) -> &Dice {
         &self.dice
     }
 
-    /// How long ago the rules were put, in microseconds.
+    /// The time since the rules were put, in microseconds.
     pub(crate) fn age_us(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// Gives a new connection its number, from 0.
+    /// Counts a new connection and returns its number, from 0.
     pub(crate) fn number_connection(&self) -> u64 {
-        self.connections.fetch_add(1, Ordering::Relaxed)
+        self.connections.increment()
     }
 
-    /// Counts a request that passed because the rules had lapsed.
+    /// Counts a request that passed because the lease of the rules had expired.
     pub(crate) fn count_lapsed(&self) {
-        count(&self.lapsed);
+        self.lapsed.increment();
     }
 
-    /// Writes a request down as intended.
-    pub(crate) fn begin(self: &Arc<Self>, arrived: &Arrived) -> Line {
+    /// Opens the entry of a request. Until it is completed the record shows the request as intended.
+    pub(crate) fn begin(self: &Arc<Self>, request: &IdentifiedRequest) -> OpenEntry {
         let t_us = self.age_us();
         let mut state = self.lock();
         let seq = state.requests;
         state.requests += 1;
-        state.unattributed += u64::from(arrived.attribution == Attribution::Seated);
-        state.in_flight.insert(seq, Row::intended(seq, t_us, arrived));
-        Line { record: Arc::clone(self), seq, fault: arrived.fault }
+        state.unattributed += u64::from(request.attribution == Attribution::ByOrdinal);
+        state.in_flight.insert(seq, Row::intended(seq, t_us, request));
+        OpenEntry { record: Arc::clone(self), seq, fault: request.fault, fate: request.fate, held_us: None }
     }
 
-    fn complete(&self, seq: u64, course: Course, end: End) {
+    fn complete(&self, seq: u64, transfer: Transfer, end: End) {
         let mut state = self.lock();
         let Some(mut row) = state.in_flight.remove(&seq) else { return };
-        row.course = course;
+        row.transfer = transfer;
         row.end = end;
         row.write(self.dice.dies().len(), &mut state.tail);
         if state.tail.len() >= TAIL_LEN {
@@ -120,7 +124,8 @@ impl Record {
         }
     }
 
-    /// Moves the tail to the file. A full disk costs the record its rows, and is confessed; it never costs a relay.
+    /// Writes the tail to the file. If that fails, for example on a full disk, the rows are lost and the footer counts them;
+    /// requests are relayed all the same.
     fn write_tail(&self, state: &mut State) {
         let row_len = Row::len(self.dice.dies().len()) as u64;
         let rows = state.tail.len() as u64 / row_len;
@@ -139,11 +144,11 @@ impl Record {
             seal,
             run_id: Some(self.run_id.clone()),
             requests: state.requests,
-            connections: self.connections.load(Ordering::Relaxed),
+            connections: self.connections.value(),
             unattributed: state.unattributed,
-            unintended_resets: self.unintended_resets.load(Ordering::Relaxed),
+            unintended_resets: self.unintended_resets.value(),
             unrecorded: state.unrecorded,
-            lapsed: self.lapsed.load(Ordering::Relaxed),
+            lapsed: self.lapsed.value(),
         }
     }
 
@@ -152,30 +157,33 @@ impl Record {
     }
 }
 
-impl Line {
+impl OpenEntry {
     /// The fault that takes effect on this request.
     pub(crate) fn fault(&self) -> Option<&Die> {
         self.fault.and_then(|index| self.record.dice.dies().get(index))
     }
 
-    /// Where that fault resets.
-    pub(crate) fn point(&self) -> Option<Point> {
-        self.fault().map(|die| die.point)
+    /// Completes an entry with what was transferred and how the request ended.
+    pub(crate) fn complete(self, transfer: Transfer, end: End) {
+        self.record.complete(self.seq, Transfer { held_us: self.held_us, ..transfer }, end);
     }
 
-    /// Writes down how the request ended.
-    pub(crate) fn complete(self, course: Course, end: End) {
-        self.record.complete(self.seq, course, end);
+    /// Completes an entry, if there is one: without rules in force there is none.
+    pub(crate) fn complete_some(entry: Option<Self>, transfer: Transfer, end: End) {
+        if let Some(entry) = entry {
+            entry.complete(transfer, end);
+        }
     }
 
-    /// Counts a reset of this request's connection that no fault said so.
+    /// Counts a reset of this request's connection that no fault ordered.
     pub(crate) fn count_unintended_reset(&self) {
-        count(&self.record.unintended_resets);
+        self.record.unintended_resets.increment();
     }
 }
 
-impl Drop for Line {
+impl Drop for OpenEntry {
     fn drop(&mut self) {
-        self.record.complete(self.seq, Course::default(), End::Intended);
+        let transfer = Transfer { held_us: self.held_us, ..Transfer::default() };
+        self.record.complete(self.seq, transfer, End::Intended);
     }
 }

@@ -1,179 +1,114 @@
-//! One client's connection: obeys the fate of each of its requests on two sockets. The ordinary exchange costs one read
-//! and one write in each direction. It must not know how fates are drawn.
-
-use std::{
-    future::poll_fn,
-    sync::Arc,
-    task::{Context, Poll, ready},
-};
+//! Serves one client's connection: decides the fate of each request, lets the effect carry it out, and ends the
+//! connection. An ordinary exchange costs one read and one write in each direction.
 
 use paylab_experiment::{record::Protocol, spec::Point};
-use tokio::net::TcpStream;
-use tokio_util::task::task_tracker::TaskTrackerToken;
-use tracing::debug;
 
 use crate::{
-    fault::counters::count,
-    fault::exchange::{Exchange, Why},
-    fault::identity::Seating,
-    fault::message_copy::Passage,
-    fault::peek::glimpse,
-    fault::plane::FaultPlane,
-    fault::record::Line,
-    fault::rules::Standing,
-    http::head::{self, Parsed, Persistence, RequestHead},
+    fault::{
+        connection::{ClientConnection, ClientMessage},
+        exchange::{Exchange, ExchangeLimits, ExchangeStop},
+        fate::Fate,
+        hold,
+        record::OpenEntry,
+        reset,
+    },
+    http::request::RequestHead,
 };
 
-/// One client's connection, between two requests.
-#[derive(Debug)]
-pub(crate) struct Relay {
-    pub(super) plane: Arc<FaultPlane>,
-    pub(super) client: TcpStream,
-    /// Dialled when the first request's fate lets it through.
-    pub(super) service: Option<TcpStream>,
-    pub(super) up: Passage,
-    pub(super) down: Passage,
-    /// Held from the first byte of a request, or the accepting of the connection, to the end of the answer.
-    pub(super) flight: Option<TaskTrackerToken>,
-    pub(super) seating: Seating,
-    /// What the last answer said of the connection.
-    pub(super) persistence: Persistence,
-}
-
-/// What a client has begun.
-#[derive(Debug)]
-enum Arrival {
-    Request(RequestHead),
-    /// Something that is not HTTP/1.
-    Bytes,
-}
-
-/// What happens on a connection between two requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Event {
-    Bytes,
-    ClientEnded,
-    ClientGone,
-    ServiceEnded,
-    /// The service sends what no request has asked for.
-    ServiceSpoke,
-}
-
-impl Relay {
-    /// The relay of a connection that was just accepted.
-    pub(crate) fn new(plane: Arc<FaultPlane>, client: TcpStream) -> Self {
-        let flight = Some(plane.flights.begin());
-        let seating = Seating::accepted(&plane.rules);
-        let (up, down) = (Passage::new(), Passage::new());
-        Self { plane, client, service: None, up, down, flight, seating, persistence: Persistence::Kept }
-    }
-
-    /// Relays until one of the three ends it: client, service or fate.
-    pub(crate) async fn run(mut self) {
-        if let Some(line) = self.struck_on_connect().await {
-            return self.reset_unheard(Some(line));
-        }
-        while let Some(arrival) = self.arrival().await {
-            let kept = match arrival {
-                Arrival::Request(head) => self.relay(&head).await,
-                Arrival::Bytes => return self.relay_bytes().await,
-            };
-            match kept {
-                Some(relay) => self = relay,
-                None => return,
-            }
-        }
-        self.close_idle().await;
-    }
-
-    /// The line of a connection that is to be reset before a byte of it is taken.
-    async fn struck_on_connect(&mut self) -> Option<Line> {
-        let Standing::InForce(rules) = self.plane.rules.standing() else { return None };
-        if !rules.may_reset_on_connect() {
-            return None;
-        }
-        let glimpse = glimpse(&self.client).await?;
-        self.seating.admit_struck_on_connect(&rules, glimpse.attempt, glimpse.protocol)
-    }
-
-    /// Waits for the next request; `None` when there will be none.
-    async fn arrival(&mut self) -> Option<Arrival> {
-        loop {
-            if !self.up.buffer.is_empty() {
-                match head::request(self.up.buffer.filled()) {
-                    Parsed::Whole(head) => return Some(Arrival::Request(head)),
-                    Parsed::Foreign => return Some(Arrival::Bytes),
-                    Parsed::Partial if self.up.buffer.is_full() => return Some(Arrival::Bytes),
-                    Parsed::Partial => {}
-                }
-            }
-            match poll_fn(|cx| self.poll_event(cx)).await {
-                Event::Bytes if self.flight.is_none() => self.flight = Some(self.plane.flights.begin()),
-                Event::Bytes => {}
-                // Half a head and then the end: no request, but what was said is passed on.
-                Event::ClientEnded if !self.up.buffer.is_empty() => return Some(Arrival::Bytes),
-                Event::ClientEnded | Event::ClientGone | Event::ServiceEnded => return None,
-                Event::ServiceSpoke => return Some(Arrival::Bytes),
-            }
-        }
-    }
-
-    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        if !self.down.buffer.is_empty() {
-            return Poll::Ready(Event::ServiceSpoke);
-        }
-        if let Some(service) = &mut self.service {
-            match self.down.buffer.poll_fill(cx, service) {
-                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Event::ServiceEnded),
-                Poll::Ready(Ok(_)) => return Poll::Ready(Event::ServiceSpoke),
-                Poll::Pending => {}
-            }
-        }
-        Poll::Ready(match ready!(self.up.buffer.poll_fill(cx, &mut self.client)) {
-            Ok(0) => Event::ClientEnded,
-            Ok(_) => Event::Bytes,
-            Err(_) => Event::ClientGone,
-        })
-    }
-
-    /// Relays one request as its fate says; `None` when the connection has ended with it.
-    async fn relay(mut self, head: &RequestHead) -> Option<Self> {
-        let line = self.seating.admit(&self.plane.rules, head.attempt, Protocol::Http1);
-        self.count_request(head);
-        let point = line.as_ref().and_then(Line::point);
-        if matches!(point, Some(Point::Connect | Point::BeforeRequest)) {
-            self.reset_unheard(line);
-            return None;
-        }
-        let Some(mut service) = self.dialled().await else {
-            self.reset_unreachable(line);
-            return None;
+/// Relays a client's connection until the client, the service or a fault ends it.
+pub(crate) async fn relay(connection: ClientConnection) {
+    let Some(mut connection) = begin(connection).await else { return };
+    while let Some(message) = connection.next_message().await {
+        let kept = match message {
+            ClientMessage::Request(head) => relay_request(connection, &head).await,
+            ClientMessage::Bytes => return relay_bytes(connection).await,
         };
-        let (sockets, passages) = ((&mut self.client, &mut service), (&mut self.up, &mut self.down));
-        let mut exchange = Exchange::new(sockets, passages, head, point, &self.plane.counters);
-        let halt = poll_fn(|cx| exchange.poll(cx)).await;
-        match halt.why {
-            Why::Answered => return self.keep(service, &halt, line).await,
-            Why::Switched => self.switch(service, &halt, line).await,
-            Why::ClientGone => self.abandon(service, &halt, line),
-            Why::ServiceGone => self.reset_unanswered(&halt, line),
-            Why::Struck(point) => self.strike(point, service, &halt, line).await,
+        match kept {
+            Some(kept) => connection = kept,
+            None => return,
         }
-        None
     }
+    connection.close_idle().await;
+}
 
-    /// The connection to the service; `None` when there is none to be had.
-    pub(super) async fn dialled(&mut self) -> Option<TcpStream> {
-        match self.service.take() {
-            Some(service) => Some(service),
-            None => self.plane.upstream.dial().await.inspect_err(|error| debug!(%error, "no way to the service")).ok(),
+/// Carries out a fault at `Connect`, before a byte is read. `None` when the connection has ended.
+async fn begin(mut connection: ClientConnection) -> Option<ClientConnection> {
+    let Some(mut entry) = connection.admit_on_connect().await else { return Some(connection) };
+    match entry.fate {
+        Fate::Reset(_) => {
+            connection.reset_unforwarded(Some(entry));
+            return None;
         }
+        Fate::Hold { at: _, lasts } => hold::wait(&mut entry, lasts).await,
+        Fate::Pass => {}
     }
+    connection.admitted = Some(entry);
+    Some(connection)
+}
 
-    fn count_request(&self, head: &RequestHead) {
-        count(&self.plane.counters.requests);
-        if head.attempt.is_some() {
-            count(&self.plane.counters.attempts);
+/// Relays one request as its fate says. `None` when the connection has ended with it.
+async fn relay_request(mut connection: ClientConnection, head: &RequestHead) -> Option<ClientConnection> {
+    let mut entry = connection.admit(head.attempt, Protocol::Http1);
+    connection.count_request(head);
+    let fate = fate(entry.as_ref());
+    let limits = match fate {
+        Fate::Pass => ExchangeLimits::NONE,
+        Fate::Reset(Point::Connect | Point::BeforeRequest) => {
+            connection.reset_unforwarded(entry);
+            return None;
         }
+        Fate::Reset(point) => reset::limits(point),
+        Fate::Hold { at, lasts } => {
+            hold::before_forwarding(entry.as_mut(), at, lasts).await;
+            hold::limits(at)
+        }
+    };
+    let Some(mut service) = connection.dialled().await else {
+        connection.reset_unreachable(entry);
+        return None;
+    };
+    let sockets = (&mut connection.client, &mut service);
+    let copies = (&mut connection.up, &mut connection.down);
+    let mut exchange = Exchange::new(sockets, copies, head, limits, &connection.plane.counters);
+    let end = match fate {
+        Fate::Pass | Fate::Reset(_) => exchange.run().await,
+        Fate::Hold { at, lasts } => hold::run(&mut exchange, entry.as_mut(), at, lasts).await,
+    };
+    match fate {
+        Fate::Reset(point) if reset::is_due(point, end.stop) => {
+            connection.reset_at(point, service, &end, entry).await;
+            return None;
+        }
+        Fate::Hold { .. } if hold::outlasts_client(entry.as_ref(), &end) => {
+            connection.finish_without_client(service, &end, entry).await;
+            return None;
+        }
+        Fate::Pass | Fate::Reset(_) | Fate::Hold { .. } => {}
     }
+    match end.stop {
+        ExchangeStop::ResponseDone => return connection.keep(service, &end, entry).await,
+        ExchangeStop::Switched => connection.switch(service, &end, entry).await,
+        ExchangeStop::ClientGone | ExchangeStop::ClientEnded => connection.abandon(service, &end, entry),
+        // A limit is always one of a fault, which has been carried out by now.
+        ExchangeStop::ServiceGone | ExchangeStop::AtLimit(_) => connection.reset_unanswered(&end, entry),
+    }
+    None
+}
+
+/// Passes bytes that are not HTTP/1. Only a fault at `Connect` takes effect on them.
+async fn relay_bytes(mut connection: ClientConnection) {
+    let mut entry = connection.admit(None, Protocol::Bytes);
+    match fate(entry.as_ref()) {
+        Fate::Pass => {}
+        Fate::Reset(_) => return connection.reset_unforwarded(entry),
+        Fate::Hold { at, lasts } => hold::before_forwarding(entry.as_mut(), at, lasts).await,
+    }
+    match connection.dialled().await {
+        Some(service) => connection.tunnel_bytes(service, entry).await,
+        None => connection.reset_unreachable(entry),
+    }
+}
+
+fn fate(entry: Option<&OpenEntry>) -> Fate {
+    entry.map_or(Fate::Pass, |entry| entry.fate)
 }

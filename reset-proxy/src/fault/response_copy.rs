@@ -1,129 +1,179 @@
-//! The service's answer to one request: interim responses, the final head, the body. It must not know of fates, only
-//! how much of the answer may pass.
+//! Copies the service's response to one request: interim responses, the final head, the body. It must not know of faults,
+//! only how much of the response may pass.
 
-use std::task::{Context, Poll, ready};
-
-use tokio::net::TcpStream;
-
-use crate::{
-    fault::counters::Counters,
-    fault::message_copy::{Moved, Passage, Portion},
-    http::head::{self, Body, Method, Parsed, Persistence, ResponseHead},
+use std::{
+    future::poll_fn,
+    task::{Context, Poll, ready},
+    time::Duration,
 };
 
-/// The answer to one request, on its way.
+use tokio::{net::TcpStream, time::timeout};
+
+use crate::{
+    fault::{
+        counters::Counters,
+        message_copy::{MessageCopy, MessageCopyEnd, Portion},
+    },
+    http::{
+        body::BodyEnd,
+        head::ParsedHead,
+        request::Method,
+        response::{Persistence, ResponseHead, parse_response},
+    },
+    transport::buffer::BUFFER_LEN_MAX,
+};
+
+/// The longest response that is collected as a whole; a longer one is collected up to this length, in bytes.
+const COLLECTED_LEN_MAX: usize = 16 * 1024 * 1024;
+/// How long the service may take for a response that its client does not wait for.
+const LATE_RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The response to one request while it is copied.
 #[derive(Debug)]
-pub(crate) struct Response<'a> {
-    pub(crate) passage: &'a mut Passage,
-    pub(crate) progress: Progress,
+pub(crate) struct ResponseCopy<'a> {
+    pub(crate) copy: &'a mut MessageCopy,
+    pub(crate) progress: ResponseProgress,
 }
 
-/// How far an answer has come, apart from its bytes.
+/// How much of a response has been copied, apart from its bytes.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Progress {
+pub(crate) struct ResponseProgress {
     method: Method,
-    passing: Passing,
-    stage: Stage,
-    /// What is known of the final response, once its head has come.
-    pub(crate) answer: Option<Answer>,
+    limit: ResponseLimit,
+    stage: ResponseStage,
+    /// What is known of the final response, once its head was read.
+    pub(crate) head: Option<FinalHead>,
 }
 
-/// How much of the final response reaches the client. Interim responses do in any case.
+/// How much of the final response reaches the client. Interim responses always do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Passing {
+pub(crate) enum ResponseLimit {
     Whole,
     Part,
-    Nothing,
+    /// Nothing; it is read to its end and dropped.
+    Discarded,
+    /// Nothing yet; it is read to its end and kept.
+    Collected,
 }
 
-/// What is known of a final response from its head.
+/// What the head of a final response says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Answer {
-    /// `None`: it was not HTTP.
+pub(crate) struct FinalHead {
+    /// `None` when the response is not HTTP.
     pub(crate) status: Option<u16>,
     pub(crate) persistence: Persistence,
-    pub(crate) sequel: Sequel,
+    pub(crate) next_protocol: NextProtocol,
 }
 
-/// What follows a response on its connection.
+/// What a connection carries after a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sequel {
-    Requests,
-    /// Another protocol, agreed upon by this exchange.
+pub(crate) enum NextProtocol {
+    Http,
+    /// Another protocol, to which this exchange has switched.
     Bytes,
 }
 
-/// How far an answer has come.
+/// Why no more of a response is copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Answered {
+pub(crate) enum ResponseEnd {
+    /// All of it was forwarded or discarded.
     Whole,
-    /// As much of it as may pass has.
-    Cut,
-    /// The service broke off.
+    /// As much of it as may pass for now was forwarded.
+    AtLimit,
+    /// The service ended or failed before the end of the response.
     ServiceGone,
-    /// The client takes no more.
+    /// The client takes no more bytes.
     ClientGone,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
+enum ResponseStage {
     Head,
     Interim,
     Final,
     Done,
 }
 
-impl<'a> Response<'a> {
-    pub(crate) const fn new(passage: &'a mut Passage, method: Method, passing: Passing) -> Self {
-        Self { passage, progress: Progress { method, passing, stage: Stage::Head, answer: None } }
+impl<'a> ResponseCopy<'a> {
+    pub(crate) const fn new(copy: &'a mut MessageCopy, method: Method, limit: ResponseLimit) -> Self {
+        Self { copy, progress: ResponseProgress { method, limit, stage: ResponseStage::Head, head: None } }
     }
 
-    /// An answer that was left at some point is taken up again.
-    pub(crate) const fn resumed(passage: &'a mut Passage, progress: Progress) -> Self {
-        Self { passage, progress }
-    }
-
-    /// Bytes of the final response that were sent to the client.
-    pub(crate) const fn moved(&self) -> u64 {
+    /// How many bytes of the final response were sent to the client.
+    pub(crate) const fn forwarded(&self) -> u64 {
         match self.progress.stage {
-            Stage::Head | Stage::Interim => 0,
-            Stage::Final | Stage::Done => self.passage.moved(),
+            ResponseStage::Head | ResponseStage::Interim => 0,
+            ResponseStage::Final | ResponseStage::Done => self.copy.forwarded(),
         }
     }
 
-    /// Whether its last byte has come.
+    /// Whether the last byte of the response was read.
     pub(crate) fn is_done(&self) -> bool {
-        self.progress.stage == Stage::Done
+        self.progress.stage == ResponseStage::Done
     }
 
-    /// Brings the answer to its end, or as far as it may pass. Without a client nothing passes.
+    /// Lets the rest of the response pass.
+    pub(crate) const fn allow_all(&mut self) {
+        self.progress.limit = ResponseLimit::Whole;
+        self.copy.allow_all();
+        self.copy.buffer.set_len_max(BUFFER_LEN_MAX);
+    }
+
+    /// Finishes a response that an exchange has left, within a bound of time. Without a client the rest is discarded.
+    /// `None` when the time was up.
+    pub(crate) async fn finish_late(
+        copy: &'a mut MessageCopy,
+        progress: ResponseProgress,
+        service: &mut TcpStream,
+        mut client: Option<&mut TcpStream>,
+        counters: &Counters,
+    ) -> (Option<ResponseEnd>, Self) {
+        let mut response = Self { copy, progress };
+        let finished = poll_fn(|cx| response.poll(cx, service, client.as_deref_mut(), counters));
+        let end = timeout(LATE_RESPONSE_TIMEOUT, finished).await.ok();
+        (end, response)
+    }
+
+    /// Copies the response to its end, or as far as it may pass. Without a client it is discarded.
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
         service: &mut TcpStream,
         mut client: Option<&mut TcpStream>,
         counters: &Counters,
-    ) -> Poll<Answered> {
+    ) -> Poll<ResponseEnd> {
         loop {
-            let moved = match (self.progress.stage, self.progress.passing, client.as_deref_mut()) {
-                (Stage::Done, _, _) => return Poll::Ready(Answered::Whole),
-                (Stage::Head, _, _) => {
+            let copied = match (self.progress.stage, self.progress.limit, client.as_deref_mut()) {
+                (ResponseStage::Done, _, _) => return Poll::Ready(ResponseEnd::Whole),
+                (ResponseStage::Head, _, _) => {
                     if ready!(self.poll_head(cx, service, counters)).is_err() {
-                        return Poll::Ready(Answered::ServiceGone);
+                        return Poll::Ready(ResponseEnd::ServiceGone);
                     }
                     continue;
                 }
-                (Stage::Final, Passing::Nothing, _) | (_, _, None) => ready!(self.passage.poll_discard(cx, service)),
-                (Stage::Interim | Stage::Final, _, Some(client)) => {
-                    ready!(self.passage.poll_move(cx, service, client, &counters.bytes_down))
+                (ResponseStage::Final, ResponseLimit::Discarded, _) | (_, _, None) => {
+                    ready!(self.copy.poll_discard(cx, service))
+                }
+                (ResponseStage::Final, ResponseLimit::Collected, Some(_)) => {
+                    if ready!(self.copy.poll_collect(cx, service)) == MessageCopyEnd::AtLimit {
+                        return Poll::Ready(ResponseEnd::AtLimit);
+                    }
+                    // The service broke off: the client gets what there is of the response.
+                    self.allow_all();
+                    continue;
+                }
+                (ResponseStage::Interim | ResponseStage::Final, _, Some(client)) => {
+                    ready!(self.copy.poll_forward(cx, service, client, &counters.bytes_down))
                 }
             };
-            match moved {
-                Moved::Whole if self.progress.stage == Stage::Interim => self.progress.stage = Stage::Head,
-                Moved::Whole => self.progress.stage = Stage::Done,
-                Moved::Cut => return Poll::Ready(Answered::Cut),
-                Moved::SourceGone => return Poll::Ready(Answered::ServiceGone),
-                Moved::SinkGone => return Poll::Ready(Answered::ClientGone),
+            match copied {
+                MessageCopyEnd::Whole if self.progress.stage == ResponseStage::Interim => {
+                    self.progress.stage = ResponseStage::Head;
+                }
+                MessageCopyEnd::Whole => self.progress.stage = ResponseStage::Done,
+                MessageCopyEnd::AtLimit => return Poll::Ready(ResponseEnd::AtLimit),
+                MessageCopyEnd::SourceGone => return Poll::Ready(ResponseEnd::ServiceGone),
+                MessageCopyEnd::SinkGone => return Poll::Ready(ResponseEnd::ClientGone),
             }
         }
     }
@@ -133,54 +183,59 @@ impl<'a> Response<'a> {
         cx: &mut Context<'_>,
         service: &mut TcpStream,
         counters: &Counters,
-    ) -> Poll<Result<(), ServiceGone>> {
+    ) -> Poll<Result<(), HeadMissing>> {
         loop {
-            match head::response(self.passage.buffer.filled(), self.progress.method) {
-                Parsed::Partial if !self.passage.buffer.is_full() => {}
-                Parsed::Partial | Parsed::Foreign => {
-                    self.accept_foreign();
+            match parse_response(self.copy.buffer.filled(), self.progress.method) {
+                ParsedHead::Partial if !self.copy.buffer.is_full() => {}
+                ParsedHead::Partial | ParsedHead::Foreign => {
+                    self.begin_foreign();
                     return Poll::Ready(Ok(()));
                 }
-                Parsed::Whole(head) => {
-                    self.accept(&head, counters);
+                ParsedHead::Whole(head) => {
+                    self.begin(&head, counters);
                     return Poll::Ready(Ok(()));
                 }
             }
-            match ready!(self.passage.buffer.poll_fill(cx, service)) {
-                Ok(0) | Err(_) => return Poll::Ready(Err(ServiceGone)),
+            match ready!(self.copy.buffer.poll_fill(cx, service)) {
+                Ok(0) | Err(_) => return Poll::Ready(Err(HeadMissing)),
                 Ok(_) => {}
             }
         }
     }
 
-    fn accept(&mut self, head: &ResponseHead, counters: &Counters) {
+    fn begin(&mut self, head: &ResponseHead, counters: &Counters) {
         counters.count_response(head.status);
         if head.is_interim() {
-            self.passage.begin(head.len, head.body, Portion::Whole);
-            self.progress.stage = Stage::Interim;
+            self.copy.begin(head.len, head.body, Portion::Whole);
+            self.progress.stage = ResponseStage::Interim;
             return;
         }
-        let sequel = if head.switches(self.progress.method) { Sequel::Bytes } else { Sequel::Requests };
-        self.progress.answer = Some(Answer { status: Some(head.status), persistence: head.persistence, sequel });
+        let switches = head.switches_protocol(self.progress.method);
+        let next_protocol = if switches { NextProtocol::Bytes } else { NextProtocol::Http };
+        let (status, persistence) = (Some(head.status), head.persistence);
+        self.progress.head = Some(FinalHead { status, persistence, next_protocol });
         self.begin_final(head.len, head.body);
     }
 
-    /// A service that does not speak HTTP has an answer all the same: all that it says.
-    fn accept_foreign(&mut self) {
-        self.progress.answer =
-            Some(Answer { status: None, persistence: Persistence::Closing, sequel: Sequel::Requests });
-        self.begin_final(0, Body::UntilEnd);
+    /// A service that does not speak HTTP answers too: its response is everything that it sends.
+    fn begin_foreign(&mut self) {
+        let (persistence, next_protocol) = (Persistence::Closing, NextProtocol::Http);
+        self.progress.head = Some(FinalHead { status: None, persistence, next_protocol });
+        self.begin_final(0, BodyEnd::UntilEnd);
     }
 
-    fn begin_final(&mut self, head_len: usize, body: Body) {
-        let portion = match self.progress.passing {
-            Passing::Part => Portion::Part,
-            Passing::Whole | Passing::Nothing => Portion::Whole,
+    fn begin_final(&mut self, head_len: usize, body: BodyEnd) {
+        let portion = match self.progress.limit {
+            ResponseLimit::Part => Portion::Part,
+            ResponseLimit::Whole | ResponseLimit::Discarded | ResponseLimit::Collected => Portion::Whole,
         };
-        self.passage.begin(head_len, body, portion);
-        self.progress.stage = Stage::Final;
+        self.copy.begin(head_len, body, portion);
+        if self.progress.limit == ResponseLimit::Collected {
+            self.copy.buffer.set_len_max(COLLECTED_LEN_MAX);
+        }
+        self.progress.stage = ResponseStage::Final;
     }
 }
 
-/// The service ended its side before the head was whole.
-struct ServiceGone;
+/// The service ended or failed before the head of the response was whole.
+struct HeadMissing;

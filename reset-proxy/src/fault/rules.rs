@@ -1,5 +1,5 @@
-//! The rules in force: one immutable snapshot that every request reads once, and a lease that makes what is left
-//! behind inert. It must not know of sockets.
+//! The rules in force: one immutable snapshot that every request reads once, and a lease after whose expiry they have no
+//! effect, in case their owner is gone. It must not know of sockets.
 
 use std::{
     io,
@@ -12,24 +12,24 @@ use std::{
 use arc_swap::ArcSwapOption;
 use paylab_experiment::{
     contract::{Rules, RulesInForce},
-    fate::Dice,
+    fate::{Dice, Die},
     payment::RunId,
     plan::{Refusal, check_faults},
     spec::Point,
 };
 use thiserror::Error;
 
-use crate::fault::record::Record;
+use crate::fault::{fate::Fate, record::Record};
 
-/// The longest lease, in milliseconds: an owner that is silent for an hour is gone.
+/// The longest lease, in milliseconds. An owner that does not renew it for an hour counts as gone.
 const LEASE_MS_MAX: u64 = 3_600_000;
 const US_PER_MS: u64 = 1_000;
 
-/// What rules there are, and who may change them.
+/// The rules in force, if any.
 #[derive(Debug, Default)]
 pub(crate) struct RuleBook {
     snapshot: ArcSwapOption<Snapshot>,
-    /// Held while the snapshot is replaced, never while it is read.
+    /// Locked while the snapshot is replaced, never while it is read.
     replacing: Mutex<()>,
 }
 
@@ -38,26 +38,28 @@ pub(crate) struct RuleBook {
 pub(crate) struct Snapshot {
     rules: Rules,
     pub(crate) record: Arc<Record>,
-    /// When the rules lapse, in microseconds of the record's age.
-    lapses_at_us: AtomicU64,
+    /// What each fault does, in the order of the rules.
+    fates: Vec<Fate>,
+    /// When the lease expires, in microseconds of the record's age.
+    expires_at_us: AtomicU64,
 }
 
-/// What the rules mean for a request that arrives now.
+/// The state of the rules for a request that arrives now.
 #[derive(Debug, Clone)]
-pub(crate) enum Standing {
-    /// Nobody has put any: it passes.
+pub(crate) enum RuleState {
+    /// There are none: the request passes.
     NoRules,
-    /// They have lapsed: it passes, and that is counted.
+    /// Their lease has expired: the request passes and is counted.
     Lapsed(Arc<Snapshot>),
     InForce(Arc<Snapshot>),
 }
 
-/// Why rules were not put.
+/// Why rules were not accepted.
 #[derive(Debug, Error)]
 pub(crate) enum PutError {
     #[error("run \"{0}\" is in force with another seed or other faults; other rules need another run id")]
     Changed(String),
-    #[error("the record has no file: {0}")]
+    #[error("cannot create the file of the record: {0}")]
     Record(#[from] io::Error),
 }
 
@@ -70,7 +72,7 @@ pub(crate) enum RenewError {
     OtherRun(String),
 }
 
-/// Everything that is wrong with rules.
+/// Returns everything that is wrong with rules.
 pub(crate) fn check(rules: &Rules) -> Vec<Refusal> {
     let mut refusals = check_faults(&rules.faults, "faults");
     if let Err(error) = rules.run_id.parse::<RunId>() {
@@ -84,8 +86,13 @@ pub(crate) fn check(rules: &Rules) -> Vec<Refusal> {
 }
 
 impl RuleBook {
-    /// Puts rules that have passed [`check`]. The run in force renews its lease and keeps its record.
+    /// Puts rules in force that have passed [`check`]. The run that is in force already renews its lease and keeps its record.
     pub(crate) fn put(&self, rules: Rules) -> Result<RulesInForce, PutError> {
+        self.put_with_fates(rules, Fate::of)
+    }
+
+    /// The same, with what each fault does.
+    pub(crate) fn put_with_fates(&self, rules: Rules, fate: impl Fn(&Die) -> Fate) -> Result<RulesInForce, PutError> {
         let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         let record = match self.snapshot.load_full() {
             Some(current) if current.rules.run_id == rules.run_id => {
@@ -96,13 +103,14 @@ impl RuleBook {
             }
             Some(_) | None => Arc::new(Record::new(rules.run_id.clone(), Dice::new(rules.seed, &rules.faults))?),
         };
-        let snapshot = Arc::new(Snapshot { rules, record, lapses_at_us: AtomicU64::new(0) });
+        let fates = record.dice().dies().iter().map(fate).collect();
+        let snapshot = Arc::new(Snapshot { rules, record, fates, expires_at_us: AtomicU64::new(0) });
         snapshot.renew();
         self.snapshot.store(Some(Arc::clone(&snapshot)));
         Ok(snapshot.show())
     }
 
-    /// The owner is still there.
+    /// Renews the lease of a run.
     pub(crate) fn renew(&self, run_id: &str) -> Result<RulesInForce, RenewError> {
         let snapshot = self.snapshot.load_full().ok_or(RenewError::NoRules)?;
         if snapshot.rules.run_id != run_id {
@@ -118,39 +126,44 @@ impl RuleBook {
         self.snapshot.store(None);
     }
 
-    /// The rules, lapsed or not.
+    /// The rules, whether or not their lease has expired.
     pub(crate) fn current(&self) -> Option<Arc<Snapshot>> {
         self.snapshot.load_full()
     }
 
-    /// What the rules mean for a request that arrives now.
-    pub(crate) fn standing(&self) -> Standing {
+    /// The state of the rules for a request that arrives now.
+    pub(crate) fn state(&self) -> RuleState {
         match self.snapshot.load_full() {
-            None => Standing::NoRules,
-            Some(snapshot) if snapshot.lease_left_us() == 0 => Standing::Lapsed(snapshot),
-            Some(snapshot) => Standing::InForce(snapshot),
+            None => RuleState::NoRules,
+            Some(snapshot) if snapshot.lease_left_us() == 0 => RuleState::Lapsed(snapshot),
+            Some(snapshot) => RuleState::InForce(snapshot),
         }
     }
 }
 
 impl Snapshot {
-    /// As `GET` shows them.
+    /// The rules as `GET` shows them.
     pub(crate) fn show(&self) -> RulesInForce {
         RulesInForce { rules: self.rules.clone(), lease_left_ms: self.lease_left_us().div_ceil(US_PER_MS) }
     }
 
-    /// Whether a fault can strike before anything is read.
-    pub(crate) fn may_reset_on_connect(&self) -> bool {
-        self.rules.faults.iter().any(|fault| fault.reset.at == Point::Connect && fault.probability > 0.0)
+    /// Whether a fault can take effect before anything is read.
+    pub(crate) fn has_fault_on_connect(&self) -> bool {
+        self.record.dice().dies().iter().any(|fault| fault.point == Point::Connect && fault.probability > 0.0)
+    }
+
+    /// What the fault with this index does.
+    pub(crate) fn fate(&self, fault: Option<usize>) -> Fate {
+        fault.and_then(|index| self.fates.get(index)).copied().unwrap_or(Fate::Pass)
     }
 
     fn renew(&self) {
-        let lapses_at_us = self.record.age_us().saturating_add(self.rules.lease_ms.saturating_mul(US_PER_MS));
-        self.lapses_at_us.store(lapses_at_us, Ordering::Relaxed);
+        let expires_at_us = self.record.age_us().saturating_add(self.rules.lease_ms.saturating_mul(US_PER_MS));
+        self.expires_at_us.store(expires_at_us, Ordering::Relaxed);
     }
 
     fn lease_left_us(&self) -> u64 {
-        self.lapses_at_us.load(Ordering::Relaxed).saturating_sub(self.record.age_us())
+        self.expires_at_us.load(Ordering::Relaxed).saturating_sub(self.record.age_us())
     }
 }
 
@@ -172,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_wrong_with_rules_is_named_at_once() {
+    fn all_faults_of_wrong_rules_are_named_at_once() {
         let mut wrong = rules("no blanks", 0);
         wrong.faults[0].probability = 7.5;
         let fields: Vec<_> = check(&wrong).into_iter().map(|refusal| refusal.field).collect();
@@ -202,8 +215,8 @@ mod tests {
         book.put(rules("run-1", 60_000)).unwrap();
         assert!(matches!(book.renew("run-2"), Err(RenewError::OtherRun(_))));
         assert!(book.renew("run-1").unwrap().lease_left_ms > 50_000);
-        assert!(matches!(book.standing(), Standing::InForce(_)));
+        assert!(matches!(book.state(), RuleState::InForce(_)));
         book.remove();
-        assert!(matches!(book.standing(), Standing::NoRules));
+        assert!(matches!(book.state(), RuleState::NoRules));
     }
 }

@@ -1,36 +1,36 @@
-//! Finds the end of a chunked body, however its bytes are cut. It must not know what the chunks hold.
+//! Finds the end of a body in the chunked coding, in whatever pieces its bytes arrive. It must not know what the chunks hold.
 
-/// The longest chunk size that is understood, in hex digits.
+/// The longest chunk size that is accepted, in hex digits.
 const SIZE_DIGITS_MAX: u8 = 15;
 
-/// Where in a chunked body the next byte stands.
+/// The position of the next byte in a chunked body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Chunked {
-    /// In the size of a chunk, with its value so far.
+pub(crate) enum ChunkedBody {
+    /// In the size of a chunk, whose digits so far have this value.
     Size { value: u64, digits: u8 },
-    /// Behind the size: an extension, or the end of the line.
+    /// After the size, in an extension or at the end of the line.
     SizeLine { value: u64 },
-    /// In the data of a chunk, with so many bytes to come.
+    /// In the data of a chunk, of which this many bytes are still to come.
     Data { left: u64 },
-    /// Behind the data: the end of the line.
+    /// After the data, at the end of the line.
     DataLine,
     /// At the start of a line of the trailer.
     TrailerStart,
     /// In a line of the trailer.
     TrailerLine,
-    /// Behind the carriage return of the last line.
+    /// After the carriage return of the last line.
     LastLine,
-    /// Behind the last byte.
+    /// After the last byte.
     Done,
-    /// It is not chunked, whatever its head says: every byte belongs to it until the stream ends.
+    /// The bytes are not in the chunked coding although the head says so: all of them belong to the body until the stream ends.
     Broken,
 }
 
-impl Chunked {
+impl ChunkedBody {
     /// Before the first byte.
     pub(crate) const START: Self = Self::Size { value: 0, digits: 0 };
 
-    /// Takes bytes; answers how many of them belong to the body.
+    /// Takes bytes from the stream and returns how many of them belong to the body.
     pub(crate) fn take(&mut self, bytes: &[u8]) -> usize {
         let mut taken = 0;
         while taken < bytes.len() && *self != Self::Done {
@@ -88,13 +88,13 @@ mod tests {
 
     use super::*;
 
-    fn taken(pieces: &[&[u8]]) -> (usize, Chunked) {
-        let mut chunked = Chunked::START;
+    fn taken(pieces: &[&[u8]]) -> (usize, ChunkedBody) {
+        let mut chunked = ChunkedBody::START;
         (pieces.iter().map(|piece| chunked.take(piece)).sum(), chunked)
     }
 
     #[test]
-    fn a_chunked_body_ends_behind_its_trailer_and_the_rest_is_not_its_own() {
+    fn a_chunked_body_ends_after_its_trailer_and_later_bytes_do_not_belong_to_it() {
         for body in [
             "0\r\n\r\n",
             "3\r\nabc\r\n0\r\n\r\n",
@@ -102,20 +102,20 @@ mod tests {
             "1\na\n0\n\n",
         ] {
             let stream = format!("{body}GET / HTTP/1.1\r\n");
-            assert_eq!(taken(&[stream.as_bytes()]), (body.len(), Chunked::Done), "{body:?}");
+            assert_eq!(taken(&[stream.as_bytes()]), (body.len(), ChunkedBody::Done), "{body:?}");
         }
     }
 
     #[test]
-    fn what_is_not_chunked_goes_on_to_the_end_of_the_stream() {
+    fn a_body_that_breaks_the_chunked_coding_ends_with_the_stream() {
         for body in ["\r\n", "x", "-1\r\n", "1\r\nab", "fffffffffffffffff\r\n", "0\r\n\rx"] {
-            assert_eq!(taken(&[body.as_bytes(), b"more"]), (body.len() + 4, Chunked::Broken), "{body:?}");
+            assert_eq!(taken(&[body.as_bytes(), b"more"]), (body.len() + 4, ChunkedBody::Broken), "{body:?}");
         }
     }
 
     proptest! {
         #[test]
-        fn the_end_does_not_depend_on_how_the_bytes_are_cut(
+        fn the_end_does_not_depend_on_the_pieces_in_which_the_bytes_arrive(
             chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 0..6),
             cut in 1_usize..9,
         ) {
@@ -129,7 +129,7 @@ mod tests {
             let len = body.len();
             body.extend(b"next");
             let pieces: Vec<_> = body.chunks(cut).collect();
-            prop_assert_eq!(taken(&pieces), (len, Chunked::Done));
+            prop_assert_eq!(taken(&pieces), (len, ChunkedBody::Done));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Toxiproxy's routes. Names are whatever stands between the slashes, and may hold slashes themselves.
+//! Toxiproxy's routes. The name of a proxy is everything between the fixed parts of a path, and may hold slashes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,38 +7,28 @@ use axum::{
     body::{Body, to_bytes},
     extract::{Request, State},
     http::{HeaderName, HeaderValue, Method, StatusCode, header},
-    middleware::{self, Next},
+    middleware::Next,
     response::{IntoResponse, Response},
 };
 use percent_encoding::percent_decode_str;
-use serde::Serialize;
 use serde_json::json;
 use tokio::time::timeout;
 use tracing::debug;
 use uuid::Uuid;
 
-use crate::{
-    fault::plane::FaultPlane,
-    metrics::render,
-    toxic::collection::{Collection, Proxies, Refused, change, known},
-    toxic::definition::Toxic,
-    toxic::fields::{BadBody, object},
+use crate::toxic::{
+    collection::{ApiError, Collection, Proxies, known, update},
+    definition::Toxic,
+    fields::{BodyError, object},
 };
 
-/// No body is longer.
+/// The longest body in bytes.
 const BODY_LEN_MAX: usize = 16 * 1024 * 1024;
-/// A body that has not arrived by then is not waited for.
+/// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(25);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-toxiproxy-request-id");
-/// Clients look at the first three numbers: what they can expect.
+/// The version of Toxiproxy whose API this is. Clients read the first three numbers.
 const VERSION: &str = concat!("2.5.0+paylab.", env!("CARGO_PKG_VERSION"));
-
-/// What the routes need.
-#[derive(Debug, Clone)]
-struct Api {
-    collection: Arc<Collection>,
-    plane: Arc<FaultPlane>,
-}
 
 /// What a path names.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,21 +37,18 @@ enum Target {
     Populate,
     Reset,
     Version,
-    Metrics,
     Proxy(String),
     Toxics(String),
     Toxic(String, String),
 }
 
-/// Adds Toxiproxy's routes to those of the control port, and what it says with every answer.
-pub(crate) fn router(control: Router, collection: Arc<Collection>, plane: Arc<FaultPlane>) -> Router {
-    control
-        .fallback_service(Router::new().fallback(answer).with_state(Api { collection, plane }))
-        .layer(middleware::from_fn(identify))
+/// The routes of Toxiproxy, as one fallback.
+pub(crate) fn router(collection: Arc<Collection>) -> Router {
+    Router::new().fallback(answer).with_state(collection)
 }
 
-/// Turns browsers away, which a page from elsewhere might have sent, and gives every answer an id.
-async fn identify(request: Request, next: Next) -> Response {
+/// Refuses browsers, which a foreign page might have made send the request, and gives each response an id.
+pub(crate) async fn identify(request: Request, next: Next) -> Response {
     let agent = request.headers().get(header::USER_AGENT).map(HeaderValue::as_bytes);
     let mut response = if agent.is_some_and(|agent| agent.starts_with(b"Mozilla/")) {
         (StatusCode::FORBIDDEN, "User agent not allowed\n").into_response()
@@ -74,7 +61,7 @@ async fn identify(request: Request, next: Next) -> Response {
     response
 }
 
-async fn answer(State(api): State<Api>, request: Request) -> Response {
+async fn answer(State(collection): State<Arc<Collection>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let Some(target) = target(parts.uri.path()) else {
         return (StatusCode::NOT_FOUND, "404 page not found\n").into_response();
@@ -84,54 +71,51 @@ async fn answer(State(api): State<Api>, request: Request) -> Response {
         Err((status, text)) => return problem(status, text),
     };
     debug!(method = %parts.method, ?target, "request");
-    let proxies = &mut *api.collection.proxies.lock().await;
-    let obeyed = match (parts.method.as_str(), target) {
+    let proxies = &mut *collection.proxies.lock().await;
+    let result = match (parts.method.as_str(), target) {
         ("GET", Target::Version) => Ok(Json(json!({"version": VERSION})).into_response()),
-        ("GET", Target::Metrics) => Ok(metrics(&api, proxies)),
-        ("POST", Target::Reset) => api.collection.reset(proxies).await.map(|()| StatusCode::NO_CONTENT.into_response()),
-        ("POST", Target::Populate) => Ok(populate(&api, proxies, &body).await),
+        ("POST", Target::Reset) => collection.reset(proxies).await.map(|()| StatusCode::NO_CONTENT.into_response()),
+        ("POST", Target::Populate) => Ok(populate(&collection, proxies, &body).await),
         ("GET", Target::Proxies) => Ok(Json(&*proxies).into_response()),
-        ("POST", Target::Proxies) => create(&api, proxies, &body).await,
-        (_, Target::Proxy(name)) => proxy(&api, proxies, &parts.method, &name, &body).await,
+        ("POST", Target::Proxies) => create(&collection, proxies, &body).await,
+        (_, Target::Proxy(name)) => proxy(&collection, proxies, &parts.method, &name, &body).await,
         (_, Target::Toxics(name)) => toxics(proxies, &parts.method, &name, &body),
         (_, Target::Toxic(name, toxic)) => one_toxic(proxies, &parts.method, (&name, &toxic), &body),
-        (_, Target::Version | Target::Metrics | Target::Reset | Target::Populate | Target::Proxies) => {
-            Ok(not_allowed())
-        }
+        (_, Target::Version | Target::Reset | Target::Populate | Target::Proxies) => Ok(not_allowed()),
     };
-    obeyed.unwrap_or_else(|refused| problem(refused.status(), refused.to_string()))
+    result.unwrap_or_else(|error| problem(error.status(), error.to_string()))
 }
 
-async fn create(api: &Api, proxies: &mut Proxies, body: &[u8]) -> Result<Response, Refused> {
-    let name = api.collection.create(proxies, body).await?;
+async fn create(collection: &Collection, proxies: &mut Proxies, body: &[u8]) -> Result<Response, ApiError> {
+    let name = collection.create(proxies, body).await?;
     Ok((StatusCode::CREATED, Json(proxies.get(&name))).into_response())
 }
 
-async fn populate(api: &Api, proxies: &mut Proxies, body: &[u8]) -> Response {
-    let (names, result) = api.collection.populate(proxies, body).await;
-    let made: Vec<_> = names.iter().filter_map(|name| proxies.get(name)).collect();
+async fn populate(collection: &Collection, proxies: &mut Proxies, body: &[u8]) -> Response {
+    let (names, result) = collection.populate(proxies, body).await;
+    let created: Vec<_> = names.iter().filter_map(|name| proxies.get(name)).collect();
     match result {
-        Ok(()) => (StatusCode::CREATED, Json(json!({"proxies": made}))).into_response(),
-        Err(refused) => {
-            let status = refused.status();
-            let body = json!({"error": refused.to_string(), "status": status.as_u16(), "proxies": made});
+        Ok(()) => (StatusCode::CREATED, Json(json!({"proxies": created}))).into_response(),
+        Err(error) => {
+            let status = error.status();
+            let body = json!({"error": error.to_string(), "status": status.as_u16(), "proxies": created});
             (status, Json(body)).into_response()
         }
     }
 }
 
 async fn proxy(
-    api: &Api,
+    collection: &Collection,
     proxies: &mut Proxies,
     method: &Method,
     name: &str,
     body: &[u8],
-) -> Result<Response, Refused> {
+) -> Result<Response, ApiError> {
     let proxy = known(proxies, name)?;
     match *method {
         Method::GET => {}
         Method::POST | Method::PATCH => {
-            proxy.update(change(body)?, &api.collection.ground).await.map_err(Refused::Listen)?;
+            proxy.update(update(body)?, &collection.shared).await.map_err(ApiError::Listen)?;
         }
         Method::DELETE => {
             proxy.stop().await;
@@ -143,16 +127,16 @@ async fn proxy(
     Ok(Json(&*proxy).into_response())
 }
 
-fn toxics(proxies: &mut Proxies, method: &Method, name: &str, body: &[u8]) -> Result<Response, Refused> {
+fn toxics(proxies: &mut Proxies, method: &Method, name: &str, body: &[u8]) -> Result<Response, ApiError> {
     let proxy = known(proxies, name)?;
     match *method {
         Method::GET => Ok(Json(&proxy.toxics).into_response()),
         Method::POST => {
             let toxic = Toxic::read(&object(body)?)?;
             if proxy.toxic(&toxic.name).is_some() {
-                return Err(BadBody::ToxicExists.into());
+                return Err(BodyError::ToxicExists.into());
             }
-            Ok(shown(&*proxy.add_toxic(toxic)))
+            Ok(toxic_response(&*proxy.add_toxic(toxic)))
         }
         _ => Ok(not_allowed()),
     }
@@ -163,14 +147,14 @@ fn one_toxic(
     method: &Method,
     (name, toxic): (&str, &str),
     body: &[u8],
-) -> Result<Response, Refused> {
+) -> Result<Response, ApiError> {
     let proxy = known(proxies, name)?;
-    let toxic = Arc::clone(proxy.toxic(toxic).ok_or(Refused::NoToxic)?);
+    let toxic = Arc::clone(proxy.toxic(toxic).ok_or(ApiError::NoToxic)?);
     match *method {
-        Method::GET => Ok(shown(&*toxic)),
+        Method::GET => Ok(toxic_response(&*toxic)),
         Method::POST | Method::PATCH => {
             let changed = Toxic::clone(&toxic).merged(&object(body)?)?;
-            Ok(shown(&*proxy.replace_toxic(changed)))
+            Ok(toxic_response(&*proxy.replace_toxic(changed)))
         }
         Method::DELETE => {
             proxy.remove_toxic(&toxic.name);
@@ -180,13 +164,8 @@ fn one_toxic(
     }
 }
 
-fn metrics(api: &Api, proxies: &Proxies) -> Response {
-    let faults = api.plane.counters.show(api.plane.flights.count());
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], render(proxies.values(), &faults)).into_response()
-}
-
-fn shown(value: &impl Serialize) -> Response {
-    Json(value).into_response()
+fn toxic_response(toxic: &Toxic) -> Response {
+    Json(toxic).into_response()
 }
 
 fn not_allowed() -> Response {
@@ -215,7 +194,6 @@ fn target(path: &str) -> Option<Target> {
         "/populate" => return Some(Target::Populate),
         "/reset" => return Some(Target::Reset),
         "/version" => return Some(Target::Version),
-        "/metrics" => return Some(Target::Metrics),
         _ => {}
     }
     let rest = path.strip_prefix("/proxies/")?;
@@ -237,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_hold_spaces_slashes_and_any_letter() {
+    fn names_may_hold_spaces_slashes_and_any_letter() {
         let named = |text: &str| text.to_owned();
         assert_eq!(target("/proxies/my%20shop%2Fa"), Some(Target::Proxy(named("my shop/a"))));
         assert_eq!(target("/proxies/my/shop/toxics"), Some(Target::Toxics(named("my/shop"))));

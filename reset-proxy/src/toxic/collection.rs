@@ -1,4 +1,4 @@
-//! The named proxies. One change at a time; connections wait for none of them.
+//! The named proxies. Changes are made one at a time; connections never wait for a change.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -7,30 +7,31 @@ use thiserror::Error;
 use tokio::{sync::Mutex, time::timeout};
 use tracing::warn;
 
-use crate::{
-    toxic::definition::Toxic,
-    toxic::fields::{BadBody, Fields, object, objects},
-    toxic::named_proxy::{Change, Ground, NamedProxy},
+use crate::toxic::{
+    acceptor::ProxyShared,
+    definition::Toxic,
+    fields::{BodyError, Fields, object, objects},
+    named_proxy::{NamedProxy, ProxyUpdate},
 };
 
-/// Connections have so long to close at shutdown.
-const LAST_LINKS: Duration = Duration::from_secs(2);
+/// How long connections may take to close at shutdown.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// All proxies by name.
 pub(crate) type Proxies = BTreeMap<String, NamedProxy>;
 
-/// The proxies, and what they share.
+/// The proxies and what they share.
 #[derive(Debug)]
 pub(crate) struct Collection {
-    pub(crate) ground: Ground,
+    pub(crate) shared: ProxyShared,
     pub(crate) proxies: Mutex<Proxies>,
 }
 
-/// Why a request is not obeyed.
+/// Why a request of the API fails.
 #[derive(Debug, Clone, PartialEq, Error)]
-pub(crate) enum Refused {
+pub(crate) enum ApiError {
     #[error(transparent)]
-    Body(#[from] BadBody),
+    Body(#[from] BodyError),
     #[error("proxy not found")]
     NoProxy,
     #[error("proxy already exists")]
@@ -41,9 +42,9 @@ pub(crate) enum Refused {
     Listen(String),
 }
 
-/// A proxy as it is asked for.
+/// A proxy as a request defines it.
 #[derive(Debug)]
-pub(crate) struct Wanted {
+pub(crate) struct ProxyDefinition {
     name: String,
     listen: String,
     upstream: String,
@@ -51,7 +52,7 @@ pub(crate) struct Wanted {
     toxics: Vec<Toxic>,
 }
 
-impl Refused {
+impl ApiError {
     pub(crate) const fn status(&self) -> StatusCode {
         match self {
             Self::Body(body) => body.status(),
@@ -62,18 +63,18 @@ impl Refused {
     }
 }
 
-impl Wanted {
-    fn read(fields: &Fields, place: &str) -> Result<Self, BadBody> {
+impl ProxyDefinition {
+    fn read(fields: &Fields, position: &str) -> Result<Self, BodyError> {
         let required = |name: &str| {
             let value = fields.text(name)?.filter(|value| !value.is_empty());
-            value.ok_or_else(|| BadBody::Missing(format!("{name}{place}")))
+            value.ok_or_else(|| BodyError::Missing(format!("{name}{position}")))
         };
         let (name, upstream) = (required("name")?, required("upstream")?);
         let mut toxics: Vec<Toxic> = Vec::new();
         for toxic in fields.objects("toxics")? {
             let toxic = Toxic::read(&toxic)?;
             if toxics.iter().any(|known| known.name == toxic.name) {
-                return Err(BadBody::ToxicExists);
+                return Err(BodyError::ToxicExists);
             }
             toxics.push(toxic);
         }
@@ -81,105 +82,112 @@ impl Wanted {
         Ok(Self { name, listen, upstream, enabled: fields.flag("enabled")?.unwrap_or(true), toxics })
     }
 
-    async fn make(self, ground: &Ground) -> Result<NamedProxy, Refused> {
+    async fn create(self, shared: &ProxyShared) -> Result<NamedProxy, ApiError> {
         let mut proxy = NamedProxy::new(&self.name, self.listen, self.upstream);
         for toxic in self.toxics {
             proxy.add_toxic(toxic);
         }
         if self.enabled {
-            proxy.start(ground).await.map_err(Refused::Listen)?;
+            proxy.start(shared).await.map_err(ApiError::Listen)?;
         }
         Ok(proxy)
     }
 }
 
 impl Collection {
-    pub(crate) fn new(ground: Ground) -> Self {
-        Self { ground, proxies: Mutex::default() }
+    pub(crate) fn new(shared: ProxyShared) -> Self {
+        Self { shared, proxies: Mutex::default() }
     }
 
-    /// Makes a proxy; answers with its name.
-    pub(crate) async fn create(&self, proxies: &mut Proxies, body: &[u8]) -> Result<String, Refused> {
-        let mut wanted = Wanted::read(&object(body)?, "")?;
-        // Toxiproxy takes none here, and its clients may send what they once read.
-        wanted.toxics.clear();
-        if proxies.contains_key(&wanted.name) {
-            return Err(Refused::ProxyExists);
+    /// Creates a proxy and returns its name.
+    pub(crate) async fn create(&self, proxies: &mut Proxies, body: &[u8]) -> Result<String, ApiError> {
+        let mut definition = ProxyDefinition::read(&object(body)?, "")?;
+        // Toxiproxy ignores toxics here, and its clients may send back a proxy that they have read.
+        definition.toxics.clear();
+        if proxies.contains_key(&definition.name) {
+            return Err(ApiError::ProxyExists);
         }
-        let name = wanted.name.clone();
-        proxies.insert(name.clone(), wanted.make(&self.ground).await?);
+        let name = definition.name.clone();
+        proxies.insert(name.clone(), definition.create(&self.shared).await?);
         Ok(name)
     }
 
-    /// Makes or replaces proxies; answers with the names of those that are there, and why it stopped.
-    pub(crate) async fn populate(&self, proxies: &mut Proxies, body: &[u8]) -> (Vec<String>, Result<(), Refused>) {
-        let mut made = Vec::new();
-        let all = match wanted(body) {
-            Ok(all) => all,
-            Err(error) => return (made, Err(error.into())),
+    /// Creates or replaces proxies. Returns the names of those that exist now, and the error at which it stopped.
+    pub(crate) async fn populate(&self, proxies: &mut Proxies, body: &[u8]) -> (Vec<String>, Result<(), ApiError>) {
+        let mut created = Vec::new();
+        let definitions = match definitions(body) {
+            Ok(definitions) => definitions,
+            Err(error) => return (created, Err(error.into())),
         };
-        for wanted in all {
-            let name = wanted.name.clone();
+        for definition in definitions {
+            let name = definition.name.clone();
             if let Some(known) = proxies.get_mut(&name) {
-                if known.is_at(&wanted.listen, &wanted.upstream).await {
-                    made.push(name);
+                if known.is_at(&definition.listen, &definition.upstream).await {
+                    created.push(name);
                     continue;
                 }
                 known.stop().await;
             }
-            match wanted.make(&self.ground).await {
+            match definition.create(&self.shared).await {
                 Ok(proxy) => proxies.insert(name.clone(), proxy),
-                Err(error) => return (made, Err(error)),
+                Err(error) => return (created, Err(error)),
             };
-            made.push(name);
+            created.push(name);
         }
-        (made, Ok(()))
+        (created, Ok(()))
     }
 
-    /// Makes the proxies of a list that is not the API's; answers with where they listen.
-    pub(crate) async fn load(&self, body: &[u8]) -> Result<Vec<String>, Refused> {
+    /// Creates the proxies of a list that does not come from the API. Returns the addresses at which they listen.
+    pub(crate) async fn load(&self, body: &[u8]) -> Result<Vec<String>, ApiError> {
         let proxies = &mut *self.proxies.lock().await;
         let (names, result) = self.populate(proxies, body).await;
         result?;
         Ok(names.iter().filter_map(|name| proxies.get(name)).map(|proxy| proxy.listen.clone()).collect())
     }
 
-    /// All proxies enabled, all toxics removed; tells what failed first.
-    pub(crate) async fn reset(&self, proxies: &mut Proxies) -> Result<(), Refused> {
+    /// Enables all proxies and removes all toxics. Returns the first error.
+    pub(crate) async fn reset(&self, proxies: &mut Proxies) -> Result<(), ApiError> {
         let mut result = Ok(());
         for proxy in proxies.values_mut() {
             proxy.remove_toxics();
-            let started = proxy.start(&self.ground).await.map_err(Refused::Listen);
+            let started = proxy.start(&self.shared).await.map_err(ApiError::Listen);
             result = result.and(started);
         }
         result
     }
 
-    /// Closes everything.
+    /// Stops all proxies and waits for their connections to close.
     pub(crate) async fn close(&self) {
         for proxy in self.proxies.lock().await.values_mut() {
             proxy.stop().await;
         }
-        self.ground.links.close();
-        if timeout(LAST_LINKS, self.ground.links.wait()).await.is_err() {
-            warn!(connections = self.ground.links.len(), "stopped before these connections had closed");
+        self.shared.sessions.close();
+        if timeout(SHUTDOWN_TIMEOUT, self.shared.sessions.wait()).await.is_err() {
+            warn!(connections = self.shared.sessions.len(), "stopped before these connections had closed");
         }
     }
 }
 
 /// The proxy with this name.
-pub(crate) fn known<'a>(proxies: &'a mut Proxies, name: &str) -> Result<&'a mut NamedProxy, Refused> {
-    proxies.get_mut(name).ok_or(Refused::NoProxy)
+pub(crate) fn known<'a>(proxies: &'a mut Proxies, name: &str) -> Result<&'a mut NamedProxy, ApiError> {
+    proxies.get_mut(name).ok_or(ApiError::NoProxy)
 }
 
-/// What an update asks for.
-pub(crate) fn change(body: &[u8]) -> Result<Change, BadBody> {
+/// Reads an update of a proxy.
+pub(crate) fn update(body: &[u8]) -> Result<ProxyUpdate, BodyError> {
     let fields = object(body)?;
-    Ok(Change { listen: fields.text("listen")?, upstream: fields.text("upstream")?, enabled: fields.flag("enabled")? })
+    Ok(ProxyUpdate {
+        listen: fields.text("listen")?,
+        upstream: fields.text("upstream")?,
+        enabled: fields.flag("enabled")?,
+    })
 }
 
-/// All of them are read before any is made.
-pub(crate) fn wanted(body: &[u8]) -> Result<Vec<Wanted>, BadBody> {
+/// Reads a list of proxies. All of them are read before any is created.
+pub(crate) fn definitions(body: &[u8]) -> Result<Vec<ProxyDefinition>, BodyError> {
     let all = objects(body)?;
-    all.iter().enumerate().map(|(index, fields)| Wanted::read(fields, &format!(" at proxy {}", index + 1))).collect()
+    all.iter()
+        .enumerate()
+        .map(|(index, fields)| ProxyDefinition::read(fields, &format!(" at proxy {}", index + 1)))
+        .collect()
 }

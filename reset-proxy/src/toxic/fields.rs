@@ -1,5 +1,5 @@
-//! Bodies as Toxiproxy reads them: the first value counts, names in any case, unknown fields ignored, null as if absent.
-//! Every fault names its field.
+//! Reads bodies as Toxiproxy does: the first JSON value counts, names match in any letter case, unknown fields are ignored,
+//! and null means absent. Each error names its field.
 
 use axum::http::StatusCode;
 use serde_json::{Map, Value};
@@ -7,7 +7,7 @@ use thiserror::Error;
 
 /// What is wrong with the body of a request.
 #[derive(Debug, Clone, PartialEq, Error)]
-pub(crate) enum BadBody {
+pub(crate) enum BodyError {
     #[error("bad request body: {0}")]
     Unreadable(String),
     #[error("missing required field: {0}")]
@@ -26,7 +26,7 @@ pub(crate) enum BadBody {
 #[derive(Debug, Default)]
 pub(crate) struct Fields(Map<String, Value>);
 
-impl BadBody {
+impl BodyError {
     pub(crate) const fn status(&self) -> StatusCode {
         match self {
             Self::Unreadable(_) | Self::Missing(_) | Self::Stream | Self::ToxicType | Self::Toxicity(_) => {
@@ -38,7 +38,7 @@ impl BadBody {
 }
 
 /// Reads an object from the front of a body.
-pub(crate) fn object(body: &[u8]) -> Result<Fields, BadBody> {
+pub(crate) fn object(body: &[u8]) -> Result<Fields, BodyError> {
     match first(body)? {
         Value::Null => Ok(Fields::default()),
         value => fields(value, "the body"),
@@ -46,7 +46,7 @@ pub(crate) fn object(body: &[u8]) -> Result<Fields, BadBody> {
 }
 
 /// Reads a list of objects from the front of a body.
-pub(crate) fn objects(body: &[u8]) -> Result<Vec<Fields>, BadBody> {
+pub(crate) fn objects(body: &[u8]) -> Result<Vec<Fields>, BodyError> {
     match first(body)? {
         Value::Null => Ok(Vec::new()),
         Value::Array(values) => elements(values, "the body"),
@@ -54,28 +54,28 @@ pub(crate) fn objects(body: &[u8]) -> Result<Vec<Fields>, BadBody> {
     }
 }
 
-fn first(body: &[u8]) -> Result<Value, BadBody> {
+fn first(body: &[u8]) -> Result<Value, BodyError> {
     match serde_json::Deserializer::from_slice(body).into_iter().next() {
         Some(Ok(value)) => Ok(value),
-        Some(Err(error)) if error.is_eof() => Err(BadBody::Unreadable("unexpected EOF".to_owned())),
-        Some(Err(error)) => Err(BadBody::Unreadable(error.to_string())),
-        None => Err(BadBody::Unreadable("EOF".to_owned())),
+        Some(Err(error)) if error.is_eof() => Err(BodyError::Unreadable("unexpected EOF".to_owned())),
+        Some(Err(error)) => Err(BodyError::Unreadable(error.to_string())),
+        None => Err(BodyError::Unreadable("EOF".to_owned())),
     }
 }
 
-fn elements(values: Vec<Value>, name: &str) -> Result<Vec<Fields>, BadBody> {
+fn elements(values: Vec<Value>, name: &str) -> Result<Vec<Fields>, BodyError> {
     values.into_iter().enumerate().map(|(index, value)| fields(value, &format!("{name}[{index}]"))).collect()
 }
 
-fn fields(value: Value, name: &str) -> Result<Fields, BadBody> {
+fn fields(value: Value, name: &str) -> Result<Fields, BodyError> {
     match value {
         Value::Object(map) => Ok(Fields(map)),
         _ => Err(wrong(name, "an object")),
     }
 }
 
-fn wrong(name: &str, wanted: &str) -> BadBody {
-    BadBody::Unreadable(format!("{name} must be {wanted}"))
+fn wrong(name: &str, wanted: &str) -> BodyError {
+    BodyError::Unreadable(format!("{name} must be {wanted}"))
 }
 
 impl Fields {
@@ -87,25 +87,25 @@ impl Fields {
         value.filter(|value| !value.is_null())
     }
 
-    pub(crate) fn text(&self, name: &str) -> Result<Option<String>, BadBody> {
+    pub(crate) fn text(&self, name: &str) -> Result<Option<String>, BodyError> {
         self.find(name)
             .map(|value| value.as_str().map(str::to_owned).ok_or_else(|| wrong(name, "a string")))
             .transpose()
     }
 
-    pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>, BadBody> {
+    pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>, BodyError> {
         self.find(name).map(|value| value.as_bool().ok_or_else(|| wrong(name, "true or false"))).transpose()
     }
 
-    pub(crate) fn number(&self, name: &str) -> Result<Option<f64>, BadBody> {
+    pub(crate) fn number(&self, name: &str) -> Result<Option<f64>, BodyError> {
         self.find(name).map(|value| value.as_f64().ok_or_else(|| wrong(name, "a number"))).transpose()
     }
 
-    pub(crate) fn object(&self, name: &str) -> Result<Option<Self>, BadBody> {
+    pub(crate) fn object(&self, name: &str) -> Result<Option<Self>, BodyError> {
         self.find(name).map(|value| fields(value.clone(), name)).transpose()
     }
 
-    pub(crate) fn objects(&self, name: &str) -> Result<Vec<Self>, BadBody> {
+    pub(crate) fn objects(&self, name: &str) -> Result<Vec<Self>, BodyError> {
         match self.find(name) {
             None => Ok(Vec::new()),
             Some(Value::Array(values)) => elements(values.clone(), name),
@@ -113,19 +113,19 @@ impl Fields {
         }
     }
 
-    /// Changes an attribute if it is told.
-    pub(crate) fn integer_into(&self, name: &str, attribute: &mut i64) -> Result<(), BadBody> {
+    /// Sets an attribute if the field is present.
+    pub(crate) fn integer_into(&self, name: &str, attribute: &mut i64) -> Result<(), BodyError> {
         if let Some(value) = self.find(name) {
             *attribute = value.as_i64().ok_or_else(|| wrong(&format!("attributes.{name}"), "an integer"))?;
         }
         Ok(())
     }
 
-    /// Changes an attribute if it is told.
-    pub(crate) fn share_into(&self, name: &str, attribute: &mut f64) -> Result<(), BadBody> {
+    /// Sets an attribute if the field is present.
+    pub(crate) fn fraction_into(&self, name: &str, attribute: &mut f64) -> Result<(), BodyError> {
         if let Some(value) = self.find(name) {
-            let share = value.as_f64().filter(|share| (0.0..=1.0).contains(share));
-            *attribute = share.ok_or_else(|| wrong(&format!("attributes.{name}"), "a number from 0 to 1"))?;
+            let fraction = value.as_f64().filter(|fraction| (0.0..=1.0).contains(fraction));
+            *attribute = fraction.ok_or_else(|| wrong(&format!("attributes.{name}"), "a number from 0 to 1"))?;
         }
         Ok(())
     }
@@ -145,13 +145,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
-        let told = |body: &[u8]| object(body).map(|_| ()).unwrap_err().to_string();
-        assert_eq!(told(b""), "bad request body: EOF");
-        assert_eq!(told(b"{"), "bad request body: unexpected EOF");
-        assert_eq!(told(b"[]"), "bad request body: the body must be an object");
-        assert!(told(b"{x").starts_with("bad request body: key must be a string"), "{}", told(b"{x"));
-        assert!(told(&[b'['; 100_000]).starts_with("bad request body: recursion limit"), "deep nesting is no overflow");
+    fn an_error_names_its_field() {
+        let error_text = |body: &[u8]| object(body).map(|_| ()).unwrap_err().to_string();
+        assert_eq!(error_text(b""), "bad request body: EOF");
+        assert_eq!(error_text(b"{"), "bad request body: unexpected EOF");
+        assert_eq!(error_text(b"[]"), "bad request body: the body must be an object");
+        assert!(error_text(b"{x").starts_with("bad request body: key must be a string"), "{}", error_text(b"{x"));
+        assert!(
+            error_text(&[b'['; 100_000]).starts_with("bad request body: recursion limit"),
+            "deep nesting does not overflow the stack"
+        );
         let error = object(br#"{"name":5}"#).unwrap().text("name").unwrap_err();
         assert_eq!(error.to_string(), "bad request body: name must be a string");
         let mut rate = 7;

@@ -1,32 +1,32 @@
-//! What waits between two toxics: chunks in order, and how the stream ends behind them. It must not know of sockets.
+//! The queue between two toxics: chunks in order, and how the stream ends after them. It must not know of sockets.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
-/// So many bytes wait before the sender does.
+/// The number of bytes that may wait; when it is reached, nothing more is read and the sender waits.
 const BYTES_MAX: usize = 64 * 1024;
-/// Before a latency more may wait, so that a delay does not throttle.
+/// The number of bytes that may wait for a latency, which must not throttle.
 const BYTES_MAX_WIDE: usize = 16 * 1024 * 1024;
-/// And never more chunks than this, however short they are.
+/// The number of chunks that may wait, however short they are.
 const CHUNKS_MAX: usize = 1024;
 
-/// Bytes that travel together.
+/// Bytes that move together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Chunk {
     pub(crate) bytes: Bytes,
-    /// When it arrived, or when the last delay let it go.
+    /// When the chunk arrived, or when the last delay let it pass.
     pub(crate) received: Instant,
 }
 
 /// How a stream ends.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum End {
-    /// Not yet.
+pub(crate) enum QueueEnd {
+    /// It has not ended.
     #[default]
     Open,
-    /// The sender has said all; the other direction goes on.
+    /// The sender has ended its side; the other direction goes on.
     Finished,
     /// The connection is to be closed in both directions.
     Closed,
@@ -34,16 +34,16 @@ pub(crate) enum End {
 
 /// A bounded queue of chunks.
 #[derive(Debug, Default)]
-pub(crate) struct Pipe {
+pub(crate) struct ChunkQueue {
     chunks: VecDeque<Chunk>,
     len: usize,
-    end: End,
+    end: QueueEnd,
     wide: bool,
-    turns: u64,
+    changes: u64,
 }
 
-impl Pipe {
-    /// Says whether what waits here waits for a delay.
+impl ChunkQueue {
+    /// Sets whether the chunks here wait for a latency.
     pub(crate) const fn widen(&mut self, wide: bool) {
         self.wide = wide;
     }
@@ -63,7 +63,7 @@ impl Pipe {
 
     pub(crate) fn push(&mut self, chunk: Chunk) {
         if !chunk.bytes.is_empty() {
-            self.turns += 1;
+            self.changes += 1;
             self.len += chunk.bytes.len();
             self.chunks.push_back(chunk);
         }
@@ -71,41 +71,41 @@ impl Pipe {
 
     pub(crate) fn pop(&mut self) -> Option<Chunk> {
         let chunk = self.chunks.pop_front()?;
-        self.turns += 1;
+        self.changes += 1;
         self.len -= chunk.bytes.len();
         Some(chunk)
     }
 
-    /// Takes at most `count` bytes of the first chunk.
+    /// Takes at most `count` bytes from the first chunk.
     pub(crate) fn pop_some(&mut self, count: usize) -> Option<Chunk> {
         let front = self.chunks.front_mut()?;
         if front.bytes.len() <= count {
             return self.pop();
         }
-        self.turns += 1;
+        self.changes += 1;
         self.len -= count;
         Some(Chunk { bytes: front.bytes.split_to(count), received: front.received })
     }
 
-    /// How the stream ends behind what waits; an end cannot be taken back.
-    pub(crate) fn end(&mut self, end: End) {
+    /// Sets how the stream ends after the chunks that wait. An end is never taken back.
+    pub(crate) fn end(&mut self, end: QueueEnd) {
         if end > self.end {
-            self.turns += 1;
+            self.changes += 1;
             self.end = end;
         }
     }
 
-    /// How the stream ends, once nothing waits any more.
-    pub(crate) fn ended(&self) -> End {
-        if self.is_empty() { self.end } else { End::Open }
+    /// How the stream has ended, once no chunk waits any more.
+    pub(crate) fn ended(&self) -> QueueEnd {
+        if self.is_empty() { self.end } else { QueueEnd::Open }
     }
 
-    /// Passes on how the stream ends, if it does now.
+    /// Passes the end on to the next queue, once no chunk waits any more.
     pub(crate) fn pass_end(&self, output: &mut Self) {
         output.end(self.ended());
     }
 
-    /// Puts everything behind what waits here, its end too.
+    /// Appends the chunks and the end of another queue.
     pub(crate) fn append(&mut self, mut later: Self) {
         while let Some(chunk) = later.pop() {
             self.push(chunk);
@@ -113,8 +113,8 @@ impl Pipe {
         self.end(later.end);
     }
 
-    /// Rises with every change, so that a chain knows when it has come to rest.
-    pub(crate) const fn turns(&self) -> u64 {
-        self.turns
+    /// A number that rises with every change, so that a chain can see when nothing moves any more.
+    pub(crate) const fn changes(&self) -> u64 {
+        self.changes
     }
 }

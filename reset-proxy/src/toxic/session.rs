@@ -1,5 +1,4 @@
-//! One connection through a named proxy: two sockets, and a chain of toxics each way. While a stream has no toxic, its
-//! bytes take the plain way of `tunnel`.
+//! One connection through a named proxy: two sockets, and the toxics of each direction.
 
 use std::{
     future::poll_fn,
@@ -8,138 +7,115 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
 use tokio::{
-    io::AsyncWrite,
     net::TcpStream,
     sync::watch,
     time::{Instant, Sleep, sleep_until},
 };
 
 use crate::{
-    metrics::{Direction, Resets, Traffic, add},
-    toxic::chain::{Chain, Lot},
-    toxic::definition::{Step, Stream, Toxic},
-    toxic::queue::{Chunk, End},
-    transport::buffer::Buffer,
-    transport::endings::{close, reset},
-    transport::splice::Splice,
-    transport::tunnel::{Broken, Flow, Lane},
+    toxic::{
+        definition::Toxic,
+        direction::{Direction, DirectionEnd},
+        sampler::RandomKey,
+        step::Stream,
+        traffic::{ResetCause, Traffic},
+    },
+    transport::{
+        endings::{close, reset},
+        tunnel::BrokenSide,
+    },
 };
 
-/// One direction moves bytes so often before others have their turn.
-const TURNS_MAX: usize = 64;
-
-/// The toxics of a proxy, in the order in which they were made.
+/// The toxics of a proxy, in the order in which they were created.
 pub(crate) type Toxics = Arc<[Arc<Toxic>]>;
 
-/// One connection.
+/// One connection through a named proxy.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct Session {
     client: TcpStream,
     service: TcpStream,
-    up: Way,
-    down: Way,
+    up: Direction,
+    down: Direction,
     traffic: Arc<Traffic>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
-/// One direction of it.
-#[derive(Debug)]
-struct Way {
-    buffer: Buffer,
-    splice: Option<Splice>,
-    flow: Flow,
-    chain: Chain,
-    /// When something moves by itself.
-    wake: Option<Instant>,
-}
-
-/// How one direction stopped.
-enum Stopped {
-    /// Its end was passed on.
-    Ended,
-    /// A toxic closes the connection.
-    Closed,
-    /// A toxic resets the connection.
-    Reset,
-    Broken(Broken),
-}
-
-/// How a connection ends.
+/// How a session ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Farewell {
-    Both,
+enum SessionEnd {
+    /// Both sides ended cleanly.
+    Finished,
+    /// A toxic closes both sides, or the proxy was stopped.
     Closed,
+    /// A toxic on this stream resets both sides.
     Reset(Stream),
     ClientGone,
     ServiceGone,
 }
 
-impl Link {
-    pub(crate) fn new(client: TcpStream, service: TcpStream, lot: &Lot, traffic: Arc<Traffic>) -> Self {
-        let (up, down) = (Way::new(Stream::Upstream, lot), Way::new(Stream::Downstream, lot));
+impl Session {
+    pub(crate) fn new(client: TcpStream, service: TcpStream, key: &RandomKey, traffic: Arc<Traffic>) -> Self {
+        let (up, down) = (Direction::new(Stream::Upstream, key), Direction::new(Stream::Downstream, key));
         Self { client, service, up, down, traffic, sleep: None }
     }
 
-    /// Passes bytes as the toxics of the moment say, until something ends the connection.
+    /// Passes bytes through the present toxics until something ends the connection.
     pub(crate) async fn run(mut self, mut toxics: watch::Receiver<Toxics>) {
-        let farewell = self.pass(&mut toxics).await;
+        let end = self.pass(&mut toxics).await;
         let Self { client, service, traffic, .. } = self;
-        match farewell {
-            Farewell::Both => {}
-            Farewell::Closed => {
+        match end {
+            SessionEnd::Finished => {}
+            SessionEnd::Closed => {
                 tokio::join!(close(client), close(service));
             }
-            Farewell::Reset(stream) => {
-                traffic.count_reset(Resets::Toxic(stream));
+            SessionEnd::Reset(stream) => {
+                traffic.count_reset(ResetCause::Toxic(stream));
                 reset(client);
                 reset(service);
             }
-            Farewell::ClientGone => {
-                traffic.count_reset(Resets::PassedOn(Stream::Upstream));
+            SessionEnd::ClientGone => {
+                traffic.count_reset(ResetCause::PassedOn(Stream::Upstream));
                 reset(service);
             }
-            Farewell::ServiceGone => {
-                traffic.count_reset(Resets::PassedOn(Stream::Downstream));
+            SessionEnd::ServiceGone => {
+                traffic.count_reset(ResetCause::PassedOn(Stream::Downstream));
                 reset(client);
             }
         }
     }
 
-    /// Ends when the connection is to end; a proxy that is stopped closes it.
-    async fn pass(&mut self, toxics: &mut watch::Receiver<Toxics>) -> Farewell {
+    /// Passes bytes until the connection is to end. Stopping the proxy closes the channel of the toxics.
+    async fn pass(&mut self, toxics: &mut watch::Receiver<Toxics>) -> SessionEnd {
         self.reconcile(&toxics.borrow_and_update());
         loop {
             tokio::select! {
                 biased;
                 changed = toxics.changed() => {
                     if changed.is_err() {
-                        return Farewell::Closed;
+                        return SessionEnd::Closed;
                     }
                     self.reconcile(&toxics.borrow_and_update());
                 }
-                farewell = poll_fn(|cx| self.poll(cx)) => return farewell,
+                end = poll_fn(|cx| self.poll(cx)) => return end,
             }
         }
     }
 
     fn reconcile(&mut self, toxics: &[Arc<Toxic>]) {
         let now = Instant::now();
-        for way in [&mut self.up, &mut self.down] {
-            if way.chain.has_toxics() || !toxics.is_empty() {
-                way.chain.reconcile(toxics, now);
-            }
+        for direction in [&mut self.up, &mut self.down] {
+            direction.reconcile(toxics, now);
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Farewell> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<SessionEnd> {
         loop {
-            let (up_reached, down_reached) = (self.up.reached(), self.down.reached());
-            let up = self.up.poll(cx, &mut self.client, &mut self.service, (&self.traffic.up, down_reached));
-            let down = self.down.poll(cx, &mut self.service, &mut self.client, (&self.traffic.down, up_reached));
-            if let Some(farewell) = farewell(&up, &down) {
-                return Poll::Ready(farewell);
+            let (up_state, down_state) = (self.up.visible_state(), self.down.visible_state());
+            let up = self.up.poll(cx, &mut self.client, &mut self.service, (&self.traffic.up, down_state));
+            let down = self.down.poll(cx, &mut self.service, &mut self.client, (&self.traffic.down, up_state));
+            if let Some(end) = session_end(&up, &down) {
+                return Poll::Ready(end);
             }
             let Some(wake) = earlier(self.up.wake, self.down.wake) else { return Poll::Pending };
             match &mut self.sleep {
@@ -155,152 +131,20 @@ impl Link {
     }
 }
 
-fn farewell(up: &Poll<Stopped>, down: &Poll<Stopped>) -> Option<Farewell> {
+fn session_end(up: &Poll<DirectionEnd>, down: &Poll<DirectionEnd>) -> Option<SessionEnd> {
     Some(match (up, down) {
-        (Poll::Ready(Stopped::Reset), _) => Farewell::Reset(Stream::Upstream),
-        (_, Poll::Ready(Stopped::Reset)) => Farewell::Reset(Stream::Downstream),
-        (Poll::Ready(Stopped::Closed), _) | (_, Poll::Ready(Stopped::Closed)) => Farewell::Closed,
-        (Poll::Ready(Stopped::Broken(Broken::Source)), _) | (_, Poll::Ready(Stopped::Broken(Broken::Sink))) => {
-            Farewell::ClientGone
-        }
-        (Poll::Ready(Stopped::Broken(Broken::Sink)), _) | (_, Poll::Ready(Stopped::Broken(Broken::Source))) => {
-            Farewell::ServiceGone
-        }
-        (Poll::Ready(Stopped::Ended), Poll::Ready(Stopped::Ended)) => Farewell::Both,
+        (Poll::Ready(DirectionEnd::Reset), _) => SessionEnd::Reset(Stream::Upstream),
+        (_, Poll::Ready(DirectionEnd::Reset)) => SessionEnd::Reset(Stream::Downstream),
+        (Poll::Ready(DirectionEnd::Closed), _) | (_, Poll::Ready(DirectionEnd::Closed)) => SessionEnd::Closed,
+        (Poll::Ready(DirectionEnd::Broken(BrokenSide::Source)), _)
+        | (_, Poll::Ready(DirectionEnd::Broken(BrokenSide::Sink))) => SessionEnd::ClientGone,
+        (Poll::Ready(DirectionEnd::Broken(BrokenSide::Sink)), _)
+        | (_, Poll::Ready(DirectionEnd::Broken(BrokenSide::Source))) => SessionEnd::ServiceGone,
+        (Poll::Ready(DirectionEnd::Finished), Poll::Ready(DirectionEnd::Finished)) => SessionEnd::Finished,
         (Poll::Pending, _) | (_, Poll::Pending) => return None,
     })
 }
 
 fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
     one.into_iter().chain(other).min()
-}
-
-impl Way {
-    fn new(stream: Stream, lot: &Lot) -> Self {
-        let chain = Chain::new(stream, lot.clone());
-        Self { buffer: Buffer::new(), splice: None, flow: Flow::Open, chain, wake: None }
-    }
-
-    /// How far it has come for the other direction, which must not take a toxic's pause for the end.
-    const fn reached(&self) -> Flow {
-        if self.wake.is_some() { Flow::Open } else { self.flow }
-    }
-
-    fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        from: &mut TcpStream,
-        to: &mut TcpStream,
-        (direction, other): (&Direction, Flow),
-    ) -> Poll<Stopped> {
-        for _ in 0..TURNS_MAX {
-            self.wake = None;
-            if self.chain.is_plain() {
-                return self.poll_plain(cx, from, to, (direction, other));
-            }
-            let before = self.chain.turns();
-            if let Err(broken) = self.fill(cx, from, direction) {
-                return Poll::Ready(Stopped::Broken(broken));
-            }
-            match self.chain.advance(Instant::now()) {
-                Step::Wait => {}
-                Step::Until(due) => self.wake = Some(due),
-                Step::Reset => return Poll::Ready(Stopped::Reset),
-            }
-            match self.empty(cx, to, direction) {
-                Ok(Poll::Ready(Some(stopped))) => return Poll::Ready(stopped),
-                Ok(Poll::Pending) => return Poll::Pending,
-                Ok(Poll::Ready(None)) if self.chain.turns() == before => return Poll::Pending,
-                Ok(Poll::Ready(None)) => {}
-                Err(broken) => return Poll::Ready(Stopped::Broken(broken)),
-            }
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-
-    fn poll_plain(
-        &mut self,
-        cx: &mut Context<'_>,
-        from: &mut TcpStream,
-        to: &mut TcpStream,
-        (direction, other): (&Direction, Flow),
-    ) -> Poll<Stopped> {
-        let mut lane = Lane::new(&mut self.buffer, &mut self.splice, &direction.plain);
-        (lane.state, lane.other) = (self.flow, other);
-        let passed = lane.poll(cx, from, to);
-        self.flow = lane.state;
-        passed.map(|passed| passed.map_or_else(Stopped::Broken, |()| Stopped::Ended))
-    }
-
-    /// Reads once into the chain, if there is room. Without toxics nothing more is read until all has passed.
-    fn fill(&mut self, cx: &mut Context<'_>, from: &mut TcpStream, direction: &Direction) -> Result<(), Broken> {
-        if !self.chain.has_toxics() && self.buffer.is_empty() && self.flow == Flow::Open {
-            return Ok(());
-        }
-        if self.flow == Flow::Open && self.buffer.is_empty() && self.chain.input().has_room() {
-            match self.buffer.poll_fill(cx, from) {
-                Poll::Ready(Ok(0)) => self.flow = Flow::Ending,
-                Poll::Ready(Ok(_)) | Poll::Pending => {}
-                Poll::Ready(Err(_)) => return Err(Broken::Source),
-            }
-        }
-        if !self.buffer.is_empty() {
-            let bytes = Bytes::copy_from_slice(self.buffer.filled());
-            self.buffer.consume(bytes.len());
-            add(&direction.received, bytes.len());
-            self.chain.input().push(Chunk { bytes, received: Instant::now() });
-        }
-        if self.flow != Flow::Open {
-            self.chain.input().end(End::Finished);
-        }
-        Ok(())
-    }
-
-    /// Writes what has passed the chain. `Ready(None)` when nothing more is there to be written.
-    fn empty(
-        &mut self,
-        cx: &mut Context<'_>,
-        to: &mut TcpStream,
-        direction: &Direction,
-    ) -> Result<Poll<Option<Stopped>>, Broken> {
-        if self.splice.is_some() {
-            // What the kernel still holds was let through before there was a toxic.
-            let mut lane = Lane::new(&mut self.buffer, &mut self.splice, &direction.plain);
-            match lane.poll_empty(cx, to) {
-                Poll::Ready(emptied) => emptied?,
-                Poll::Pending => return Ok(Poll::Pending),
-            }
-            self.splice = None;
-        }
-        let output = &mut self.chain.output;
-        while let Some(front) = output.front() {
-            match Pin::new(&mut *to).poll_write(cx, &front.bytes) {
-                Poll::Ready(Ok(0) | Err(_)) => return Err(Broken::Sink),
-                Poll::Ready(Ok(sent)) => {
-                    add(&direction.sent, sent);
-                    output.pop_some(sent);
-                }
-                Poll::Pending => return Ok(Poll::Pending),
-            }
-        }
-        match output.ended() {
-            End::Closed => Ok(Poll::Ready(Some(Stopped::Closed))),
-            End::Finished if self.flow != Flow::Ended => match Pin::new(&mut *to).poll_shutdown(cx) {
-                Poll::Ready(Ok(())) => {
-                    self.flow = Flow::Ended;
-                    Ok(Poll::Ready(self.rest()))
-                }
-                Poll::Ready(Err(_)) => Err(Broken::Sink),
-                Poll::Pending => Ok(Poll::Pending),
-            },
-            End::Finished => Ok(Poll::Ready(self.rest())),
-            End::Open => Ok(Poll::Ready(None)),
-        }
-    }
-
-    /// The end was passed on; a toxic may still have something in mind.
-    fn rest(&self) -> Option<Stopped> {
-        self.wake.is_none().then_some(Stopped::Ended)
-    }
 }

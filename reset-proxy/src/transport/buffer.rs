@@ -1,4 +1,4 @@
-//! The bytes that were read from a socket and not yet passed on. It must not know what they mean.
+//! Bytes that were read from a socket and not yet passed on.
 
 use std::{
     io,
@@ -10,27 +10,29 @@ use bytes::{Buf as _, BufMut as _, BytesMut};
 use tokio::net::TcpStream;
 use tokio_util::io::poll_read_buf;
 
-/// Room for an ordinary request; most connections never need more.
+/// The size of the first read: enough for an ordinary request, so that most connections never need more.
 pub(crate) const BUFFER_LEN: usize = 4 * 1024;
-/// No buffer grows past this: the sender then waits. It is also the longest head that is understood.
+/// The usual bound of a buffer: when it is full, nothing more is read and the sender waits. It also bounds the length of a head.
 pub(crate) const BUFFER_LEN_MAX: usize = 64 * 1024;
-/// A buffer that was filled by one read grows so much.
+/// The factor by which the next read grows after a read that used all of its room.
 const GROWTH: usize = 4;
 
-/// A bounded queue of bytes that keeps them in one piece. It takes memory only while there are some.
+/// A bounded queue of bytes in one piece. It uses memory only while it holds bytes.
 #[derive(Debug)]
 pub(crate) struct Buffer {
     bytes: BytesMut,
-    /// How much the next read may bring.
+    /// How many bytes the next read may bring.
     room: usize,
+    /// How many bytes the buffer may hold.
+    len_max: usize,
 }
 
 impl Buffer {
     pub(crate) fn new() -> Self {
-        Self { bytes: BytesMut::new(), room: BUFFER_LEN }
+        Self { bytes: BytesMut::new(), room: BUFFER_LEN, len_max: BUFFER_LEN_MAX }
     }
 
-    /// What waits in it.
+    /// The bytes it holds.
     pub(crate) fn filled(&self) -> &[u8] {
         &self.bytes
     }
@@ -39,19 +41,25 @@ impl Buffer {
         self.bytes.is_empty()
     }
 
-    /// Whether nothing more fits until something is consumed.
+    /// Whether nothing can be read until something is consumed.
     pub(crate) fn is_full(&self) -> bool {
-        self.bytes.len() == BUFFER_LEN_MAX
+        self.bytes.len() >= self.len_max
     }
 
-    /// Forgets the first `count` bytes.
+    /// Sets how many bytes the buffer may hold from now on. Bytes past a smaller bound stay until they are consumed.
+    pub(crate) const fn set_len_max(&mut self, len_max: usize) {
+        self.len_max = len_max;
+    }
+
+    /// Removes the first `count` bytes.
     pub(crate) fn consume(&mut self, count: usize) {
         self.bytes.advance(count.min(self.bytes.len()));
     }
 
-    /// Reads once; 0 at the end of the stream. Must not be called on a full buffer, whose 0 would mean nothing.
+    /// Reads once and returns the number of bytes, 0 at the end of the stream. Must not be called on a full buffer, where 0
+    /// would say nothing about the stream.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>, from: &mut TcpStream) -> Poll<io::Result<usize>> {
-        debug_assert!(!self.is_full(), "a full buffer cannot tell the end of the stream");
+        debug_assert!(!self.is_full(), "a full buffer cannot see the end of the stream");
         let filled = self.poll_fill_now(cx, from);
         if filled.is_pending() && self.bytes.is_empty() {
             self.bytes = BytesMut::new();
@@ -61,7 +69,7 @@ impl Buffer {
 
     fn poll_fill_now(&mut self, cx: &mut Context<'_>, from: &mut TcpStream) -> Poll<io::Result<usize>> {
         ready!(from.poll_read_ready(cx))?;
-        let room = self.room.min(BUFFER_LEN_MAX - self.bytes.len());
+        let room = self.room.min(self.len_max.saturating_sub(self.bytes.len()));
         self.bytes.reserve(room);
         let count = ready!(poll_read_buf(Pin::new(from), cx, &mut (&mut self.bytes).limit(room)))?;
         if count == self.room {

@@ -1,9 +1,9 @@
-//! Bytes from one socket to another inside the kernel, without a copy through this process: for streams that fill every
-//! buffer. It must not know what the bytes mean.
+//! Moves bytes from one socket to another inside the kernel, without a copy through this process. It serves streams that
+//! fill every buffer.
 
 use std::{
     io,
-    os::fd::OwnedFd,
+    os::fd::{AsFd, OwnedFd},
     sync::atomic::{AtomicUsize, Ordering},
     task::{Context, Poll, ready},
 };
@@ -11,11 +11,11 @@ use std::{
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 use tokio::{io::Interest, net::TcpStream};
 
-/// As much as the kernel holds of one stream.
+/// How many bytes of one stream the kernel may hold.
 const PIPE_LEN: usize = 1024 * 1024;
-/// A stream that brings less at once is better copied.
-const WORTH_IT: usize = 16 * 1024;
-/// So many streams at once; each takes two descriptors. The others are copied.
+/// A stream that brings fewer bytes at once is copied through a buffer instead.
+const WORTHWHILE_LEN: usize = 16 * 1024;
+/// How many streams may be spliced at once; each takes two descriptors. Further streams are copied through a buffer.
 const SPLICES_MAX: usize = 64;
 
 static SPLICES: AtomicUsize = AtomicUsize::new(0);
@@ -25,19 +25,19 @@ static SPLICES: AtomicUsize = AtomicUsize::new(0);
 pub(crate) struct Splice {
     sink: OwnedFd,
     source: OwnedFd,
-    /// How many bytes are in it.
+    /// How many bytes the pipe holds.
     held: usize,
-    /// How many came at once.
+    /// How many bytes came with the last read.
     last: usize,
 }
 
 impl Splice {
-    /// A pipe, unless there are enough of them, or the system has none to give.
+    /// Opens a pipe. `None` when `SPLICES_MAX` are open or the system has no descriptor left.
     pub(crate) fn open() -> Option<Self> {
         if SPLICES.fetch_add(1, Ordering::Relaxed) < SPLICES_MAX
             && let Ok((source, sink)) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)
         {
-            // Where it cannot be made longer, it has its usual length.
+            // If the system refuses, the pipe keeps its default length.
             let _ = fcntl_setpipe_size(&sink, PIPE_LEN);
             return Some(Self { sink, source, held: 0, last: usize::MAX });
         }
@@ -49,12 +49,13 @@ impl Splice {
         self.held == 0
     }
 
-    /// Whether as much came at once that the next bytes should take this way too.
-    pub(crate) const fn is_worth_it(&self) -> bool {
-        self.last >= WORTH_IT
+    /// Whether the last read brought so much that the next bytes should be spliced too.
+    pub(crate) const fn is_worthwhile(&self) -> bool {
+        self.last >= WORTHWHILE_LEN
     }
 
-    /// Takes what a socket has; 0 at the end of its stream. Only for an empty pipe: a full one would look like no bytes.
+    /// Takes the bytes that a socket has and returns their number, 0 at the end of the stream. Must be called only on an
+    /// empty pipe, because a full one would return 0 too.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>, from: &TcpStream) -> Poll<io::Result<usize>> {
         loop {
             ready!(from.poll_read_ready(cx))?;
@@ -69,7 +70,7 @@ impl Splice {
         }
     }
 
-    /// Gives a socket what it takes; 0 when it takes no more for ever.
+    /// Writes as many bytes as a socket takes and returns their number, 0 when it will take no more.
     pub(crate) fn poll_empty(&mut self, cx: &mut Context<'_>, to: &TcpStream) -> Poll<io::Result<usize>> {
         loop {
             ready!(to.poll_write_ready(cx))?;
@@ -91,6 +92,6 @@ impl Drop for Splice {
     }
 }
 
-fn shift(from: impl std::os::fd::AsFd, to: impl std::os::fd::AsFd, len: usize) -> io::Result<usize> {
+fn shift(from: impl AsFd, to: impl AsFd, len: usize) -> io::Result<usize> {
     Ok(splice(from, None, to, None, len, SpliceFlags::MOVE | SpliceFlags::NONBLOCK)?)
 }

@@ -1,10 +1,9 @@
-//! Two sockets as one stream of bytes in each direction: for what is not HTTP/1, and for named proxies where no toxic is at
-//! work. Each side's end is passed on alone.
+//! Copies bytes between two sockets in both directions. It serves connections that are not HTTP/1, and connections of
+//! named proxies while no toxic is active. The end of each direction is passed on by itself.
 
 use std::{
     io,
     pin::{Pin, pin},
-    sync::atomic::{AtomicU64, Ordering},
     task::{Context, Poll, ready},
 };
 
@@ -15,123 +14,123 @@ use tokio::{
 };
 
 use crate::{
-    fault::counters::Counters,
+    counter::Counter,
     transport::buffer::{BUFFER_LEN, BUFFER_LEN_MAX, Buffer},
     transport::splice::Splice,
 };
 
-/// One direction: from where to where, and how far.
+/// Copies one direction from its source to its sink.
 #[derive(Debug)]
-pub(crate) struct Lane<'a> {
+pub(crate) struct CopyLoop<'a> {
     pub(crate) buffer: &'a mut Buffer,
-    /// The way of a stream that fills the buffer.
+    /// Replaces the buffer for a stream that fills it.
     pub(crate) splice: &'a mut Option<Splice>,
-    pub(crate) count: &'a AtomicU64,
+    pub(crate) counter: &'a Counter,
     pub(crate) moved: u64,
-    pub(crate) state: Flow,
-    /// How far the other direction has come.
-    pub(crate) other: Flow,
+    pub(crate) state: FlowState,
+    /// The state of the other direction.
+    pub(crate) other: FlowState,
 }
 
-/// How far a direction has come.
+/// The state of one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Flow {
+pub(crate) enum FlowState {
     Open,
-    /// The source has ended its side; the rest is on its way.
+    /// The source has ended its side; bytes of it are still to be written.
     Ending,
-    /// The end was passed on.
+    /// The end of the source was passed on to the sink.
     Ended,
 }
 
-/// Which side of a lane broke.
-pub(crate) enum Broken {
+/// Which side of a direction failed.
+pub(crate) enum BrokenSide {
     Source,
     Sink,
 }
 
 /// How a tunnel ended, and how many bytes went through it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Through {
-    pub(crate) ended: Ended,
+pub(crate) struct TunnelResult {
+    pub(crate) ended: TunnelEnd,
     pub(crate) bytes_up: u64,
     pub(crate) bytes_down: u64,
-    /// Whether the service was sent all that the client has said, and its end.
+    /// Whether the service was sent all bytes of the client and the end of its side.
     pub(crate) up_whole: bool,
 }
 
 /// Who ended a tunnel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ended {
-    /// Both sides, cleanly.
+pub(crate) enum TunnelEnd {
+    /// Both sides ended cleanly.
     Both,
     ClientGone,
     ServiceGone,
 }
 
-/// Passes bytes until both sides have ended theirs, or one breaks. `up` and `down` may hold bytes already.
+/// Copies bytes until both sides have ended or one fails. The buffers `up` and `down` may hold bytes already.
 pub(crate) async fn tunnel(
     client: &mut TcpStream,
     service: &mut TcpStream,
     (up, down): (&mut Buffer, &mut Buffer),
-    counters: &Counters,
-) -> Through {
+    (bytes_up, bytes_down): (&Counter, &Counter),
+) -> TunnelResult {
     let (mut up_splice, mut down_splice) = (None, None);
-    let mut up = Lane::new(up, &mut up_splice, &counters.bytes_up);
-    let mut down = Lane::new(down, &mut down_splice, &counters.bytes_down);
+    let mut up = CopyLoop::new(up, &mut up_splice, bytes_up);
+    let mut down = CopyLoop::new(down, &mut down_splice, bytes_down);
     let ended = std::future::poll_fn(|cx| {
         let upward = up.poll(cx, client, service);
         down.other = up.state;
         let downward = down.poll(cx, service, client);
         up.other = down.state;
         match (upward, downward) {
-            (Poll::Ready(Err(Broken::Source)), _) | (_, Poll::Ready(Err(Broken::Sink))) => {
-                Poll::Ready(Ended::ClientGone)
+            (Poll::Ready(Err(BrokenSide::Source)), _) | (_, Poll::Ready(Err(BrokenSide::Sink))) => {
+                Poll::Ready(TunnelEnd::ClientGone)
             }
-            (Poll::Ready(Err(Broken::Sink)), _) | (_, Poll::Ready(Err(Broken::Source))) => {
-                Poll::Ready(Ended::ServiceGone)
+            (Poll::Ready(Err(BrokenSide::Sink)), _) | (_, Poll::Ready(Err(BrokenSide::Source))) => {
+                Poll::Ready(TunnelEnd::ServiceGone)
             }
-            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(Ended::Both),
+            (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(TunnelEnd::Both),
             (Poll::Pending, _) | (_, Poll::Pending) => Poll::Pending,
         }
     })
     .await;
-    let up_whole = up.state == Flow::Ended;
-    Through { ended, bytes_up: up.moved, bytes_down: down.moved, up_whole }
+    let up_whole = up.state == FlowState::Ended;
+    TunnelResult { ended, bytes_up: up.moved, bytes_down: down.moved, up_whole }
 }
 
-impl<'a> Lane<'a> {
-    pub(crate) const fn new(buffer: &'a mut Buffer, splice: &'a mut Option<Splice>, count: &'a AtomicU64) -> Self {
-        Self { buffer, splice, count, moved: 0, state: Flow::Open, other: Flow::Open }
+impl<'a> CopyLoop<'a> {
+    pub(crate) const fn new(buffer: &'a mut Buffer, splice: &'a mut Option<Splice>, counter: &'a Counter) -> Self {
+        Self { buffer, splice, counter, moved: 0, state: FlowState::Open, other: FlowState::Open }
     }
 
-    /// Passes on what there is; ready when the end was passed on, or a side broke.
+    /// Copies the available bytes. Ready when the end of the source was passed on, or a side failed.
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
         from: &mut TcpStream,
         to: &mut TcpStream,
-    ) -> Poll<Result<(), Broken>> {
+    ) -> Poll<Result<(), BrokenSide>> {
         loop {
             ready!(self.poll_empty(cx, to))?;
             match self.state {
-                Flow::Ended => return Poll::Ready(Ok(())),
-                Flow::Open => {
+                FlowState::Ended => return Poll::Ready(Ok(())),
+                FlowState::Open => {
                     if ready!(self.poll_fill_with_end(cx, from)).is_err() {
-                        return Poll::Ready(Err(Broken::Source));
+                        return Poll::Ready(Err(BrokenSide::Source));
                     }
                 }
-                Flow::Ending => {
-                    // When the other direction has ended too, both sockets are closed next, which says as much.
-                    if self.other != Flow::Ended && ready!(Pin::new(&mut *to).poll_shutdown(cx)).is_err() {
-                        return Poll::Ready(Err(Broken::Sink));
+                FlowState::Ending => {
+                    // When the other direction has ended too, both sockets are closed next, which passes on this end.
+                    if self.other != FlowState::Ended && ready!(Pin::new(&mut *to).poll_shutdown(cx)).is_err() {
+                        return Poll::Ready(Err(BrokenSide::Sink));
                     }
-                    self.state = Flow::Ended;
+                    self.state = FlowState::Ended;
                 }
             }
         }
     }
 
-    /// Takes the end along with the last bytes where it is there already: they then leave in one segment.
+    /// Reads the end together with the last bytes if it has arrived: both then leave in one segment.
     fn poll_fill_with_end(&mut self, cx: &mut Context<'_>, from: &mut TcpStream) -> Poll<io::Result<()>> {
         let mut count = ready!(self.poll_fill(cx, from))?;
         if (1..BUFFER_LEN).contains(&count)
@@ -142,14 +141,14 @@ impl<'a> Lane<'a> {
             count = after?;
         }
         if count == 0 {
-            self.state = Flow::Ending;
+            self.state = FlowState::Ending;
         }
         Poll::Ready(Ok(()))
     }
 
     fn poll_fill(&mut self, cx: &mut Context<'_>, from: &mut TcpStream) -> Poll<io::Result<usize>> {
         match self.splice {
-            Some(splice) if splice.is_worth_it() => splice.poll_fill(cx, from),
+            Some(splice) if splice.is_worthwhile() => splice.poll_fill(cx, from),
             Some(_) | None => {
                 *self.splice = None;
                 let count = ready!(self.buffer.poll_fill(cx, from))?;
@@ -161,18 +160,18 @@ impl<'a> Lane<'a> {
         }
     }
 
-    /// Passes on all that has been read.
-    pub(crate) fn poll_empty(&mut self, cx: &mut Context<'_>, to: &mut TcpStream) -> Poll<Result<(), Broken>> {
+    /// Writes everything that was read.
+    pub(crate) fn poll_empty(&mut self, cx: &mut Context<'_>, to: &mut TcpStream) -> Poll<Result<(), BrokenSide>> {
         while !self.buffer.is_empty() {
             let sent = match self.state {
-                Flow::Ending => poll_send_before_end(cx, to, self.buffer.filled()),
-                Flow::Open | Flow::Ended => Pin::new(&mut *to).poll_write(cx, self.buffer.filled()),
+                FlowState::Ending => poll_send_before_end(cx, to, self.buffer.filled()),
+                FlowState::Open | FlowState::Ended => Pin::new(&mut *to).poll_write(cx, self.buffer.filled()),
             };
             match ready!(sent) {
-                Ok(0) | Err(_) => return Poll::Ready(Err(Broken::Sink)),
+                Ok(0) | Err(_) => return Poll::Ready(Err(BrokenSide::Sink)),
                 Ok(sent) => {
                     self.buffer.consume(sent);
-                    self.note(sent);
+                    self.count_sent(sent);
                 }
             }
         }
@@ -180,26 +179,26 @@ impl<'a> Lane<'a> {
             && !splice.is_empty()
         {
             match ready!(splice.poll_empty(cx, to)) {
-                Ok(0) | Err(_) => return Poll::Ready(Err(Broken::Sink)),
-                Ok(sent) => self.note(sent),
+                Ok(0) | Err(_) => return Poll::Ready(Err(BrokenSide::Sink)),
+                Ok(sent) => self.count_sent(sent),
             }
         }
         Poll::Ready(Ok(()))
     }
 
-    fn note(&mut self, sent: usize) {
+    fn count_sent(&mut self, sent: usize) {
         self.moved += sent as u64;
-        self.count.fetch_add(sent as u64, Ordering::Relaxed);
+        self.counter.add_bytes(sent);
     }
 }
 
-/// Whether a socket's peer has ended its side, cleanly, as far as is known without asking the kernel.
+/// Whether the peer of a socket has ended its side cleanly, as far as the runtime knows without a system call.
 fn is_at_end(cx: &mut Context<'_>, from: &TcpStream) -> bool {
     let readiness = pin!(from.ready(Interest::READABLE | Interest::ERROR)).poll(cx);
     matches!(readiness, Poll::Ready(Ok(ready)) if ready.is_read_closed() && !ready.is_error())
 }
 
-/// Writes what the end follows at once: the kernel waits for it.
+/// Writes bytes that the end of the stream follows at once, and makes the kernel wait for that end.
 fn poll_send_before_end(cx: &mut Context<'_>, to: &TcpStream, bytes: &[u8]) -> Poll<io::Result<usize>> {
     loop {
         ready!(to.poll_write_ready(cx))?;

@@ -1,4 +1,4 @@
-//! The service behind the proxy: its name, resolved when it is dialled, and its connections.
+//! The service behind the proxy: its name, which is resolved when it is dialled, and opening connections to it.
 
 use std::{
     io,
@@ -16,9 +16,9 @@ use tokio::{
     time::timeout,
 };
 
-/// An answer of the resolver is used for so long, so that a new connection does not cost a lookup.
+/// How long an answer of the resolver is reused, so that a new connection does not cost a lookup.
 const RESOLVED_FOR: Duration = Duration::from_secs(1);
-/// Of a name with more addresses, the first few are tried.
+/// How many addresses of one name are tried.
 const ADDRESSES_MAX: usize = 8;
 
 /// Where the service is: `HOST:PORT`.
@@ -30,7 +30,7 @@ pub struct Authority(String);
 #[error("is not HOST:PORT, such as 127.0.0.1:8080")]
 pub struct AuthorityError;
 
-/// The service, ready to be dialled.
+/// The service, with what dialling it needs.
 #[derive(Debug)]
 pub(crate) struct Upstream {
     authority: String,
@@ -66,13 +66,13 @@ impl Upstream {
         Self { authority, dial_timeout, resolved: Mutex::new(None) }
     }
 
-    /// Opens a connection, within the dial timeout.
+    /// Opens a connection within the dial timeout.
     pub(crate) async fn dial(&self) -> io::Result<TcpStream> {
         let mut dialling = pin!(self.dial_unbounded());
         let stream = tokio::select! {
             biased;
             stream = &mut dialling => stream,
-            // On a near network the connection is there one turn of the runtime later, and needs no timer.
+            // On a local network the connection is open one turn of the runtime later and needs no timer.
             () = yield_now() => {
                 timeout(self.dial_timeout, dialling).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
             }

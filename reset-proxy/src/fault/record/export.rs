@@ -1,5 +1,5 @@
-//! The record as NDJSON: what has ended, what is in flight, and the footer that seals it. It is read in pieces, off the
-//! runtime's thread, so that a record of any size neither fills the memory nor stops the relays.
+//! The record as NDJSON: the completed requests, the requests in flight, and the footer that seals them. It is read in
+//! pieces and on a blocking thread, so that a record of any size neither fills the memory nor delays the relays.
 
 use std::{io, os::unix::fs::FileExt, sync::Arc};
 
@@ -13,10 +13,10 @@ use tokio::task::spawn_blocking;
 
 use crate::fault::record::{Record, row::Row};
 
-/// So many rows are read and written out at once: about 100 KB of text.
+/// The number of rows that are read and written out at once: about 100 KB of text.
 const ROWS_AT_ONCE: u64 = 256;
 
-/// One reading of a record, as it was when the reading began.
+/// One export of a record, in the state in which it was when the export began.
 #[derive(Debug)]
 struct Export {
     record: Arc<Record>,
@@ -24,66 +24,66 @@ struct Export {
     sealer: Sealer,
     next_row: u64,
     rows_on_disk: u64,
-    /// The rows that were not on disk; taken when their turn comes.
-    rest: Option<Rest>,
+    /// The rows that were not on disk and the footer. `None` once they are written.
+    rest: Option<RestInMemory>,
 }
 
 #[derive(Debug)]
-struct Rest {
+struct RestInMemory {
     tail: Vec<u8>,
     in_flight: Vec<Row>,
     footer: RecordFooter,
 }
 
-/// The record of a run, or of none, with the payments of the window.
+/// Exports the payments of the window. Without rules there is no record, and the footer stands alone.
 pub(crate) fn export(
     record: Option<Arc<Record>>,
     window: PaymentWindow,
 ) -> impl Stream<Item = io::Result<Vec<u8>>> + Send + 'static {
     let export = record.map(|record| Export::new(record, window));
-    stream::try_unfold((export, Progress::Open), |(export, progress)| async move {
-        match (export, progress) {
-            (_, Progress::Closed) => Ok(None),
-            (None, Progress::Open) => Ok(Some((without_rules()?, (None, Progress::Closed)))),
-            (Some(export), Progress::Open) => {
-                let (text, export, progress) =
+    stream::try_unfold((export, ExportState::Open), |(export, state)| async move {
+        match (export, state) {
+            (_, ExportState::Closed) => Ok(None),
+            (None, ExportState::Open) => Ok(Some((without_rules()?, (None, ExportState::Closed)))),
+            (Some(export), ExportState::Open) => {
+                let (text, export, state) =
                     spawn_blocking(move || export.next_piece()).await.map_err(io::Error::other)??;
-                Ok(Some((text, (Some(export), progress))))
+                Ok(Some((text, (Some(export), state))))
             }
         }
     })
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Progress {
+enum ExportState {
     Open,
-    /// The footer is out.
+    /// The footer was written.
     Closed,
 }
 
 impl Export {
     fn new(record: Arc<Record>, window: PaymentWindow) -> Self {
-        let state = record.lock();
-        let rest = Rest {
-            tail: state.tail.clone(),
-            in_flight: state.in_flight.values().cloned().collect(),
-            footer: record.footer(&state, Sealer::default().seal()),
+        let locked = record.lock();
+        let rest = RestInMemory {
+            tail: locked.tail.clone(),
+            in_flight: locked.in_flight.values().cloned().collect(),
+            footer: record.footer(&locked, Sealer::default().seal()),
         };
-        let rows_on_disk = state.rows_on_disk;
-        drop(state);
+        let rows_on_disk = locked.rows_on_disk;
+        drop(locked);
         Self { record, window, sealer: Sealer::default(), next_row: 0, rows_on_disk, rest: Some(rest) }
     }
 
-    fn next_piece(mut self) -> io::Result<(Vec<u8>, Self, Progress)> {
+    fn next_piece(mut self) -> io::Result<(Vec<u8>, Self, ExportState)> {
         let mut text = Vec::new();
-        let progress = if self.next_row < self.rows_on_disk {
+        let state = if self.next_row < self.rows_on_disk {
             self.write_from_disk(&mut text)?;
-            Progress::Open
+            ExportState::Open
         } else {
             self.write_rest(&mut text)?;
-            Progress::Closed
+            ExportState::Closed
         };
-        Ok((text, self, progress))
+        Ok((text, self, state))
     }
 
     fn write_from_disk(&mut self, text: &mut Vec<u8>) -> io::Result<()> {
@@ -98,7 +98,7 @@ impl Export {
     }
 
     fn write_rest(&mut self, text: &mut Vec<u8>) -> io::Result<()> {
-        let Some(Rest { tail, in_flight, mut footer }) = self.rest.take() else { return Ok(()) };
+        let Some(RestInMemory { tail, in_flight, mut footer }) = self.rest.take() else { return Ok(()) };
         self.write_rows(&tail, text)?;
         for row in &in_flight {
             self.write_row(row, text)?;
@@ -162,17 +162,20 @@ mod tests {
     };
 
     use super::*;
-    use crate::fault::record::{Arrived, Attribution, Course, Seat};
+    use crate::fault::{
+        fate::Fate,
+        record::{Attribution, IdentifiedRequest, OpenEntry, Ordinal, Transfer},
+    };
 
     /// Enough rows for several pieces on disk and a tail in memory.
     const ROWS: u64 = 3000;
 
-    fn begin(record: &Arc<Record>, payment: u64) -> crate::fault::record::Line {
+    fn begin(record: &Arc<Record>, payment: u64) -> OpenEntry {
         let id = AttemptId { payment: PaymentId(payment), attempt: 1 };
-        let seat = Seat { conn: record.number_connection(), nth: 1 };
+        let ordinal = Ordinal { conn: record.number_connection(), nth: 1 };
         let draw = record.dice().draw(id);
-        let (attribution, protocol, fault) = (Attribution::Named, Protocol::Http1, None);
-        record.begin(&Arrived { seat, id, attribution, protocol, draw, fault })
+        let (attribution, protocol, fault) = (Attribution::ByHeader, Protocol::Http1, None);
+        record.begin(&IdentifiedRequest { ordinal, id, attribution, protocol, draw, fault, fate: Fate::Pass })
     }
 
     async fn read(record: &Arc<Record>, window: PaymentWindow) -> (Vec<u64>, Vec<End>, RecordFooter) {
@@ -183,7 +186,9 @@ mod tests {
         let (mut payments, mut ends) = (Vec::new(), Vec::new());
         for line in lines.lines() {
             sealer.add(format!("{line}\n").as_bytes());
-            let RecordItem::Request(line) = serde_json::from_str(line).unwrap() else { panic!("a footer too early") };
+            let RecordItem::Request(line) = serde_json::from_str(line).unwrap() else {
+                panic!("a footer before the end")
+            };
             payments.push(line.payment);
             ends.push(line.end);
         }
@@ -193,12 +198,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_record_larger_than_its_memory_comes_back_whole_and_by_window() {
+    async fn a_record_larger_than_its_memory_is_exported_whole_and_by_window() {
         let record = Arc::new(Record::new("run-1".into(), Dice::new(1, &[])).unwrap());
         for payment in 0..ROWS {
-            begin(&record, payment).complete(Course::default(), End::Relayed);
+            begin(&record, payment).complete(Transfer::default(), End::Relayed);
         }
-        let flying = begin(&record, ROWS);
+        let open = begin(&record, ROWS);
         let (payments, ends, footer) = read(&record, PaymentWindow::default()).await;
         assert_eq!(payments, (0..=ROWS).collect::<Vec<_>>());
         assert_eq!((ends[0], ends.last()), (End::Relayed, Some(&End::Intended)));
@@ -210,18 +215,18 @@ mod tests {
         let (payments, _, footer) = read(&record, PaymentWindow { from: Some(10), to: Some(13) }).await;
         assert_eq!((payments, footer.requests, footer.seal.lines), (vec![10, 11, 12], ROWS + 1, 3));
 
-        drop(flying);
+        drop(open);
         let (payments, ends, _) = read(&record, PaymentWindow { from: Some(ROWS), to: None }).await;
         assert_eq!((payments, ends), (vec![ROWS], vec![End::Intended]));
     }
 
     #[tokio::test]
-    async fn rows_that_cannot_be_written_are_confessed() {
+    async fn rows_that_cannot_be_written_are_counted_in_the_footer() {
         let mut record = Record::new("run-1".into(), Dice::new(1, &[])).unwrap();
-        record.file = std::fs::File::open("/dev/null").unwrap(); // open for reading alone
+        record.file = std::fs::File::open("/dev/null").unwrap(); // Opened for reading only.
         let record = Arc::new(record);
         for payment in 0..ROWS {
-            begin(&record, payment).complete(Course::default(), End::Relayed);
+            begin(&record, payment).complete(Transfer::default(), End::Relayed);
         }
         let (payments, _, footer) = read(&record, PaymentWindow::default()).await;
         assert!(footer.unrecorded > 0);

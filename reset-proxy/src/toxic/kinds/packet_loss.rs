@@ -1,40 +1,39 @@
-//! Drops chunks by chance, each alone or as its predecessor.
+//! Drops chunks at random, each independently or in correlation with the chunk before it.
 
 use serde::Serialize;
 
-use crate::{
-    toxic::definition::{Memory, Step},
-    toxic::fields::{BadBody, Fields},
-    toxic::queue::Pipe,
+use crate::toxic::{
+    fields::{BodyError, Fields},
+    queue::ChunkQueue,
+    step::{ToxicState, ToxicStep},
 };
 
 #[derive(Debug, Default, Clone, PartialEq, Serialize)]
 pub(crate) struct PacketLoss {
-    /// Which share is dropped, 0 to 1.
+    /// The fraction of the chunks that is dropped, 0 to 1.
     loss_rate: f64,
-    /// How much a chunk's chance is that of the one before, 0 to 1.
+    /// The weight of the previous chunk's random number in that of the next, 0 to 1.
     correlation: f64,
 }
 
 impl PacketLoss {
-    pub(crate) fn merge(&mut self, fields: &Fields) -> Result<(), BadBody> {
-        fields.share_into("loss_rate", &mut self.loss_rate)?;
-        fields.share_into("correlation", &mut self.correlation)
+    pub(crate) fn merge(&mut self, fields: &Fields) -> Result<(), BodyError> {
+        fields.fraction_into("loss_rate", &mut self.loss_rate)?;
+        fields.fraction_into("correlation", &mut self.correlation)
     }
 
-    pub(crate) fn step(&self, memory: &mut Memory, input: &mut Pipe, output: &mut Pipe) -> Step {
+    pub(crate) fn step(&self, state: &mut ToxicState, input: &mut ChunkQueue, output: &mut ChunkQueue) -> ToxicStep {
         while output.has_room()
             && let Some(chunk) = input.pop()
         {
-            let chance = memory.coins.toss();
-            let chance =
-                memory.drawn.map_or(chance, |last| last * self.correlation + chance * (1.0 - self.correlation));
-            memory.drawn = Some(chance);
-            if chance >= self.loss_rate {
+            let random = state.sampler.draw();
+            let random = state.drawn.map_or(random, |last| last * self.correlation + random * (1.0 - self.correlation));
+            state.drawn = Some(random);
+            if random >= self.loss_rate {
                 output.push(chunk);
             }
         }
         input.pass_end(output);
-        Step::Wait
+        ToxicStep::Wait
     }
 }

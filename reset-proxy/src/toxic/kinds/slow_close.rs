@@ -3,10 +3,10 @@
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::{
-    toxic::definition::{Memory, Step, delay, pass},
-    toxic::fields::{BadBody, Fields},
-    toxic::queue::{End, Pipe},
+use crate::toxic::{
+    fields::{BodyError, Fields},
+    queue::{ChunkQueue, QueueEnd},
+    step::{ToxicState, ToxicStep, delay, pass},
 };
 
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
@@ -16,20 +16,26 @@ pub(crate) struct SlowClose {
 }
 
 impl SlowClose {
-    pub(crate) fn merge(&mut self, fields: &Fields) -> Result<(), BadBody> {
+    pub(crate) fn merge(&mut self, fields: &Fields) -> Result<(), BodyError> {
         fields.integer_into("delay", &mut self.delay)
     }
 
-    pub(crate) fn step(&self, memory: &mut Memory, now: Instant, input: &mut Pipe, output: &mut Pipe) -> Step {
+    pub(crate) fn step(
+        &self,
+        state: &mut ToxicState,
+        now: Instant,
+        input: &mut ChunkQueue,
+        output: &mut ChunkQueue,
+    ) -> ToxicStep {
         pass(input, output);
-        if input.ended() == End::Open {
-            return Step::Wait;
+        if input.ended() == QueueEnd::Open {
+            return ToxicStep::Wait;
         }
-        let due = *memory.mark.get_or_insert(now) + delay(self.delay);
+        let due = *state.mark.get_or_insert(now) + delay(self.delay);
         if due > now {
-            return Step::Until(due);
+            return ToxicStep::Until(due);
         }
         input.pass_end(output);
-        Step::Wait
+        ToxicStep::Wait
     }
 }

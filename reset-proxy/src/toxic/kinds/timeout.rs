@@ -1,12 +1,13 @@
-//! Drops all data, and closes the connection after a time; or holds it until the toxic is removed, which closes it.
+//! Drops all data and closes the connection after a time. Without a time the connection stays open until the toxic is
+//! removed, which closes it.
 
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::{
-    toxic::definition::{Memory, Step, delay},
-    toxic::fields::{BadBody, Fields},
-    toxic::queue::{End, Pipe},
+use crate::toxic::{
+    fields::{BodyError, Fields},
+    queue::{ChunkQueue, QueueEnd},
+    step::{ToxicState, ToxicStep, delay},
 };
 
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
@@ -16,21 +17,27 @@ pub(crate) struct Timeout {
 }
 
 impl Timeout {
-    pub(crate) fn merge(&mut self, fields: &Fields) -> Result<(), BadBody> {
+    pub(crate) fn merge(&mut self, fields: &Fields) -> Result<(), BodyError> {
         fields.integer_into("timeout", &mut self.timeout)
     }
 
-    pub(crate) fn step(&self, memory: &mut Memory, now: Instant, input: &mut Pipe, output: &mut Pipe) -> Step {
+    pub(crate) fn step(
+        &self,
+        state: &mut ToxicState,
+        now: Instant,
+        input: &mut ChunkQueue,
+        output: &mut ChunkQueue,
+    ) -> ToxicStep {
         while input.pop().is_some() {}
         input.pass_end(output);
         if self.timeout <= 0 {
-            return Step::Wait;
+            return ToxicStep::Wait;
         }
-        let due = memory.began + delay(self.timeout);
+        let due = state.began + delay(self.timeout);
         if due > now {
-            return Step::Until(due);
+            return ToxicStep::Until(due);
         }
-        output.end(End::Closed);
-        Step::Wait
+        output.end(QueueEnd::Closed);
+        ToxicStep::Wait
     }
 }
