@@ -120,3 +120,6 @@ impl ClientConnection {
         await_end(service).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,7 +25,7 @@ use crate::{
 };
 
 pub(crate) mod export;
-mod row;
+pub(crate) mod row;
 
 /// Completed rows are gathered up to this many bytes before they are written to the file.
 const TAIL_LEN: usize = 64 * 1024;
@@ -150,6 +150,13 @@ impl Record {
             unrecorded: state.unrecorded,
             lapsed: self.lapsed.value(),
         }
+    }
+
+    /// The completed rows that are still in memory.
+    #[cfg(test)]
+    pub(crate) fn completed(&self) -> Vec<Row> {
+        let faults = self.dice.dies().len();
+        self.lock().tail.chunks(Row::len(faults)).filter_map(|bytes| Row::read(faults, bytes)).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
