@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn all_faults_of_wrong_rules_are_named_at_once() {
+    fn everything_wrong_with_rules_is_reported_at_once() {
         let mut wrong = rules("no blanks", 0);
         wrong.faults[0].probability = 7.5;
         let fields: Vec<_> = check(&wrong).into_iter().map(|refusal| refusal.field).collect();

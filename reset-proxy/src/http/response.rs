@@ -1,4 +1,4 @@
-//! The head of a response: where it ends, how its body ends, and whether the connection goes on behind it.
+//! The head of a response: where it ends, how its body ends, and whether the connection goes on after it.
 
 use std::mem::MaybeUninit;
 
@@ -54,7 +54,7 @@ impl ResponseHead {
         matches!(self.status, 100 | 102..=199)
     }
 
-    /// Whether the connection carries another protocol behind this response.
+    /// Whether the connection carries another protocol after this response.
     pub(crate) fn switches_protocol(&self, method: Method) -> bool {
         self.status == 101 || method == Method::Connect && (200..300).contains(&self.status)
     }

@@ -136,7 +136,7 @@ fn toxics(proxies: &mut Proxies, method: &Method, name: &str, body: &[u8]) -> Re
             if proxy.toxic(&toxic.name).is_some() {
                 return Err(BodyError::ToxicExists.into());
             }
-            Ok(toxic_response(&*proxy.add_toxic(toxic)))
+            Ok(toxic_response(&proxy.add_toxic(toxic)))
         }
         _ => Ok(not_allowed()),
     }
@@ -151,10 +151,10 @@ fn one_toxic(
     let proxy = known(proxies, name)?;
     let toxic = Arc::clone(proxy.toxic(toxic).ok_or(ApiError::NoToxic)?);
     match *method {
-        Method::GET => Ok(toxic_response(&*toxic)),
+        Method::GET => Ok(toxic_response(&toxic)),
         Method::POST | Method::PATCH => {
             let changed = Toxic::clone(&toxic).merged(&object(body)?)?;
-            Ok(toxic_response(&*proxy.replace_toxic(changed)))
+            Ok(toxic_response(&proxy.replace_toxic(changed)))
         }
         Method::DELETE => {
             proxy.remove_toxic(&toxic.name);

@@ -100,7 +100,7 @@ impl ToxicChain {
         }
     }
 
-    /// Moves all bytes as far as the toxics let them pass now. Rechanges when the next step is due.
+    /// Moves all bytes as far as the toxics let them pass now. Returns when the next step is due.
     pub(crate) fn advance(&mut self, now: Instant) -> ToxicStep {
         loop {
             let before = self.changes();
