@@ -24,11 +24,11 @@ use paylab_experiment::{
 use paylab_part::refusal::Refusal;
 use tracing::info;
 
-use crate::{
-    fault::plane::FaultPlane,
-    fault::query::{Query, parse_json},
-    fault::record::export::export,
-    fault::rules::{PutError, RenewError, check},
+use crate::fault::{
+    plane::FaultPlane,
+    query::{Query, parse_json},
+    record::export::export,
+    rules::{PutError, RenewError, check},
 };
 
 const PLAN_PAYMENTS_DEFAULT: u64 = 10;

@@ -15,10 +15,10 @@ pub(crate) struct Query<T>(pub(crate) T);
 pub(crate) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let (path, fault) = (error.path().to_string(), error.inner().to_string());
+        let (path, reason) = (error.path().to_string(), error.inner().to_string());
         match path.as_str() {
-            "." => Refusal::of_field(named_in(&fault), &fault),
-            path => Refusal::of_field(path, &fault),
+            "." => Refusal::of_field(named_in(&reason), &reason),
+            path => Refusal::of_field(path, &reason),
         }
     })?;
     json.end().map_err(|error| Refusal::of_field("", error.to_string()))?;
@@ -26,8 +26,8 @@ pub(crate) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal>
 }
 
 /// The field between the backticks of a message such as "missing field `seed`", empty where the message names none.
-fn named_in(fault: &str) -> &str {
-    fault.split('`').nth(1).unwrap_or_default()
+fn named_in(reason: &str) -> &str {
+    reason.split('`').nth(1).unwrap_or_default()
 }
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
@@ -38,12 +38,12 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// Makes a refusal of a rejection, whose text ends in `FIELD: FAULT`.
+/// Makes a refusal of a rejection, whose text ends in `FIELD: REASON`.
 fn query_refusal(error: &QueryRejection) -> Refusal {
     let text = error.body_text();
-    let text = text.rsplit_once("query string: ").map_or(text.as_str(), |(_, fault)| fault);
-    let (field, fault) = text.split_once(": ").unwrap_or(("", text));
-    Refusal::of_field(field, fault)
+    let text = text.rsplit_once("query string: ").map_or(text.as_str(), |(_, reason)| reason);
+    let (field, reason) = text.split_once(": ").unwrap_or(("", text));
+    Refusal::of_field(field, reason)
 }
 
 #[cfg(test)]

@@ -86,12 +86,13 @@ pub(crate) fn check(rules: &Rules) -> Vec<Refusal> {
 }
 
 impl RuleBook {
-    /// Puts rules in force that have passed [`check`]. The run that is in force already renews its lease and keeps its record.
+    /// Puts rules in force that have passed [`check`]. If the run is in force already, this renews its lease and keeps its
+    /// record.
     pub(crate) fn put(&self, rules: Rules) -> Result<RulesInForce, PutError> {
         self.put_with_fates(rules, Fate::of)
     }
 
-    /// The same, with what each fault does.
+    /// The same, where `fate` says what each fault does.
     pub(crate) fn put_with_fates(&self, rules: Rules, fate: impl Fn(&Die) -> Fate) -> Result<RulesInForce, PutError> {
         let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         let record = match self.snapshot.load_full() {

@@ -15,8 +15,10 @@ use tokio::{
 
 use crate::{
     counter::Counter,
-    transport::buffer::{BUFFER_LEN, BUFFER_LEN_MAX, Buffer},
-    transport::splice::Splice,
+    transport::{
+        buffer::{BUFFER_LEN, BUFFER_LEN_MAX, Buffer},
+        splice::Splice,
+    },
 };
 
 /// Copies one direction from its source to its sink.

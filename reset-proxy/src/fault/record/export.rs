@@ -16,7 +16,7 @@ use crate::fault::record::{Record, row::Row};
 /// The number of rows that are read and written out at once: about 100 KB of text.
 const ROWS_AT_ONCE: u64 = 256;
 
-/// One export of a record, in the state in which it was when the export began.
+/// One export of a record as it was when the export began.
 #[derive(Debug)]
 struct Export {
     record: Arc<Record>,
