@@ -1,181 +1,35 @@
-//! The control port: rules, lease, record, plan, counters, drain. It must not touch a client's connection.
+//! The control port: the routes of both planes, and the metrics.
 
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
-    body::{Body, Bytes},
+    Router,
     extract::State,
     http::{StatusCode, header::CONTENT_TYPE},
+    middleware,
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::get,
 };
-use futures::{StreamExt, stream};
-use paylab_experiment::{
-    contract::{
-        COUNTERS_PATH, DRAIN_PATH, DrainQuery, HEALTH_PATH, LEASE_PATH, LeaseRenewal, NDJSON, PLAN_PATH, PaymentWindow,
-        PlanQuery, PlannedFate, ProxyCounters, READY_PATH, RECORD_PATH, RULES_PATH, Rules, RulesInForce,
-    },
-    fate::Dice,
-    payment::{AttemptId, PaymentId},
-    plan,
-};
-use paylab_part::refusal::Refusal;
-use tracing::info;
 
 use crate::{
-    asked::{Asked, parse},
-    plane::FaultPlane,
-    record::export::export,
-    rules::{PutError, RenewError, check},
+    fault::{control as fault_control, plane::FaultPlane},
+    metrics,
+    toxic::{api, collection::Collection},
 };
 
-const PLAN_PAYMENTS_DEFAULT: u64 = 10;
-const PLAN_PAYMENTS_MAX: u64 = 100_000;
-const PLAN_ATTEMPTS_DEFAULT: u32 = 3;
-const PLAN_ATTEMPTS_MAX: u32 = 1_000;
-/// So many fates are told in one piece of the answer.
-const FATES_AT_ONCE: usize = 256;
-
-/// The routes of the fault plane.
-pub(crate) fn router(plane: Arc<FaultPlane>) -> Router {
+/// The router of the control port. Paths that no route of the fault plane has belong to Toxiproxy's API.
+pub(crate) fn router(plane: &Arc<FaultPlane>, collection: &Arc<Collection>) -> Router {
+    let metrics = get(show_metrics).fallback(|| async { StatusCode::METHOD_NOT_ALLOWED });
     Router::new()
-        .route(RULES_PATH, get(show_rules).put(put_rules).delete(remove_rules))
-        .route(LEASE_PATH, post(renew_lease))
-        .route(RECORD_PATH, get(tell_record))
-        .route(PLAN_PATH, get(tell_plan))
-        .route(COUNTERS_PATH, get(show_counters))
-        .route(DRAIN_PATH, get(drain))
-        // Both ports are bound before this one answers.
-        .route(HEALTH_PATH, get(|| async {}))
-        .route(READY_PATH, get(ready))
-        .with_state(plane)
+        .route("/metrics", metrics)
+        .with_state((Arc::clone(plane), Arc::clone(collection)))
+        .merge(fault_control::router(Arc::clone(plane)))
+        .fallback_service(api::router(Arc::clone(collection)))
+        .layer(middleware::from_fn(api::identify))
 }
 
-/// Ready is a proxy that a payment can pass: on a cluster the name of the service leads somewhere a moment later than the
-/// service itself is ready.
-async fn ready(State(plane): State<Arc<FaultPlane>>) -> Result<StatusCode, Refusal> {
-    if !plane.takes_payments {
-        return Ok(StatusCode::OK);
-    }
-    match plane.upstream.dial().await {
-        Ok(_) => Ok(StatusCode::OK),
-        Err(error) => {
-            let detail = format!("the service cannot be reached: {error}");
-            Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, detail))
-        }
-    }
-}
-
-async fn put_rules(State(plane): State<Arc<FaultPlane>>, body: Bytes) -> Result<Json<RulesInForce>, Refusal> {
-    let rules: Rules = parse(&body)?;
-    let refusals = check(&rules);
-    if !refusals.is_empty() {
-        return Err(Refusal::of_fields(&refusals));
-    }
-    let in_force = plane.rules.put(rules)?;
-    let Rules { run_id, seed, faults, lease_ms } = &in_force.rules;
-    info!(%run_id, seed, faults = faults.len(), lease_ms, "rules in force");
-    Ok(Json(in_force))
-}
-
-async fn show_rules(State(plane): State<Arc<FaultPlane>>) -> Result<Json<RulesInForce>, Refusal> {
-    match plane.rules.current() {
-        Some(rules) => Ok(Json(rules.show())),
-        None => Err(no_rules()),
-    }
-}
-
-async fn remove_rules(State(plane): State<Arc<FaultPlane>>) -> StatusCode {
-    plane.rules.remove();
-    info!("rules removed");
-    StatusCode::NO_CONTENT
-}
-
-async fn renew_lease(State(plane): State<Arc<FaultPlane>>, body: Bytes) -> Result<Json<RulesInForce>, Refusal> {
-    let LeaseRenewal { run_id } = parse(&body)?;
-    Ok(Json(plane.rules.renew(&run_id)?))
-}
-
-async fn tell_record(State(plane): State<Arc<FaultPlane>>, Asked(window): Asked<PaymentWindow>) -> Response {
-    let record = plane.rules.current().map(|rules| Arc::clone(&rules.record));
-    ([(CONTENT_TYPE, NDJSON)], Body::from_stream(export(record, window))).into_response()
-}
-
-async fn tell_plan(
-    State(plane): State<Arc<FaultPlane>>,
-    Asked(query): Asked<PlanQuery>,
-) -> Result<impl IntoResponse, Refusal> {
-    let from = query.from.unwrap_or(0);
-    let to = query.to.unwrap_or(from.saturating_add(PLAN_PAYMENTS_DEFAULT));
-    let attempts = query.attempts.unwrap_or(PLAN_ATTEMPTS_DEFAULT);
-    let refusals = check_plan(from, to, attempts);
-    if !refusals.is_empty() {
-        return Err(Refusal::of_fields(&refusals));
-    }
-    let record = Arc::clone(&plane.rules.current().ok_or_else(no_rules)?.record);
-    let ids = (from..to)
-        .flat_map(move |payment| (1..=attempts).map(move |attempt| AttemptId { payment: PaymentId(payment), attempt }));
-    let pieces = stream::iter(ids).chunks(FATES_AT_ONCE).map(move |ids| {
-        let fates: Result<Vec<_>, _> = ids.into_iter().map(|id| fate_line(record.dice(), id)).collect();
-        fates.map(|lines| lines.concat())
-    });
-    Ok(([(CONTENT_TYPE, NDJSON)], Body::from_stream(pieces)))
-}
-
-async fn show_counters(State(plane): State<Arc<FaultPlane>>) -> Json<ProxyCounters> {
-    Json(plane.counters.show(plane.flights.count()))
-}
-
-async fn drain(State(plane): State<Arc<FaultPlane>>, Asked(query): Asked<DrainQuery>) -> Result<StatusCode, Refusal> {
-    plane.flights.answer(query).await
-}
-
-fn check_plan(from: u64, to: u64, attempts: u32) -> Vec<plan::Refusal> {
-    let mut refusals = Vec::new();
-    if to < from || to - from > PLAN_PAYMENTS_MAX {
-        let text = format!("must be from {from} to {}", from.saturating_add(PLAN_PAYMENTS_MAX));
-        refusals.push(plan::Refusal::new("to", text));
-    }
-    if !(1..=PLAN_ATTEMPTS_MAX).contains(&attempts) {
-        refusals.push(plan::Refusal::new("attempts", format!("must be from 1 to {PLAN_ATTEMPTS_MAX}")));
-    }
-    refusals
-}
-
-fn fate_line(dice: &Dice, id: AttemptId) -> serde_json::Result<Vec<u8>> {
-    let draw = dice.draw(id);
-    let dies = dice.dies();
-    let fate = PlannedFate {
-        payment: id.payment.0,
-        attempt: id.attempt,
-        fired: (0..dies.len()).filter(|index| draw.has_fired(*index)).map(|index| dies[index].name.clone()).collect(),
-        fault: draw.effective.map(|index| dies[index].name.clone()),
-        at: dice.point(&draw),
-    };
-    let mut line = serde_json::to_vec(&fate)?;
-    line.push(b'\n');
-    Ok(line)
-}
-
-fn no_rules() -> Refusal {
-    Refusal::new(StatusCode::NOT_FOUND, "no rules are in force")
-}
-
-impl From<PutError> for Refusal {
-    fn from(error: PutError) -> Self {
-        match error {
-            PutError::Changed(_) => Self::new(StatusCode::CONFLICT, error.to_string()),
-            PutError::Record(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
-        }
-    }
-}
-
-impl From<RenewError> for Refusal {
-    fn from(error: RenewError) -> Self {
-        match error {
-            RenewError::NoRules => no_rules(),
-            RenewError::OtherRun(_) => Self::new(StatusCode::CONFLICT, error.to_string()),
-        }
-    }
+async fn show_metrics(State((plane, collection)): State<(Arc<FaultPlane>, Arc<Collection>)>) -> Response {
+    let faults = plane.counters.show(plane.flights.count());
+    let text = metrics::render(collection.proxies.lock().await.values(), &faults);
+    ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
 }

@@ -1,139 +1,106 @@
-//! What named proxies have counted, and all counts as Prometheus reads them. Byte counters have Toxiproxy's names.
+//! The metrics of both planes in Prometheus' text format. The planes count with plain atomics; this reads them when the
+//! metrics are asked for. Byte counters have Toxiproxy's names.
 
-use std::{
-    fmt::Write as _,
-    sync::atomic::{AtomicU64, Ordering},
-};
+use std::sync::Arc;
 
 use paylab_experiment::contract::ProxyCounters;
-
-use crate::{
-    counters::{count, counted},
-    named::NamedProxy,
-    toxic::Stream,
+use prometheus_client::{
+    encoding::{EncodeLabelSet, prometheus_text::encode},
+    metrics::{
+        counter::{ConstCounter, Counter},
+        family::Family,
+        gauge::Gauge,
+    },
+    registry::Registry,
 };
 
-/// The counts of one named proxy since it was made.
-#[derive(Debug, Default)]
-pub(crate) struct Traffic {
-    pub(crate) connections: AtomicU64,
-    pub(crate) connections_ended: AtomicU64,
-    pub(crate) upstream_unreachable: AtomicU64,
-    pub(crate) up: Direction,
-    pub(crate) down: Direction,
-    resets: [AtomicU64; Resets::ALL.len()],
+use crate::toxic::named_proxy::NamedProxy;
+
+/// The media type of the text.
+pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4";
+
+/// One direction of one named proxy.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DirectionLabels {
+    direction: &'static str,
+    proxy: Arc<str>,
+    listener: String,
+    upstream: String,
 }
 
-/// The bytes that went one way.
-#[derive(Debug, Default)]
-pub(crate) struct Direction {
-    /// On the plain way, where all that is received is sent.
-    pub(crate) plain: AtomicU64,
-    pub(crate) received: AtomicU64,
-    pub(crate) sent: AtomicU64,
+/// One cause of resets at one named proxy.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CauseLabels {
+    proxy: Arc<str>,
+    kind: &'static str,
 }
 
-/// Why both sides or one were reset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Resets {
-    /// A `reset_peer` on this stream.
-    Toxic(Stream),
-    /// The sender of this stream, or its reader, went away with a reset, and the other side is told so.
-    PassedOn(Stream),
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ProxyLabels {
+    proxy: Arc<str>,
 }
 
-impl Resets {
-    const ALL: [(Self, &'static str); 4] = [
-        (Self::Toxic(Stream::Upstream), "reset_peer_upstream"),
-        (Self::Toxic(Stream::Downstream), "reset_peer_downstream"),
-        (Self::PassedOn(Stream::Upstream), "client_gone"),
-        (Self::PassedOn(Stream::Downstream), "service_gone"),
-    ];
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PointLabels {
+    point: String,
 }
 
-impl Traffic {
-    pub(crate) fn count_reset(&self, kind: Resets) {
-        for ((known, _), counter) in Resets::ALL.iter().zip(&self.resets) {
-            if *known == kind {
-                count(counter);
-            }
-        }
-    }
-}
-
-impl Direction {
-    fn received(&self) -> u64 {
-        counted(&self.plain) + counted(&self.received)
-    }
-
-    fn sent(&self) -> u64 {
-        counted(&self.plain) + counted(&self.sent)
-    }
-}
-
-/// Adds bytes to a count.
-pub(crate) fn add(counter: &AtomicU64, bytes: usize) {
-    counter.fetch_add(bytes as u64, Ordering::Relaxed);
-}
-
-/// Everything in Prometheus' text format.
-pub(crate) fn render<'a>(proxies: impl Iterator<Item = &'a NamedProxy> + Clone, faults: &ProxyCounters) -> String {
+/// All metrics as text.
+pub(crate) fn render<'a>(proxies: impl Iterator<Item = &'a NamedProxy>, faults: &ProxyCounters) -> String {
+    let mut registry = Registry::default();
+    register_proxies(&mut registry, proxies);
+    register_faults(&mut registry, faults);
     let mut text = String::new();
-    family(&mut text, "toxiproxy_proxy_received_bytes_total", "counter", bytes(proxies.clone(), Direction::received));
-    family(&mut text, "toxiproxy_proxy_sent_bytes_total", "counter", bytes(proxies.clone(), Direction::sent));
-    let resets = proxies.clone().flat_map(|proxy| {
-        let counts = Resets::ALL.iter().zip(&proxy.traffic.resets);
-        counts.map(|((_, kind), count)| (format!(r#"proxy="{}",kind="{kind}""#, escaped(&proxy.name)), counted(count)))
-    });
-    family(&mut text, "paylab_proxy_resets_total", "counter", resets);
-    let each = |of: fn(&Traffic) -> u64| {
-        proxies.clone().map(move |proxy| (format!(r#"proxy="{}""#, escaped(&proxy.name)), of(&proxy.traffic)))
-    };
-    family(&mut text, "paylab_proxy_connections_total", "counter", each(|traffic| counted(&traffic.connections)));
-    family(
-        &mut text,
-        "paylab_proxy_connections_open",
-        "gauge",
-        each(|traffic| counted(&traffic.connections).saturating_sub(counted(&traffic.connections_ended))),
-    );
-    family(
-        &mut text,
-        "paylab_proxy_upstream_unreachable_total",
-        "counter",
-        each(|traffic| counted(&traffic.upstream_unreachable)),
-    );
-    let points = faults.resets.iter().map(|(point, count)| (format!(r#"point="{point}""#), *count));
-    family(&mut text, "paylab_fault_resets_total", "counter", points);
-    family(&mut text, "paylab_fault_unintended_resets_total", "counter", [(String::new(), faults.unintended_resets)]);
-    family(&mut text, "paylab_fault_requests_total", "counter", [(String::new(), faults.requests)]);
+    // Writing to a string cannot fail.
+    let _ = encode(&mut text, &registry);
     text
 }
 
-fn bytes<'a>(
-    proxies: impl Iterator<Item = &'a NamedProxy>,
-    of: fn(&Direction) -> u64,
-) -> impl Iterator<Item = (String, u64)> {
-    proxies.flat_map(move |proxy| {
-        let labels = |direction: &str| {
-            let (name, listener, upstream) = (escaped(&proxy.name), escaped(&proxy.listen), escaped(&proxy.upstream));
-            format!(r#"direction="{direction}",proxy="{name}",listener="{listener}",upstream="{upstream}""#)
-        };
-        [(labels("upstream"), of(&proxy.traffic.up)), (labels("downstream"), of(&proxy.traffic.down))]
-    })
-}
-
-fn family(text: &mut String, name: &str, kind: &str, samples: impl IntoIterator<Item = (String, u64)>) {
-    // Writing to a string cannot fail.
-    let _ = writeln!(text, "# TYPE {name} {kind}");
-    for (labels, value) in samples {
-        let _ = if labels.is_empty() {
-            writeln!(text, "{name} {value}")
-        } else {
-            writeln!(text, "{name}{{{labels}}} {value}")
-        };
+fn register_proxies<'a>(registry: &mut Registry, proxies: impl Iterator<Item = &'a NamedProxy>) {
+    let (received, sent) =
+        (Family::<DirectionLabels, Counter>::default(), Family::<DirectionLabels, Counter>::default());
+    let (resets, connections) = (Family::<CauseLabels, Counter>::default(), Family::<ProxyLabels, Counter>::default());
+    let (open, unreachable) = (Family::<ProxyLabels, Gauge>::default(), Family::<ProxyLabels, Counter>::default());
+    for proxy in proxies {
+        let traffic = &proxy.traffic;
+        for (direction, bytes) in [("upstream", &traffic.up), ("downstream", &traffic.down)] {
+            let labels = direction_labels(direction, proxy);
+            received.get_or_create(&labels).inc_by(bytes.total_received());
+            sent.get_or_create(&labels).inc_by(bytes.total_sent());
+        }
+        let name = &proxy.name;
+        for (kind, count) in traffic.resets() {
+            resets.get_or_create(&CauseLabels { proxy: Arc::clone(name), kind }).inc_by(count);
+        }
+        let labels = ProxyLabels { proxy: Arc::clone(name) };
+        connections.get_or_create(&labels).inc_by(traffic.connections.value());
+        open.get_or_create(&labels).set(traffic.connections_open().cast_signed());
+        unreachable.get_or_create(&labels).inc_by(traffic.upstream_unreachable.value());
     }
+    registry.register("toxiproxy_proxy_received_bytes", "Bytes received by a named proxy", received);
+    registry.register("toxiproxy_proxy_sent_bytes", "Bytes sent by a named proxy", sent);
+    registry.register("paylab_proxy_resets", "Connections of a named proxy that were reset", resets);
+    registry.register("paylab_proxy_connections", "Connections accepted by a named proxy", connections);
+    registry.register("paylab_proxy_connections_open", "Connections of a named proxy that are open", open);
+    registry.register(
+        "paylab_proxy_upstream_unreachable",
+        "Connections of a named proxy whose upstream could not be reached",
+        unreachable,
+    );
 }
 
-fn escaped(label: &str) -> String {
-    label.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n")
+fn register_faults(registry: &mut Registry, faults: &ProxyCounters) {
+    let resets = Family::<PointLabels, Counter>::default();
+    for (point, count) in &faults.resets {
+        resets.get_or_create(&PointLabels { point: point.clone() }).inc_by(*count);
+    }
+    registry.register("paylab_fault_resets", "Resets that a fault ordered, by point", resets);
+    let unintended = ConstCounter::new(faults.unintended_resets);
+    registry.register("paylab_fault_unintended_resets", "Resets that no fault ordered", unintended);
+    registry.register("paylab_fault_requests", "Requests whose head was read", ConstCounter::new(faults.requests));
+}
+
+fn direction_labels(direction: &'static str, proxy: &NamedProxy) -> DirectionLabels {
+    let (listener, upstream) = (proxy.listen.clone(), proxy.upstream.clone());
+    DirectionLabels { direction, proxy: Arc::clone(&proxy.name), listener, upstream }
 }

@@ -1,4 +1,4 @@
-//! What can be set from the command line and the environment.
+//! The options of the proxy, from the command line and the environment.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -11,28 +11,28 @@ use paylab_experiment::{
     span::Span,
 };
 
-pub use crate::upstream::{Authority, AuthorityError};
+pub use crate::transport::upstream::{Authority, AuthorityError};
 
 const CONNECTIONS_MAX: u32 = 4096;
 const DIAL_TIMEOUT: Span = Span::from_ms(5_000);
 
-/// How the proxy runs. Which faults it carries out, and which other proxies there are, is told at its control port.
+/// How the proxy runs. The faults that it carries out and the named proxies are set at its control port.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Options {
-    /// Where clients connect: IP:PORT; port 0 takes a free one. 0.0.0.0:8888 unless told otherwise; when only the options of
-    /// Toxiproxy are used, nothing listens there.
+    /// Where clients connect: IP:PORT, 0.0.0.0:8888 by default; port 0 takes a free one. When only options of Toxiproxy are used, nothing
+    /// listens there by default.
     #[arg(long, env = "PAYLAB_LISTEN", value_name = "IP:PORT")]
     pub listen: Option<SocketAddr>,
 
-    /// Where the proxy is controlled: IP:PORT, 127.0.0.1:8474 unless told otherwise. Whoever reaches it can break connections; keep it on loopback or behind a network policy.
+    /// Where the proxy is controlled: IP:PORT, 127.0.0.1:8474 by default. Whoever reaches it can break connections; keep it on loopback or behind a network policy.
     #[arg(long, env = "PAYLAB_CONTROL", value_name = "IP:PORT", conflicts_with_all = ["host", "port"])]
     pub control: Option<SocketAddr>,
 
-    /// The service behind the proxy: HOST:PORT, resolved when it is dialled; 127.0.0.1:8080 unless told otherwise.
+    /// The service behind the proxy: HOST:PORT, resolved when it is dialled; 127.0.0.1:8080 by default.
     #[arg(long, env = "PAYLAB_UPSTREAM", value_name = "HOST:PORT")]
     pub upstream: Option<Authority>,
 
-    /// Connections open at once, 1 to 65536, of each proxy; past it, new ones wait to be accepted. Each needs two file descriptors.
+    /// The number of connections that may be open at once, 1 to 65536, for each proxy; further ones wait to be accepted. Each needs two file descriptors.
     #[arg(long, env = "PAYLAB_CONNECTIONS_MAX", value_name = "COUNT", default_value_t = CONNECTIONS_MAX,
         value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub connections_max: u32,
@@ -41,56 +41,56 @@ pub struct Options {
     #[arg(long, env = "PAYLAB_DIAL_TIMEOUT", value_name = "SPAN", default_value_t = DIAL_TIMEOUT)]
     pub dial_timeout: Span,
 
-    /// What Toxiproxy's users know.
+    /// The options that Toxiproxy has.
     #[command(flatten, next_help_heading = "As Toxiproxy")]
     pub toxiproxy: Toxiproxy,
 }
 
-/// Toxiproxy's own options; -host is the same as --host.
+/// Toxiproxy's own options; -host is accepted as --host.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Toxiproxy {
-    /// Where the API listens; localhost unless told otherwise.
+    /// The host at which the API listens; localhost by default.
     #[arg(long, value_name = "HOST")]
     pub host: Option<String>,
 
-    /// At which port the API listens; 8474 unless told otherwise.
+    /// The port at which the API listens; 8474 by default.
     #[arg(long, value_name = "PORT")]
     pub port: Option<u16>,
 
-    /// Proxies to begin with: a file with the body of POST /populate; a proxy may have toxics there.
+    /// A file with the proxies to start with, as the body of POST /populate; they may have toxics.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Decides which connections have a toxic, and all other chance; drawn and logged when absent.
+    /// The seed of all random decisions, such as which connections have a toxic; random by default, and logged.
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true, value_parser = seed)]
     pub seed: Option<u64>,
 
-    /// Accepted for Toxiproxy's sake: the metrics are always there.
+    /// Accepted for compatibility with Toxiproxy; the metrics are always on.
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub runtime_metrics: Option<bool>,
 
-    /// Accepted for Toxiproxy's sake: the metrics are always there.
+    /// Accepted for compatibility with Toxiproxy; the metrics are always on.
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub proxy_metrics: Option<bool>,
 }
 
 impl Options {
-    /// Where clients of an experiment connect; nowhere when only Toxiproxy's options are used.
+    /// Where clients of an experiment connect. `None` when only options of Toxiproxy are used.
     #[must_use]
     pub fn listen(&self) -> Option<SocketAddr> {
-        let usual = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PROXY_PORT));
-        let asked = self.upstream.is_some() || !self.toxiproxy.is_used();
-        self.listen.or_else(|| asked.then_some(usual))
+        let default = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PROXY_PORT));
+        let serves_clients = self.upstream.is_some() || !self.toxiproxy.is_used();
+        self.listen.or_else(|| serves_clients.then_some(default))
     }
 
     /// The service of an experiment.
     #[must_use]
     pub fn upstream(&self) -> Authority {
-        let usual = || Authority::from(SocketAddr::from((Ipv4Addr::LOCALHOST, SERVICE_PORT)));
-        self.upstream.clone().unwrap_or_else(usual)
+        let default = || Authority::from(SocketAddr::from((Ipv4Addr::LOCALHOST, SERVICE_PORT)));
+        self.upstream.clone().unwrap_or_else(default)
     }
 
-    /// Where the control port is, as far as the options say: `HOST:PORT`.
+    /// Where the proxy is controlled: `HOST:PORT`.
     #[must_use]
     pub fn control(&self) -> String {
         let Toxiproxy { host, port, .. } = &self.toxiproxy;
@@ -107,10 +107,10 @@ impl Toxiproxy {
     }
 }
 
-/// Reads a seed; a negative one, as Toxiproxy's may be, is another name for a large one.
+/// Reads a seed. A negative one, which Toxiproxy allows, stands for the unsigned number with the same bits.
 ///
 /// # Errors
-/// It is no whole number of 64 bits.
+/// It is not a whole number of at most 64 bits.
 pub fn seed(text: &str) -> Result<u64, String> {
     let negative = || text.parse::<i64>().map(i64::cast_unsigned);
     text.parse::<u64>().or_else(|_| negative()).map_err(|_| "use a whole number of at most 64 bits".to_owned())
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn with_toxiproxys_options_alone_nothing_listens_but_the_api() {
+    fn with_only_options_of_toxiproxy_only_the_api_listens() {
         let options = parsed(&["--host", "0.0.0.0", "--port", "9474"]);
         assert_eq!((options.listen(), options.control().as_str()), (None, "0.0.0.0:9474"));
         assert!(parsed(&["--seed", "7", "--upstream", "127.0.0.1:1"]).listen().is_some());
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn an_option_that_cannot_be_obeyed_is_refused() {
+    fn an_option_with_an_invalid_value_is_refused() {
         for arguments in [
             ["--upstream", "8080"],
             ["--connections-max", "0"],

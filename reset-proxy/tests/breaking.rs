@@ -1,4 +1,4 @@
-//! What breaks without a fault: the service is down or breaks off, the client goes away, the proxy is full or stops.
+//! Failures that no fault orders: the service is down or breaks off, the client goes away, the proxy is full or stops.
 
 mod support;
 
@@ -7,9 +7,9 @@ use reset_proxy::options::Authority;
 use support::{Ending, Lab, OK, OK_LAST, loopback, pay, rules, soon};
 
 #[tokio::test]
-async fn a_service_that_is_down_resets_the_client_and_is_confessed() {
+async fn a_service_that_is_down_resets_the_client_and_is_counted() {
     let lab = Lab::start_with(|options| {
-        // A port that was free a moment ago and is bound by nobody.
+        // A port that was free a moment ago and is not bound.
         let free = std::net::TcpListener::bind(loopback()).unwrap().local_addr().unwrap();
         options.upstream = Some(Authority::from(free));
     })
@@ -25,7 +25,7 @@ async fn a_service_that_is_down_resets_the_client_and_is_confessed() {
 }
 
 #[tokio::test]
-async fn a_service_that_breaks_off_resets_the_client_and_is_confessed() {
+async fn a_service_that_breaks_off_resets_the_client_and_is_counted() {
     for part in [
         "",
         "HTTP/1.1 200",
@@ -46,7 +46,7 @@ async fn a_service_that_breaks_off_resets_the_client_and_is_confessed() {
 #[tokio::test]
 async fn a_fault_whose_service_breaks_off_before_its_point_is_not_carried_out() {
     for at in [Point::BeforeResponse, Point::MidResponse, Point::AfterResponse] {
-        let lab = Lab::striking(at).await;
+        let lab = Lab::resetting(at).await;
         let (mut client, service) = lab.deliver(&pay(7, 2)).await;
         drop(service);
         client.ends_with(Ending::Reset).await;
@@ -56,7 +56,7 @@ async fn a_fault_whose_service_breaks_off_before_its_point_is_not_carried_out() 
 }
 
 #[tokio::test]
-async fn a_client_that_is_gone_takes_its_half_sent_request_with_it() {
+async fn a_client_that_goes_away_in_its_request_resets_the_service_too() {
     let lab = Lab::passing().await;
     let half = &pay(7, 2)[..pay(7, 2).len() - 5];
     let (client, mut service) = lab.deliver(half).await;
@@ -68,7 +68,7 @@ async fn a_client_that_is_gone_takes_its_half_sent_request_with_it() {
 }
 
 #[tokio::test]
-async fn a_client_that_is_gone_while_the_service_works_is_missed_there() {
+async fn a_client_that_goes_away_while_the_service_works_ends_the_services_connection() {
     let lab = Lab::passing().await;
     let (client, mut service) = lab.deliver(&pay(7, 2)).await;
     client.reset();
@@ -78,7 +78,7 @@ async fn a_client_that_is_gone_while_the_service_works_is_missed_there() {
 }
 
 #[tokio::test]
-async fn a_client_that_hangs_up_on_a_service_that_then_hangs_up_too_is_the_one_that_is_gone() {
+async fn when_the_client_and_then_the_service_hang_up_the_record_names_the_client() {
     let lab = Lab::passing().await;
     let (client, mut service) = lab.deliver(&pay(7, 2)).await;
     drop(client);
@@ -90,11 +90,11 @@ async fn a_client_that_hangs_up_on_a_service_that_then_hangs_up_too_is_the_one_t
 }
 
 #[tokio::test]
-async fn a_client_that_was_reset_can_not_stop_the_service_from_booking() {
-    let lab = Lab::striking(Point::AfterRequest).await;
+async fn a_reset_after_the_request_keeps_the_services_connection_open() {
+    let lab = Lab::resetting(Point::AfterRequest).await;
     let (mut client, service) = lab.deliver(&pay(7, 2)).await;
     client.ends_with(Ending::Reset).await;
-    // The service's side is open and says nothing until the service has answered.
+    // The proxy keeps the service's side open and sends nothing until the service has answered.
     assert!(matches!(service.0.try_read(&mut [0]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock));
     service.reset();
     let line = lab.only_line().await;
@@ -102,10 +102,10 @@ async fn a_client_that_was_reset_can_not_stop_the_service_from_booking() {
 }
 
 #[tokio::test]
-async fn past_the_bound_of_connections_a_client_waits_until_another_is_gone() {
+async fn above_the_bound_of_connections_a_client_waits_until_another_has_left() {
     let lab = Lab::start_with(|options| options.connections_max = 1).await;
     let (mut first, mut service) = lab.deliver(&pay(1, 1)).await;
-    let mut second = lab.client().await; // in the backlog
+    let mut second = lab.client().await; // It waits in the backlog.
     second.send(pay(2, 1)).await;
     service.send(OK).await;
     first.expect(OK).await;
@@ -120,7 +120,7 @@ async fn past_the_bound_of_connections_a_client_waits_until_another_is_gone() {
 }
 
 #[tokio::test]
-async fn at_shutdown_what_is_in_flight_ends_and_idle_connections_do_not_hold_it_up() {
+async fn at_shutdown_requests_in_flight_end_and_idle_connections_do_not_delay_it() {
     let mut lab = Lab::passing().await;
     let (mut idle, mut idle_service) = lab.deliver(&pay(1, 1)).await;
     idle_service.send(OK).await;
@@ -129,13 +129,13 @@ async fn at_shutdown_what_is_in_flight_ends_and_idle_connections_do_not_hold_it_
     lab.shutdown.cancel();
     service.send(OK_LAST).await;
     client.expect(OK_LAST).await;
-    soon("the proxy's end", &mut lab.serving).await.unwrap().unwrap();
+    soon("the end of the proxy", &mut lab.serving).await.unwrap().unwrap();
     assert!(tokio::net::TcpStream::connect(lab.address).await.is_err());
     idle.ends_with(Ending::Eof).await;
 }
 
 #[tokio::test]
-async fn an_address_that_is_taken_is_named() {
+async fn an_address_that_is_in_use_is_named_in_the_error() {
     let taken = std::net::TcpListener::bind(loopback()).unwrap();
     let address = taken.local_addr().unwrap();
     let options = reset_proxy::options::Options { control: Some(address), ..support::options(loopback()) };
@@ -144,7 +144,7 @@ async fn an_address_that_is_taken_is_named() {
 }
 
 #[tokio::test]
-async fn a_service_that_closes_an_idle_connection_ends_the_clients_with_fin() {
+async fn a_service_that_closes_an_idle_connection_ends_the_clients_connection_cleanly() {
     let lab = Lab::passing().await;
     let (mut client, mut service) = lab.deliver(&pay(1, 1)).await;
     service.send(OK).await;

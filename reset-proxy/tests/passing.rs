@@ -1,5 +1,5 @@
-//! What passes is not changed: no byte, no boundary, no end of a side. And a request's boundaries are found, however
-//! its bytes are cut.
+//! Bytes and the ends of both sides pass unchanged, and the boundaries of a request are found in whatever pieces its bytes
+//! arrive.
 
 mod support;
 
@@ -15,7 +15,7 @@ const CHUNKED: &str = "POST / HTTP/1.1\r\nPaylab-Attempt: 7/2\r\nTransfer-Encodi
 const CHUNKED_OK: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nbooked\r\n0\r\nX: y\r\n\r\n";
 
 #[tokio::test]
-async fn without_a_fault_every_byte_passes_and_the_connection_ends_with_fin() {
+async fn without_a_fault_every_byte_passes_and_the_connection_ends_cleanly() {
     for (request, answer) in
         [(pay(7, 2).as_str(), OK_LAST), (CHUNKED, CHUNKED_OK), (CHUNKED, OK), (&pay(7, 2), CHUNKED_OK)]
     {
@@ -52,7 +52,7 @@ async fn without_rules_everything_passes_and_nothing_is_recorded() {
 }
 
 #[tokio::test]
-async fn a_request_and_its_answer_in_single_bytes_are_still_one_exchange() {
+async fn a_request_and_a_response_in_single_bytes_are_one_exchange() {
     let lab = Lab::passing().await;
     for (request, answer) in [(pay(7, 2).as_str(), OK), (CHUNKED, CHUNKED_OK)] {
         let mut client = lab.client().await;
@@ -87,7 +87,7 @@ async fn pipelined_requests_are_forwarded_one_after_the_other() {
 }
 
 #[tokio::test]
-async fn answers_without_a_body_do_not_hold_up_the_next_request() {
+async fn responses_without_a_body_do_not_delay_the_next_request() {
     let lab = Lab::passing().await;
     let mut client = lab.client().await;
     client.send("HEAD / HTTP/1.1\r\n\r\n").await;
@@ -106,7 +106,7 @@ async fn answers_without_a_body_do_not_hold_up_the_next_request() {
 }
 
 #[tokio::test]
-async fn a_client_that_awaits_100_continue_gets_it_and_the_final_answer_is_the_one_that_counts() {
+async fn a_client_that_awaits_100_continue_gets_it_and_only_the_final_response_counts() {
     let lab = Lab::passing().await;
     let head = "PUT / HTTP/1.1\r\nPaylab-Attempt: 7/2\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n";
     let (mut client, mut service) = lab.deliver(head).await;
@@ -136,18 +136,18 @@ async fn a_client_that_sends_head_and_body_in_two_segments_is_served() {
 }
 
 #[tokio::test]
-async fn a_client_that_ends_its_side_after_its_request_still_gets_the_answer() {
+async fn a_client_that_ends_its_side_after_its_request_still_gets_the_response() {
     let lab = Lab::passing().await;
     let (mut client, mut service) = lab.deliver(&pay(7, 2)).await;
     client.half_close().await;
-    service.ends_with(Ending::Eof).await; // the client's end has reached the service
+    service.ends_with(Ending::Eof).await; // The end of the client's side has reached the service.
     service.send(OK).await;
     assert_eq!(client.rest().await, (OK.into(), Ending::Eof));
     assert_eq!(lab.only_line().await.end, End::Relayed);
 }
 
 #[tokio::test]
-async fn an_answer_to_the_end_of_the_stream_passes_whole() {
+async fn a_response_that_ends_with_the_stream_passes_whole() {
     let lab = Lab::passing().await;
     let (mut client, mut service) = lab.deliver(&pay(7, 2)).await;
     service.send("HTTP/1.0 200 OK\r\n\r\nas long as it takes").await;
@@ -157,7 +157,7 @@ async fn an_answer_to_the_end_of_the_stream_passes_whole() {
 }
 
 #[tokio::test]
-async fn an_early_answer_passes_while_the_body_still_comes() {
+async fn an_early_response_passes_while_the_body_still_comes() {
     let lab = Lab::passing().await;
     let head = "POST / HTTP/1.1\r\nPaylab-Attempt: 7/2\r\nContent-Length: 1000000\r\n\r\n";
     let too_large = "HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
@@ -174,9 +174,9 @@ async fn an_early_answer_passes_while_the_body_still_comes() {
 }
 
 #[tokio::test]
-async fn tls_and_http_2_and_noise_pass_as_bytes_and_the_record_says_so() {
-    // None of these points exists where there are no requests.
-    let faults = vec![always("struck", Point::BeforeRequest), always("late", Point::AfterResponse)];
+async fn tls_http_2_and_noise_pass_as_bytes_and_are_recorded_as_bytes() {
+    // Without requests these points do not exist.
+    let faults = vec![always("reset", Point::BeforeRequest), always("late", Point::AfterResponse)];
     let hello = b"\x16\x03\x01\x00\x04\x01\x00\x00\x00".as_slice();
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice();
     for bytes in [hello, preface, b"\0\0\0", b"POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n"] {
@@ -189,7 +189,7 @@ async fn tls_and_http_2_and_noise_pass_as_bytes_and_the_record_says_so() {
         service.send("answer").await;
         service.half_close().await;
         assert_eq!(client.rest().await, (b"answer".into(), Ending::Eof));
-        client.send("more").await; // the client's side is still open
+        client.send("more").await; // The client's side is still open.
         service.expect("more").await;
         client.half_close().await;
         service.ends_with(Ending::Eof).await;
@@ -202,7 +202,7 @@ async fn tls_and_http_2_and_noise_pass_as_bytes_and_the_record_says_so() {
 
 #[tokio::test]
 async fn bytes_can_be_reset_on_connect() {
-    let lab = Lab::striking(Point::Connect).await;
+    let lab = Lab::resetting(Point::Connect).await;
     let mut client = lab.client().await;
     client.send(b"\x16\x03\x01\x00").await;
     client.ends_with(Ending::Reset).await;
@@ -212,7 +212,7 @@ async fn bytes_can_be_reset_on_connect() {
 }
 
 #[tokio::test]
-async fn after_an_upgrade_the_connection_is_bytes_of_the_same_request() {
+async fn after_an_upgrade_the_bytes_of_the_connection_belong_to_the_same_request() {
     let lab = Lab::passing().await;
     let (mut client, mut service) =
         lab.deliver("GET /chat HTTP/1.1\r\nPaylab-Attempt: 7/2\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n").await;
@@ -261,7 +261,7 @@ async fn a_head_that_is_too_long_passes_as_bytes() {
 }
 
 #[tokio::test]
-async fn half_a_head_and_the_end_of_a_side_pass_as_bytes() {
+async fn a_part_of_a_head_and_the_end_of_a_side_pass_as_bytes() {
     let lab = Lab::passing().await;
     let mut client = lab.client().await;
     client.send("echo this").await;

@@ -1,4 +1,4 @@
-// Package clients drives the reset proxy with Toxiproxy's own Go client.
+// Package clients tests the reset proxy with Toxiproxy's own Go client.
 package clients
 
 import (
@@ -13,14 +13,14 @@ import (
 	toxiproxy "github.com/Shopify/toxiproxy/v2/client"
 )
 
-// Whatever is awaited is there by then, or never.
-const patience = 20 * time.Second
+// timeout bounds every wait.
+const timeout = 20 * time.Second
 
 func client() *toxiproxy.Client {
 	return toxiproxy.NewClient(os.Getenv("PAYLAB_API"))
 }
 
-// echo serves what it is told, until the test ends.
+// echo sends back what it receives until the test ends. It returns its address.
 func echo(t *testing.T) string {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
@@ -47,16 +47,16 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// talk says a word through the proxy, and returns what comes back and how long that took.
+// talk sends a word through the proxy and returns the reply and the time it took.
 func talk(t *testing.T, address string) (string, time.Duration, error) {
 	t.Helper()
 	began := time.Now()
-	connection, err := net.DialTimeout("tcp", address, patience)
+	connection, err := net.DialTimeout("tcp", address, timeout)
 	if err != nil {
 		return "", 0, err
 	}
 	defer connection.Close()
-	must(t, connection.SetDeadline(began.Add(patience)))
+	must(t, connection.SetDeadline(began.Add(timeout)))
 	_, err = connection.Write([]byte("ping"))
 	must(t, err)
 	word := make([]byte, 4)
@@ -73,7 +73,7 @@ func passes(t *testing.T, address string) time.Duration {
 	return took
 }
 
-func made(t *testing.T, name string) *toxiproxy.Proxy {
+func created(t *testing.T, name string) *toxiproxy.Proxy {
 	t.Helper()
 	proxy, err := client().CreateProxy(name, "127.0.0.1:0", echo(t))
 	must(t, err)
@@ -81,8 +81,8 @@ func made(t *testing.T, name string) *toxiproxy.Proxy {
 	return proxy
 }
 
-func TestAProxyLivesFromItsMakingToItsEnd(t *testing.T) {
-	proxy := made(t, "go")
+func TestAProxyIsCreatedUsedAndDeleted(t *testing.T) {
+	proxy := created(t, "go")
 	passes(t, proxy.Listen)
 	if _, err := client().CreateProxy("go", "", "127.0.0.1:1"); err == nil || err.Error() != "Create: HTTP 409: proxy already exists" {
 		t.Fatal(err)
@@ -104,11 +104,11 @@ func TestAProxyLivesFromItsMakingToItsEnd(t *testing.T) {
 	}
 }
 
-func TestAToxicLivesFromItsMakingToItsEnd(t *testing.T) {
-	proxy := made(t, "go toxic")
+func TestAToxicIsAddedUsedAndRemoved(t *testing.T) {
+	proxy := created(t, "go toxic")
 	proxy, err := client().Proxy("go%20toxic")
 	must(t, err)
-	proxy.Name = "go%20toxic" // This client writes names into paths as they are.
+	proxy.Name = "go%20toxic" // This client does not encode names in paths.
 	toxic, err := proxy.AddToxic("", "latency", "upstream", 1, toxiproxy.Attributes{"latency": 300})
 	must(t, err)
 	if toxic.Name != "latency_upstream" || toxic.Attributes["jitter"] != 0.0 || toxic.Toxicity != 1 {
@@ -124,7 +124,7 @@ func TestAToxicLivesFromItsMakingToItsEnd(t *testing.T) {
 	}
 	passes(t, proxy.Listen)
 	must(t, proxy.RemoveToxic("latency_upstream"))
-	_, err = proxy.AddToxic("struck", "reset_peer", "downstream", 1, nil)
+	_, err = proxy.AddToxic("reset", "reset_peer", "downstream", 1, nil)
 	must(t, err)
 	if word, _, err := talk(t, proxy.Listen); !errors.Is(err, syscall.ECONNRESET) {
 		t.Fatalf("%q %v", word, err)
@@ -137,11 +137,11 @@ func TestAToxicLivesFromItsMakingToItsEnd(t *testing.T) {
 	if _, err = proxy.AddToxic("", "virus", "", 1, nil); err == nil || err.Error() != "AddToxic: HTTP 400: invalid toxic type" {
 		t.Fatal(err)
 	}
-	must(t, proxy.RemoveToxic("struck"))
+	must(t, proxy.RemoveToxic("reset"))
 	passes(t, proxy.Listen)
 }
 
-func TestManyProxiesAreMadeAtOnceAndReset(t *testing.T) {
+func TestManyProxiesAreCreatedAtOnceAndReset(t *testing.T) {
 	upstream := echo(t)
 	proxies, err := client().Populate([]toxiproxy.Proxy{
 		{Name: "go/one", Listen: "127.0.0.1:0", Upstream: upstream, Enabled: true},

@@ -1,4 +1,4 @@
-// Drives the reset proxy with the node client of Toxiproxy's users.
+// Tests the reset proxy with the Node client of Toxiproxy.
 "use strict";
 const assert = require("node:assert");
 const net = require("node:net");
@@ -18,7 +18,7 @@ before(async () => {
 });
 after(() => echo.close());
 
-/** Says a word through a proxy: what comes back, or the code of the error. */
+/** Sends a word through a proxy. Resolves to the reply, or to the code of the error. */
 function talk(listen) {
   const [host, port] = listen.split(":");
   return new Promise((done) => {
@@ -30,7 +30,7 @@ function talk(listen) {
   });
 }
 
-test("a proxy lives from its making to its end", async () => {
+test("a proxy is created, used and deleted", async () => {
   const proxy = await toxiproxy.createProxy({ name: "node", listen: "127.0.0.1:0", upstream });
   assert.strictEqual(await talk(proxy.listen), "ping");
   await assert.rejects(toxiproxy.createProxy({ name: "node", upstream }), /proxy already exists|409/);
@@ -45,7 +45,7 @@ test("a proxy lives from its making to its end", async () => {
   await assert.rejects(toxiproxy.get("node"), /proxy not found|404/);
 });
 
-test("a toxic lives from its making to its end", async () => {
+test("a toxic is added, used and removed", async () => {
   const proxies = await toxiproxy.populate([{ name: "node toxic", listen: "127.0.0.1:0", upstream }]);
   const proxy = proxies["node toxic"];
   const latency = await proxy.addToxic({ type: "latency", attributes: { latency: 300, jitter: 0 } });

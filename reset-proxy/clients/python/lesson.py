@@ -1,5 +1,5 @@
 """The lesson: 1000 payments of 1 EUR through a proxy that resets 30 % of the connections before the request arrives, and
-30 % before the response gets back. The server's seed is 42, so that every run books the same."""
+30 % before the response comes back. The seed of the server is 42, so every run books the same."""
 
 import os
 import unittest
@@ -14,7 +14,7 @@ COUNT = 1000
 
 
 def attempt(headers):
-    """Whether the service has acknowledged the payment; if not, nobody knows what has become of it."""
+    """Whether the service has acknowledged the payment; if not, the payment may be booked or not."""
     try:
         body = {"src": "bianca", "dest": "marc", "amount": "1"}
         return requests.post(PAYMENTS, json=body, headers=headers, timeout=20).status_code in (200, 208)
@@ -32,7 +32,7 @@ def retry_until_acknowledged(headers):
 
 
 def booked(pay):
-    """What the ledger holds after all payments are made in this way, in EUR."""
+    """The total of the ledger in EUR after all payments were made with this function."""
     requests.delete(SERVICE + "/payments/", timeout=20).raise_for_status()
     for _ in range(COUNT):
         pay()

@@ -1,4 +1,4 @@
-"""Drives the reset proxy with a Python client of Toxiproxy's users."""
+"""Tests the reset proxy with a Python client of Toxiproxy."""
 
 import os
 import socket
@@ -10,24 +10,24 @@ import unittest
 from toxiproxy import Toxiproxy
 from toxiproxy.exceptions import InvalidToxic, ProxyExists
 
-PATIENCE_S = 20
+TIMEOUT_S = 20
 
 
 class Echo(socketserver.BaseRequestHandler):
-    """Says again what it is told, until the other side has said all."""
+    """Sends back what it receives until the other side ends."""
 
     def handle(self):
         try:
             while word := self.request.recv(1024):
                 self.request.sendall(word)
         except ConnectionError:
-            pass  # A reset is what some of the tests are for.
+            pass  # Some of the tests reset the connection.
 
 
 def talk(listen):
-    """Says a word through a proxy; what comes back, an empty answer when the connection ends instead."""
+    """Sends a word through a proxy and returns the reply, which is empty when the connection ends instead."""
     host, port = listen.rsplit(":", 1)
-    with socket.create_connection((host, int(port)), PATIENCE_S) as connection:
+    with socket.create_connection((host, int(port)), TIMEOUT_S) as connection:
         connection.sendall(b"ping")
         return connection.recv(4)
 
@@ -47,12 +47,12 @@ class LifeCycle(unittest.TestCase):
         cls.echo.shutdown()
         cls.echo.server_close()
 
-    def made(self, name):
+    def created(self, name):
         proxy = self.server.create(self.upstream, name)
         self.addCleanup(proxy.destroy)
         return proxy
 
-    def test_a_proxy_lives_from_its_making_to_its_end(self):
+    def test_a_proxy_is_created_used_and_deleted(self):
         self.assertTrue(self.server.running())
         self.assertIn(b"2.5.0", self.server.version())
         proxy = self.server.create(self.upstream, "python")
@@ -66,15 +66,15 @@ class LifeCycle(unittest.TestCase):
         proxy.destroy()
         self.assertIsNone(self.server.get_proxy("python"))
 
-    def test_a_toxic_lives_from_its_making_to_its_end(self):
-        proxy = self.made("python toxic")
+    def test_a_toxic_is_added_used_and_removed(self):
+        proxy = self.created("python toxic")
         proxy.add_toxic(type="latency", attributes={"latency": 300})
         self.assertEqual(proxy.get_toxic("latency_downstream").attributes, {"latency": 300, "jitter": 0})
         began = time.monotonic()
         self.assertEqual(talk(proxy.listen), b"ping")
         self.assertGreaterEqual(time.monotonic() - began, 0.3)
         proxy.destroy_toxic("latency_downstream")
-        proxy.add_toxic(name="struck", type="reset_peer", stream="upstream")
+        proxy.add_toxic(name="reset", type="reset_peer", stream="upstream")
         with self.assertRaises(ConnectionResetError):
             talk(proxy.listen)
         with self.assertRaises(InvalidToxic):
@@ -83,10 +83,10 @@ class LifeCycle(unittest.TestCase):
         self.assertEqual(proxy.toxics(), {})
         self.assertEqual(talk(proxy.listen), b"ping")
 
-    def test_many_proxies_are_made_at_once(self):
+    def test_many_proxies_are_created_at_once(self):
         names = ["python one", "python two"]
-        made = self.server.populate([{"name": name, "upstream": self.upstream, "listen": "127.0.0.1:0"} for name in names])
-        for proxy in made:
+        proxies = self.server.populate([{"name": name, "upstream": self.upstream, "listen": "127.0.0.1:0"} for name in names])
+        for proxy in proxies:
             self.addCleanup(proxy.destroy)
             self.assertEqual(talk(proxy.listen), b"ping")
-        self.assertEqual([proxy.name for proxy in made], names)
+        self.assertEqual([proxy.name for proxy in proxies], names)

@@ -1,5 +1,5 @@
-//! A proxy between a client and a service that a test plays by hand, on real sockets. Every wait is bounded.
-#![allow(dead_code, reason = "each test file uses its part of it")]
+//! A proxy between a client and a service that the test plays itself, on real sockets. Every wait is bounded.
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::{future::Future, io, net::SocketAddr, time::Duration};
 
@@ -19,15 +19,15 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-const PATIENCE: Duration = Duration::from_secs(20);
-/// Long enough for what happens at once to have happened.
-const A_WHILE: Duration = Duration::from_millis(100);
+const TEST_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a test watches a connection on which nothing may happen.
+const QUIET_TIME: Duration = Duration::from_millis(100);
 pub(crate) const SEED: u64 = 42;
 pub(crate) const LEASE_MS: u64 = 60_000;
 
-/// Awaits what must happen soon.
+/// Awaits something that must happen soon.
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
+    timeout(TEST_TIMEOUT, future).await.unwrap_or_else(|_| panic!("{what} did not come within {TEST_TIMEOUT:?}"))
 }
 
 /// One end of a connection, played by the test.
@@ -70,14 +70,14 @@ impl Peer {
         }
     }
 
-    /// Reads to the end, of which nothing is left.
+    /// Reads to the end and asserts that no byte comes before it.
     pub(crate) async fn ends_with(&mut self, ending: Ending) {
         let (bytes, seen) = self.rest().await;
         assert_eq!((String::from_utf8_lossy(&bytes).as_ref(), seen), ("", ending));
     }
 
-    /// The answer of the control port: its status and its body.
-    pub(crate) async fn answer(&mut self) -> (u16, String) {
+    /// The response of the control port: its status and its body.
+    pub(crate) async fn response(&mut self) -> (u16, String) {
         let (bytes, _) = self.rest().await;
         let text = String::from_utf8(bytes).expect("text");
         let (head, body) = text.split_once("\r\n\r\n").expect("a head");
@@ -85,7 +85,7 @@ impl Peer {
         (status, body.to_owned())
     }
 
-    /// The next byte; none when the connection is reset instead.
+    /// The next byte. `None` when the connection is reset instead.
     pub(crate) async fn next_byte(&mut self) -> Option<u8> {
         match soon("a byte", self.0.read_u8()).await {
             Ok(byte) => Some(byte),
@@ -94,11 +94,11 @@ impl Peer {
         }
     }
 
-    /// Sees nothing for a while, neither bytes nor an end.
+    /// Asserts that neither bytes nor an end come for a while.
     pub(crate) async fn sees_nothing(&mut self) {
         let mut byte = [0];
-        if let Ok(seen) = timeout(A_WHILE, self.0.peek(&mut byte)).await {
-            panic!("{seen:?} where nothing was to be seen");
+        if let Ok(seen) = timeout(QUIET_TIME, self.0.peek(&mut byte)).await {
+            panic!("{seen:?} where nothing was expected");
         }
     }
 
@@ -118,8 +118,8 @@ pub(crate) struct Lab {
     pub(crate) shutdown: CancellationToken,
     pub(crate) serving: JoinHandle<Result<(), reset_proxy::Error>>,
     listener: TcpListener,
-    /// The same socket, to be asked without the runtime.
-    knock: std::net::TcpListener,
+    /// The same socket for a check without the runtime.
+    dial_probe: std::net::TcpListener,
 }
 
 impl Drop for Lab {
@@ -152,7 +152,7 @@ impl Lab {
     pub(crate) async fn start_with(change: impl FnOnce(&mut Options)) -> Self {
         let listener = TcpListener::bind(loopback()).await.expect("a free port");
         let listener = listener.into_std().expect("a listener of the standard library");
-        let knock = listener.try_clone().expect("a second handle");
+        let dial_probe = listener.try_clone().expect("a second handle");
         let listener = TcpListener::from_std(listener).expect("a listener of the runtime");
         let mut options = options(listener.local_addr().expect("bound"));
         change(&mut options);
@@ -160,13 +160,13 @@ impl Lab {
         let (address, control) = (proxy.address().expect("clients"), proxy.control_address());
         let shutdown = CancellationToken::new();
         let serving = tokio::spawn(proxy.serve(shutdown.clone()));
-        Self { address, control, shutdown, serving, listener, knock }
+        Self { address, control, shutdown, serving, listener, dial_probe }
     }
 
-    /// A proxy that strikes every request at this point.
-    pub(crate) async fn striking(at: Point) -> Self {
+    /// A proxy that resets every request at this point.
+    pub(crate) async fn resetting(at: Point) -> Self {
         let lab = Self::start().await;
-        lab.put(&rules("run-1", vec![always("struck", at)])).await;
+        lab.put(&rules("run-1", vec![always("reset", at)])).await;
         lab
     }
 
@@ -186,7 +186,7 @@ impl Lab {
         Peer(soon("a dialled connection", self.listener.accept()).await.expect("the proxy dials").0)
     }
 
-    /// A client's request on its way: both ends, when the service has read all of it.
+    /// Sends a request of a client. Returns both ends once the service has read all of it.
     pub(crate) async fn deliver(&self, request: &str) -> (Peer, Peer) {
         let mut client = self.client().await;
         client.send(request).await;
@@ -201,43 +201,43 @@ impl Lab {
     }
 
     pub(crate) fn was_not_dialled(&self) -> bool {
-        matches!(self.knock.accept(), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        matches!(self.dial_probe.accept(), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
-    pub(crate) async fn ask(&self, method: &str, path: &str, body: &str) -> (u16, String) {
-        self.asked(method, path, body).await.answer().await
+    pub(crate) async fn control(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+        self.send_control(method, path, body).await.response().await
     }
 
-    /// A request to the control port that is on its way.
-    pub(crate) async fn asked(&self, method: &str, path: &str, body: &str) -> Peer {
+    /// Sends a request to the control port.
+    pub(crate) async fn send_control(&self, method: &str, path: &str, body: &str) -> Peer {
         let mut peer = Peer(soon("a connection", TcpStream::connect(self.control)).await.expect("control listens"));
-        // HTTP/1.0, so that answers are not chunked.
+        // HTTP/1.0, so that responses are not chunked.
         peer.send(format!("{method} {path} HTTP/1.0\r\nContent-Length: {}\r\n\r\n{body}", body.len())).await;
         peer
     }
 
     pub(crate) async fn put(&self, rules: &Rules) {
-        let (status, body) = self.ask("PUT", RULES_PATH, &serde_json::to_string(rules).expect("JSON")).await;
+        let (status, body) = self.control("PUT", RULES_PATH, &serde_json::to_string(rules).expect("JSON")).await;
         assert_eq!(status, 200, "{body}");
     }
 
     pub(crate) async fn drained(&self) {
-        let (status, body) = self.ask("GET", DRAIN_PATH, "").await;
+        let (status, body) = self.control("GET", DRAIN_PATH, "").await;
         assert_eq!(status, 200, "{body}");
     }
 
     pub(crate) async fn counters(&self) -> ProxyCounters {
-        serde_json::from_str(&self.ask("GET", COUNTERS_PATH, "").await.1).expect("counters")
+        serde_json::from_str(&self.control("GET", COUNTERS_PATH, "").await.1).expect("counters")
     }
 
-    /// The record, its seal checked, once nothing is in flight.
+    /// The record, once nothing is in flight. Its seal is checked.
     pub(crate) async fn record(&self) -> (Vec<RecordLine>, RecordFooter) {
         self.drained().await;
         self.record_now("").await
     }
 
     pub(crate) async fn record_now(&self, query: &str) -> (Vec<RecordLine>, RecordFooter) {
-        let (status, text) = self.ask("GET", &format!("{RECORD_PATH}{query}"), "").await;
+        let (status, text) = self.control("GET", &format!("{RECORD_PATH}{query}"), "").await;
         assert_eq!(status, 200, "{text}");
         let mut sealer = Sealer::default();
         let mut lines = Vec::new();
@@ -276,7 +276,7 @@ pub(crate) fn always(name: &str, at: Point) -> Fault {
     fault(name, 1.0, at)
 }
 
-/// A payment of ten bytes: attempt `k` of payment `i`.
+/// A request with a body of ten bytes: attempt `k` of payment `i`.
 pub(crate) fn pay(i: u64, k: u32) -> String {
     format!("POST /payments/ HTTP/1.1\r\nHost: lab\r\nPaylab-Attempt: {i}/{k}\r\nContent-Length: 10\r\n\r\n0123456789")
 }

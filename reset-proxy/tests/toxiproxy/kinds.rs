@@ -1,10 +1,10 @@
-//! Each toxic, with and without: the time it takes has a lower bound, and a generous upper one.
+//! Each kind of toxic. Times have a lower bound and a generous upper one.
 
 use serde_json::{Value, json};
 
 use crate::{
     support::{Ending, soon},
-    world::{World, connect, takes, talk, toxic},
+    toxic_lab::{ToxicLab, connect, takes, talk, toxic},
 };
 
 const STREAMS: [&str; 2] = ["upstream", "downstream"];
@@ -12,9 +12,9 @@ const STREAMS: [&str; 2] = ["upstream", "downstream"];
 #[tokio::test]
 async fn latency_delays_its_stream_and_not_the_other() {
     for stream in STREAMS {
-        let world = World::start().await;
-        let address = world.poisoned([toxic("latency", stream, json!({"latency": 300}))]).await;
-        let (mut client, mut service) = world.link(address).await;
+        let lab = ToxicLab::start().await;
+        let address = lab.proxy_with([toxic("latency", stream, json!({"latency": 300}))]).await;
+        let (mut client, mut service) = lab.connection(address).await;
         let (slow_from, slow_to) =
             if stream == "upstream" { (&mut client, &mut service) } else { (&mut service, &mut client) };
         slow_to.send("undelayed").await;
@@ -30,9 +30,9 @@ async fn latency_delays_its_stream_and_not_the_other() {
 
 #[tokio::test]
 async fn latency_delays_each_chunk_from_its_arrival_and_does_not_throttle() {
-    let world = World::start().await;
-    let address = world.poisoned([toxic("latency", "upstream", json!({"latency": 400}))]).await;
-    let (mut client, mut service) = world.link(address).await;
+    let lab = ToxicLab::start().await;
+    let address = lab.proxy_with([toxic("latency", "upstream", json!({"latency": 400}))]).await;
+    let (mut client, mut service) = lab.connection(address).await;
     let large = vec![b'x'; 2_000_000];
     takes(400, async {
         tokio::join!(client.send(&large), service.expect(&large));
@@ -42,9 +42,9 @@ async fn latency_delays_each_chunk_from_its_arrival_and_does_not_throttle() {
 
 #[tokio::test]
 async fn jitter_stays_within_its_bounds_and_keeps_the_order() {
-    let world = World::start().await;
-    let address = world.poisoned([toxic("latency", "upstream", json!({"latency": 100, "jitter": 90}))]).await;
-    let (mut client, mut service) = world.link(address).await;
+    let lab = ToxicLab::start().await;
+    let address = lab.proxy_with([toxic("latency", "upstream", json!({"latency": 100, "jitter": 90}))]).await;
+    let (mut client, mut service) = lab.connection(address).await;
     for digit in "0123456789".chars() {
         takes(10, async {
             client.send(digit.to_string()).await;
@@ -55,47 +55,47 @@ async fn jitter_stays_within_its_bounds_and_keeps_the_order() {
 }
 
 #[tokio::test]
-async fn a_shorter_latency_releases_what_waits() {
-    let world = World::start().await;
-    let address = world.poisoned([toxic("latency", "upstream", json!({"latency": 600_000}))]).await;
-    let (mut client, mut service) = world.link(address).await;
+async fn a_shorter_latency_releases_waiting_bytes() {
+    let lab = ToxicLab::start().await;
+    let address = lab.proxy_with([toxic("latency", "upstream", json!({"latency": 600_000}))]).await;
+    let (mut client, mut service) = lab.connection(address).await;
     client.send("waiting").await;
     service.sees_nothing().await;
-    world.change("latency_upstream", json!({"attributes": {"latency": 1}})).await;
+    lab.change("latency_upstream", json!({"attributes": {"latency": 1}})).await;
     service.expect("waiting").await;
 }
 
 #[tokio::test]
-async fn bandwidth_lets_its_rate_pass_and_its_removal_everything() {
-    let world = World::start().await;
-    let address = world.poisoned([toxic("bandwidth", "upstream", json!({"rate": 100}))]).await;
-    let (mut client, mut service) = world.link(address).await;
+async fn bandwidth_limits_the_rate_until_it_is_removed() {
+    let lab = ToxicLab::start().await;
+    let address = lab.proxy_with([toxic("bandwidth", "upstream", json!({"rate": 100}))]).await;
+    let (mut client, mut service) = lab.connection(address).await;
     let bytes = vec![b'x'; 60_000];
-    // 60 kB at 100 kB/s; the first tenth of a second's worth may be there at once.
+    // 60 kB at 100 kB/s; the slice of the first tenth of a second may arrive at once.
     takes(450, async {
         tokio::join!(client.send(&bytes), service.expect(&bytes));
     })
     .await;
     let large = vec![b'x'; 3_000_000];
-    tokio::join!(client.send(&large), service.expect(&large), world.remove("bandwidth_upstream"));
+    tokio::join!(client.send(&large), service.expect(&large), lab.remove("bandwidth_upstream"));
 }
 
 #[tokio::test]
-async fn at_a_bandwidth_of_0_nothing_flows_until_it_is_raised() {
-    let world = World::start().await;
-    let address = world.poisoned([toxic("bandwidth", "downstream", json!({}))]).await;
-    let (mut client, mut service) = world.link(address).await;
+async fn at_a_bandwidth_of_0_nothing_passes_until_it_is_raised() {
+    let lab = ToxicLab::start().await;
+    let address = lab.proxy_with([toxic("bandwidth", "downstream", json!({}))]).await;
+    let (mut client, mut service) = lab.connection(address).await;
     service.send("stuck").await;
     client.sees_nothing().await;
-    world.change("bandwidth_downstream", json!({"attributes": {"rate": 1_000}})).await;
+    lab.change("bandwidth_downstream", json!({"attributes": {"rate": 1_000}})).await;
     client.expect("stuck").await;
 }
 
 #[tokio::test]
-async fn slow_close_delays_the_end_and_no_data() {
-    let world = World::start().await;
-    let address = world.poisoned([toxic("slow_close", "downstream", json!({"delay": 400}))]).await;
-    let (mut client, mut service) = world.link(address).await;
+async fn slow_close_delays_the_end_but_no_data() {
+    let lab = ToxicLab::start().await;
+    let address = lab.proxy_with([toxic("slow_close", "downstream", json!({"delay": 400}))]).await;
+    let (mut client, mut service) = lab.connection(address).await;
     talk(&mut client, &mut service).await;
     service.send("last").await;
     drop(service);
@@ -108,11 +108,11 @@ async fn slow_close_delays_the_end_and_no_data() {
 }
 
 #[tokio::test]
-async fn timeout_drops_the_data_and_closes_when_it_is_over() {
-    let world = World::start().await;
-    let address = world.poisoned([toxic("timeout", "upstream", json!({"timeout": 400}))]).await;
+async fn timeout_drops_the_data_and_closes_after_its_time() {
+    let lab = ToxicLab::start().await;
+    let address = lab.proxy_with([toxic("timeout", "upstream", json!({"timeout": 400}))]).await;
     takes(400, async {
-        let (mut client, mut service) = world.link(address).await;
+        let (mut client, mut service) = lab.connection(address).await;
         client.send("dropped").await;
         service.ends_with(Ending::Eof).await;
         client.ends_with(Ending::Eof).await;
@@ -121,50 +121,50 @@ async fn timeout_drops_the_data_and_closes_when_it_is_over() {
 }
 
 #[tokio::test]
-async fn a_timeout_of_0_holds_until_its_removal_closes() {
-    let world = World::start().await;
-    let address = world.poisoned([toxic("timeout", "upstream", json!({"timeout": 0}))]).await;
-    let (mut client, mut service) = world.link(address).await;
+async fn a_timeout_of_0_keeps_the_connection_until_its_removal_closes_it() {
+    let lab = ToxicLab::start().await;
+    let address = lab.proxy_with([toxic("timeout", "upstream", json!({"timeout": 0}))]).await;
+    let (mut client, mut service) = lab.connection(address).await;
     client.send("dropped").await;
     service.sees_nothing().await;
     client.sees_nothing().await;
-    world.remove("timeout_upstream").await;
+    lab.remove("timeout_upstream").await;
     service.ends_with(Ending::Eof).await;
     client.ends_with(Ending::Eof).await;
-    let (mut client, mut service) = world.link(address).await;
+    let (mut client, mut service) = lab.connection(address).await;
     talk(&mut client, &mut service).await;
 }
 
 #[tokio::test]
-async fn reset_peer_upstream_strikes_before_the_service_has_heard_anything() {
-    let world = World::start().await;
-    let address = world.poisoned([toxic("reset_peer", "upstream", json!({}))]).await;
-    let (mut client, mut service) = world.link(address).await;
+async fn reset_peer_upstream_resets_before_the_service_gets_any_byte() {
+    let lab = ToxicLab::start().await;
+    let address = lab.proxy_with([toxic("reset_peer", "upstream", json!({}))]).await;
+    let (mut client, mut service) = lab.connection(address).await;
     client.send("a payment").await;
     client.ends_with(Ending::Reset).await;
     service.ends_with(Ending::Reset).await;
-    assert_eq!(world.metric("paylab_proxy_resets_total", "reset_peer_upstream").await, 1);
+    assert_eq!(lab.metric("paylab_proxy_resets_total", "reset_peer_upstream").await, 1);
 }
 
 #[tokio::test]
-async fn reset_peer_downstream_strikes_after_the_service_has_answered() {
-    let world = World::start().await;
-    let address = world.poisoned([toxic("reset_peer", "downstream", json!({}))]).await;
-    let (mut client, mut service) = world.link(address).await;
+async fn reset_peer_downstream_resets_after_the_service_has_answered() {
+    let lab = ToxicLab::start().await;
+    let address = lab.proxy_with([toxic("reset_peer", "downstream", json!({}))]).await;
+    let (mut client, mut service) = lab.connection(address).await;
     client.send("a payment").await;
     service.expect("a payment").await;
     client.sees_nothing().await;
     service.send("booked").await;
     client.ends_with(Ending::Reset).await;
     service.ends_with(Ending::Reset).await;
-    assert_eq!(world.metric("paylab_proxy_resets_total", "reset_peer_downstream").await, 1);
+    assert_eq!(lab.metric("paylab_proxy_resets_total", "reset_peer_downstream").await, 1);
 }
 
 #[tokio::test]
 async fn reset_peer_waits_for_its_timeout() {
-    let world = World::start().await;
-    let address = world.poisoned([toxic("reset_peer", "upstream", json!({"timeout": 400}))]).await;
-    let (mut client, mut service) = world.link(address).await;
+    let lab = ToxicLab::start().await;
+    let address = lab.proxy_with([toxic("reset_peer", "upstream", json!({"timeout": 400}))]).await;
+    let (mut client, mut service) = lab.connection(address).await;
     client.sees_nothing().await;
     takes(400, async {
         client.send("a payment").await;
@@ -175,11 +175,11 @@ async fn reset_peer_waits_for_its_timeout() {
 }
 
 #[tokio::test]
-async fn slicer_slices_with_pauses_and_loses_nothing() {
-    let world = World::start().await;
+async fn slicer_slices_with_pauses_and_loses_no_byte() {
+    let lab = ToxicLab::start().await;
     let attributes = json!({"average_size": 100, "size_variation": 50, "delay": 10_000});
-    let address = world.poisoned([toxic("slicer", "upstream", attributes)]).await;
-    let (mut client, mut service) = world.link(address).await;
+    let address = lab.proxy_with([toxic("slicer", "upstream", attributes)]).await;
+    let (mut client, mut service) = lab.connection(address).await;
     let text: String = ('a'..='z').cycle().take(6_000).collect();
     // At least 40 slices of at most 150 bytes.
     takes(390, async {
@@ -190,11 +190,11 @@ async fn slicer_slices_with_pauses_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn limit_data_closes_each_connection_after_so_many_bytes() {
-    let world = World::start().await;
-    let address = world.poisoned([toxic("limit_data", "downstream", json!({"bytes": 10}))]).await;
+async fn limit_data_closes_each_connection_after_its_number_of_bytes() {
+    let lab = ToxicLab::start().await;
+    let address = lab.proxy_with([toxic("limit_data", "downstream", json!({"bytes": 10}))]).await;
     for answers in [["01234", "56789abc"], ["0123456789", "abc"], ["0", "123456789"]] {
-        let (mut client, mut service) = world.link(address).await;
+        let (mut client, mut service) = lab.connection(address).await;
         for answer in answers {
             service.send(answer).await;
         }
@@ -205,16 +205,16 @@ async fn limit_data_closes_each_connection_after_so_many_bytes() {
 }
 
 #[tokio::test]
-async fn packet_loss_drops_the_share_it_is_told_and_the_same_again_with_the_same_seed() {
+async fn packet_loss_drops_its_fraction_and_repeats_with_the_same_seed() {
     let mut seen = Vec::new();
     for (seed, loss_rate) in [(7, 0.0), (7, 0.5), (7, 0.5), (8, 0.5), (7, 1.0)] {
-        let world = World::seeded(seed).await;
-        let address = world.poisoned([toxic("packet_loss", "upstream", json!({"loss_rate": loss_rate}))]).await;
-        let (mut client, mut service) = world.link(address).await;
+        let lab = ToxicLab::seeded(seed).await;
+        let address = lab.proxy_with([toxic("packet_loss", "upstream", json!({"loss_rate": loss_rate}))]).await;
+        let (mut client, mut service) = lab.connection(address).await;
         for (index, letter) in "abcdefghijklmnopqrst".chars().enumerate() {
             client.send(letter.to_string()).await;
             let label = r#"direction="upstream",proxy="p""#;
-            world.until_metric("toxiproxy_proxy_received_bytes_total", label, index as u64 + 1).await;
+            lab.until_metric("toxiproxy_proxy_received_bytes_total", label, index as u64 + 1).await;
         }
         client.half_close().await;
         seen.push(String::from_utf8(service.rest().await.0).expect("letters"));
@@ -227,9 +227,9 @@ async fn packet_loss_drops_the_share_it_is_told_and_the_same_again_with_the_same
 
 #[tokio::test]
 async fn noop_passes_everything() {
-    let world = World::start().await;
-    let address = world.poisoned(STREAMS.map(|stream| toxic("noop", stream, json!({})))).await;
-    let (mut client, mut service) = world.link(address).await;
+    let lab = ToxicLab::start().await;
+    let address = lab.proxy_with(STREAMS.map(|stream| toxic("noop", stream, json!({})))).await;
+    let (mut client, mut service) = lab.connection(address).await;
     talk(&mut client, &mut service).await;
     service.send("last").await;
     drop(service);
@@ -239,23 +239,23 @@ async fn noop_passes_everything() {
 
 #[tokio::test]
 async fn down_closes_connections_and_listener_and_up_opens_the_same_port() {
-    let world = World::start().await;
-    let address = world.poisoned([]).await;
-    let (mut client, mut service) = world.link(address).await;
+    let lab = ToxicLab::start().await;
+    let address = lab.proxy_with([]).await;
+    let (mut client, mut service) = lab.connection(address).await;
     talk(&mut client, &mut service).await;
-    let shown = world.obeyed("POST", "/proxies/p", json!({"enabled": false})).await;
+    let shown = lab.accepted("POST", "/proxies/p", json!({"enabled": false})).await;
     assert_eq!(shown["enabled"], json!(false));
     client.ends_with(Ending::Eof).await;
     service.ends_with(Ending::Eof).await;
     assert!(tokio::net::TcpStream::connect(address).await.is_err(), "nothing listens");
-    world.obeyed("PATCH", "/proxies/p", json!({"enabled": true})).await;
-    let (mut client, mut service) = world.link(address).await;
+    lab.accepted("PATCH", "/proxies/p", json!({"enabled": true})).await;
+    let (mut client, mut service) = lab.connection(address).await;
     talk(&mut client, &mut service).await;
     drop(connect(address).await);
-    assert_eq!(world.obeyed("GET", "/proxies/p", Value::Null).await["enabled"], json!(true));
+    assert_eq!(lab.accepted("GET", "/proxies/p", Value::Null).await["enabled"], json!(true));
 }
 
-/// What becomes of four bytes.
+/// What happens to four bytes.
 #[derive(Debug, Clone, Copy)]
 enum Effect {
     ArriveAfter(u64),
@@ -278,9 +278,9 @@ async fn every_toxic_works_on_either_stream() {
             ("limit_data", json!({"bytes": 2}), Effect::AreCut),
             ("reset_peer", json!({}), Effect::AreResetInstead),
         ] {
-            let world = World::start().await;
-            let address = world.poisoned([toxic(kind, stream, attributes)]).await;
-            let (client, service) = world.link(address).await;
+            let lab = ToxicLab::start().await;
+            let address = lab.proxy_with([toxic(kind, stream, attributes)]).await;
+            let (client, service) = lab.connection(address).await;
             let (mut from, mut to) = if stream == "upstream" { (client, service) } else { (service, client) };
             to.send("back").await;
             from.expect("back").await;

@@ -1,4 +1,4 @@
-//! The reset proxy in the place of Toxiproxy, on real sockets.
+//! The reset proxy used as Toxiproxy, on real sockets.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -8,4 +8,4 @@ mod hostile;
 mod kinds;
 mod known_faults;
 mod streams;
-mod world;
+mod toxic_lab;

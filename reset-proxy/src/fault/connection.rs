@@ -1,0 +1,153 @@
+//! One client's connection between two requests: its sockets, its buffers, and what the client begins next.
+
+use std::{
+    future::poll_fn,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use paylab_experiment::{payment::AttemptId, record::Protocol};
+use tokio::net::TcpStream;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+use tracing::debug;
+
+use crate::{
+    fault::{
+        identity::RequestNumbering, message_copy::MessageCopy, peek::peek, plane::FaultPlane, record::OpenEntry,
+        rules::RuleState,
+    },
+    http::{
+        head::ParsedHead,
+        request::{RequestHead, parse_request},
+        response::Persistence,
+    },
+};
+
+/// One client's connection. Each request takes it apart and puts it together again.
+#[derive(Debug)]
+pub(crate) struct ClientConnection {
+    pub(super) plane: Arc<FaultPlane>,
+    pub(super) client: TcpStream,
+    /// Dialled when the first request is forwarded.
+    pub(super) service: Option<TcpStream>,
+    pub(super) up: MessageCopy,
+    pub(super) down: MessageCopy,
+    /// Held from accepting the connection, or from the first byte of a request, to the end of the response.
+    pub(super) in_flight: Option<TaskTrackerToken>,
+    numbering: RequestNumbering,
+    /// The entry of the first request, where a fault at `Connect` has opened it before the request was read.
+    pub(super) admitted: Option<OpenEntry>,
+    /// What the last response said of the connection.
+    pub(super) persistence: Persistence,
+}
+
+/// What a client has begun.
+#[derive(Debug)]
+pub(crate) enum ClientMessage {
+    Request(RequestHead),
+    /// Bytes that are not HTTP/1.
+    Bytes,
+}
+
+/// What happens on a connection between two requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum IdleEvent {
+    ClientSent,
+    ClientEnded,
+    ClientGone,
+    /// The service sends bytes that no request has asked for.
+    ServiceSent,
+    ServiceEnded,
+}
+
+impl ClientConnection {
+    /// A connection that was just accepted.
+    pub(crate) fn new(plane: Arc<FaultPlane>, client: TcpStream) -> Self {
+        Self {
+            in_flight: Some(plane.flights.begin()),
+            numbering: RequestNumbering::accepted(&plane.rules),
+            plane,
+            client,
+            service: None,
+            up: MessageCopy::new(),
+            down: MessageCopy::new(),
+            admitted: None,
+            persistence: Persistence::Kept,
+        }
+    }
+
+    /// Opens the entry of the first request, before it is read, if a fault at `Connect` takes effect on it.
+    pub(super) async fn admit_on_connect(&mut self) -> Option<OpenEntry> {
+        let RuleState::InForce(rules) = self.plane.rules.state() else { return None };
+        if !rules.has_fault_on_connect() {
+            return None;
+        }
+        let peeked = peek(&self.client).await?;
+        self.numbering.admit_on_connect(&rules, peeked.attempt, peeked.protocol)
+    }
+
+    /// Decides the fate of a request and opens its entry. `None` when no rules are in force.
+    pub(super) fn admit(&mut self, attempt: Option<AttemptId>, protocol: Protocol) -> Option<OpenEntry> {
+        self.admitted.take().or_else(|| self.numbering.admit(&self.plane.rules, attempt, protocol))
+    }
+
+    /// Waits for the next request. `None` when there will be none.
+    pub(super) async fn next_message(&mut self) -> Option<ClientMessage> {
+        loop {
+            if !self.up.buffer.is_empty() {
+                match parse_request(self.up.buffer.filled()) {
+                    ParsedHead::Whole(head) => return Some(ClientMessage::Request(head)),
+                    ParsedHead::Foreign => return Some(ClientMessage::Bytes),
+                    ParsedHead::Partial if self.up.buffer.is_full() => return Some(ClientMessage::Bytes),
+                    ParsedHead::Partial => {}
+                }
+            }
+            match poll_fn(|cx| self.poll_idle(cx)).await {
+                IdleEvent::ClientSent if self.in_flight.is_none() => {
+                    self.in_flight = Some(self.plane.flights.begin());
+                }
+                IdleEvent::ClientSent => {}
+                // A part of a head and then the end is no request, but its bytes are passed on.
+                IdleEvent::ClientEnded if !self.up.buffer.is_empty() => return Some(ClientMessage::Bytes),
+                IdleEvent::ClientEnded | IdleEvent::ClientGone | IdleEvent::ServiceEnded => return None,
+                IdleEvent::ServiceSent => return Some(ClientMessage::Bytes),
+            }
+        }
+    }
+
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<IdleEvent> {
+        if !self.down.buffer.is_empty() {
+            return Poll::Ready(IdleEvent::ServiceSent);
+        }
+        if let Some(service) = &mut self.service {
+            match self.down.buffer.poll_fill(cx, service) {
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(IdleEvent::ServiceEnded),
+                Poll::Ready(Ok(_)) => return Poll::Ready(IdleEvent::ServiceSent),
+                Poll::Pending => {}
+            }
+        }
+        Poll::Ready(match ready!(self.up.buffer.poll_fill(cx, &mut self.client)) {
+            Ok(0) => IdleEvent::ClientEnded,
+            Ok(_) => IdleEvent::ClientSent,
+            Err(_) => IdleEvent::ClientGone,
+        })
+    }
+
+    /// The connection to the service, dialled if there is none yet. `None` when the service cannot be reached.
+    pub(super) async fn dialled(&mut self) -> Option<TcpStream> {
+        match self.service.take() {
+            Some(service) => Some(service),
+            None => {
+                let dialled = self.plane.upstream.dial().await;
+                dialled.inspect_err(|error| debug!(%error, "could not reach the service")).ok()
+            }
+        }
+    }
+
+    pub(super) fn count_request(&self, head: &RequestHead) {
+        self.plane.counters.requests.increment();
+        if head.attempt.is_some() {
+            self.plane.counters.attempts.increment();
+        }
+    }
+}

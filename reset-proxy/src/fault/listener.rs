@@ -1,0 +1,69 @@
+//! Accepts the clients of an experiment, each to a task of its own, up to the bound of connections.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::{
+    fault::{connection::ClientConnection, plane::FaultPlane, relay::relay},
+    transport::accept::accept,
+};
+
+/// How long requests in flight at shutdown may take to end.
+const SHUTDOWN_DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long tasks that were told to stop may take to end.
+const TASK_END_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Counts one connection as open until it is dropped.
+#[derive(Debug)]
+struct OpenConnection {
+    plane: Arc<FaultPlane>,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Relays connections until the token is cancelled; then waits for the requests in flight.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    plane: Arc<FaultPlane>,
+    connections_max: u32,
+    shutdown: CancellationToken,
+) {
+    let room = Arc::new(Semaphore::new(connections_max as usize));
+    let stop = CancellationToken::new();
+    shutdown.run_until_cancelled(accept_all(listener, &plane, &room, &stop)).await;
+    if !plane.flights.drain(SHUTDOWN_DRAIN_TIMEOUT).await {
+        warn!(in_flight = plane.flights.count(), "stopped before these requests had ended");
+    }
+    stop.cancel();
+    let _ = timeout(TASK_END_TIMEOUT, room.acquire_many(connections_max)).await;
+}
+
+async fn accept_all(listener: TcpListener, plane: &Arc<FaultPlane>, room: &Arc<Semaphore>, stop: &CancellationToken) {
+    // The semaphore is never closed, so this loop does not end by itself.
+    while let Ok(permit) = Arc::clone(room).acquire_owned().await {
+        let (client, _) = accept(&listener, None).await;
+        plane.counters.connections.increment();
+        spawn(client, OpenConnection { plane: Arc::clone(plane), _permit: permit }, stop.clone());
+    }
+}
+
+fn spawn(client: TcpStream, open: OpenConnection, stop: CancellationToken) {
+    // Numbered and in flight from now on, in the order of accepting.
+    let connection = ClientConnection::new(Arc::clone(&open.plane), client);
+    tokio::spawn(async move {
+        let _open = open;
+        stop.run_until_cancelled(relay(connection)).await;
+    });
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.plane.counters.connections_ended.increment();
+    }
+}

@@ -1,0 +1,33 @@
+//! What all connections of the fault plane share.
+
+use paylab_part::flights::Flights;
+
+use crate::{
+    fault::{counters::Counters, rules::RuleBook},
+    options::Options,
+    transport::upstream::Upstream,
+};
+
+/// The rules, the counters, the requests in flight, and the service.
+#[derive(Debug)]
+pub(crate) struct FaultPlane {
+    pub(crate) rules: RuleBook,
+    pub(crate) counters: Counters,
+    /// The requests in flight.
+    pub(crate) flights: Flights,
+    pub(crate) upstream: Upstream,
+    /// Whether clients of an experiment are served at all; otherwise only named proxies are.
+    pub(crate) serves_clients: bool,
+}
+
+impl FaultPlane {
+    pub(crate) fn new(options: &Options) -> Self {
+        Self {
+            rules: RuleBook::default(),
+            counters: Counters::default(),
+            flights: Flights::default(),
+            serves_clients: options.listen().is_some(),
+            upstream: Upstream::new(options.upstream().to_string(), options.dial_timeout.duration()),
+        }
+    }
+}

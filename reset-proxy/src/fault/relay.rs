@@ -1,0 +1,114 @@
+//! Serves one client's connection: decides the fate of each request, lets the effect carry it out, and ends the
+//! connection. An ordinary exchange costs one read and one write in each direction.
+
+use paylab_experiment::{record::Protocol, spec::Point};
+
+use crate::{
+    fault::{
+        connection::{ClientConnection, ClientMessage},
+        exchange::{Exchange, ExchangeLimits, ExchangeStop},
+        fate::Fate,
+        hold,
+        record::OpenEntry,
+        reset,
+    },
+    http::request::RequestHead,
+};
+
+/// Relays a client's connection until the client, the service or a fault ends it.
+pub(crate) async fn relay(connection: ClientConnection) {
+    let Some(mut connection) = begin(connection).await else { return };
+    while let Some(message) = connection.next_message().await {
+        let kept = match message {
+            ClientMessage::Request(head) => relay_request(connection, &head).await,
+            ClientMessage::Bytes => return relay_bytes(connection).await,
+        };
+        match kept {
+            Some(kept) => connection = kept,
+            None => return,
+        }
+    }
+    connection.close_idle().await;
+}
+
+/// Carries out a fault at `Connect`, before a byte is read. `None` when the connection has ended.
+async fn begin(mut connection: ClientConnection) -> Option<ClientConnection> {
+    let Some(mut entry) = connection.admit_on_connect().await else { return Some(connection) };
+    match entry.fate {
+        Fate::Reset(_) => {
+            connection.reset_unforwarded(Some(entry));
+            return None;
+        }
+        Fate::Hold { at: _, lasts } => hold::wait(&mut entry, lasts).await,
+        Fate::Pass => {}
+    }
+    connection.admitted = Some(entry);
+    Some(connection)
+}
+
+/// Relays one request as its fate says. `None` when the connection has ended with it.
+async fn relay_request(mut connection: ClientConnection, head: &RequestHead) -> Option<ClientConnection> {
+    let mut entry = connection.admit(head.attempt, Protocol::Http1);
+    connection.count_request(head);
+    let fate = fate(entry.as_ref());
+    let limits = match fate {
+        Fate::Pass => ExchangeLimits::NONE,
+        Fate::Reset(Point::Connect | Point::BeforeRequest) => {
+            connection.reset_unforwarded(entry);
+            return None;
+        }
+        Fate::Reset(point) => reset::limits(point),
+        Fate::Hold { at, lasts } => {
+            hold::before_forwarding(entry.as_mut(), at, lasts).await;
+            hold::limits(at)
+        }
+    };
+    let Some(mut service) = connection.dialled().await else {
+        connection.reset_unreachable(entry);
+        return None;
+    };
+    let sockets = (&mut connection.client, &mut service);
+    let copies = (&mut connection.up, &mut connection.down);
+    let mut exchange = Exchange::new(sockets, copies, head, limits, &connection.plane.counters);
+    let end = match fate {
+        Fate::Pass | Fate::Reset(_) => exchange.run().await,
+        Fate::Hold { at, lasts } => hold::run(&mut exchange, entry.as_mut(), at, lasts).await,
+    };
+    match fate {
+        Fate::Reset(point) if reset::is_due(point, end.stop) => {
+            connection.reset_at(point, service, &end, entry).await;
+            return None;
+        }
+        Fate::Hold { .. } if hold::outlasts_client(entry.as_ref(), &end) => {
+            connection.finish_without_client(service, &end, entry).await;
+            return None;
+        }
+        Fate::Pass | Fate::Reset(_) | Fate::Hold { .. } => {}
+    }
+    match end.stop {
+        ExchangeStop::ResponseDone => return connection.keep(service, &end, entry).await,
+        ExchangeStop::Switched => connection.switch(service, &end, entry).await,
+        ExchangeStop::ClientGone | ExchangeStop::ClientEnded => connection.abandon(service, &end, entry),
+        // A limit is always one of a fault, which has been carried out by now.
+        ExchangeStop::ServiceGone | ExchangeStop::AtLimit(_) => connection.reset_unanswered(&end, entry),
+    }
+    None
+}
+
+/// Passes bytes that are not HTTP/1. Only a fault at `Connect` takes effect on them.
+async fn relay_bytes(mut connection: ClientConnection) {
+    let mut entry = connection.admit(None, Protocol::Bytes);
+    match fate(entry.as_ref()) {
+        Fate::Pass => {}
+        Fate::Reset(_) => return connection.reset_unforwarded(entry),
+        Fate::Hold { at, lasts } => hold::before_forwarding(entry.as_mut(), at, lasts).await,
+    }
+    match connection.dialled().await {
+        Some(service) => connection.tunnel_bytes(service, entry).await,
+        None => connection.reset_unreachable(entry),
+    }
+}
+
+fn fate(entry: Option<&OpenEntry>) -> Fate {
+    entry.map_or(Fate::Pass, |entry| entry.fate)
+}

@@ -1,0 +1,135 @@
+//! The head of a request: where it ends, how its body ends, and which attempt it names.
+
+use std::mem::MaybeUninit;
+
+use httparse::{Header, ParserConfig, Request, Status};
+use paylab_experiment::{contract::ATTEMPT_HEADER, payment::AttemptId};
+
+use crate::http::{
+    body::{BodyEnd, Framing, framing},
+    chunked::ChunkedBody,
+    head::{FIELDS_MAX, ParsedHead},
+};
+
+/// What the proxy must know of a request.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct RequestHead {
+    /// The length of the head in bytes.
+    pub(crate) len: usize,
+    pub(crate) body: BodyEnd,
+    pub(crate) method: Method,
+    /// The value of `Paylab-Attempt`, if the header is present and well formed.
+    pub(crate) attempt: Option<AttemptId>,
+}
+
+/// The methods on which the end of the response depends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Method {
+    Head,
+    Connect,
+    Other,
+}
+
+/// Parses the head of a request at the front of `bytes`.
+pub(crate) fn parse_request(bytes: &[u8]) -> ParsedHead<RequestHead> {
+    let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+    let mut request = Request::new(&mut []);
+    let len = match ParserConfig::default().parse_request_with_uninit_headers(&mut request, bytes, &mut fields) {
+        Ok(Status::Complete(len)) => len,
+        Ok(Status::Partial) => return ParsedHead::Partial,
+        Err(_) => return ParsedHead::Foreign,
+    };
+    let body = match framing(request.headers) {
+        Framing::Absent => BodyEnd::Length(0),
+        Framing::Length(length) => BodyEnd::Length(length),
+        Framing::Chunked => BodyEnd::Chunked(ChunkedBody::START),
+        Framing::Unclear => return ParsedHead::Foreign,
+    };
+    let method = match request.method {
+        Some("HEAD") => Method::Head,
+        Some("CONNECT") => Method::Connect,
+        Some(_) | None => Method::Other,
+    };
+    ParsedHead::Whole(RequestHead { len, body, method, attempt: attempt(request.headers) })
+}
+
+fn attempt(fields: &[Header<'_>]) -> Option<AttemptId> {
+    let field = fields.iter().find(|field| field.name.eq_ignore_ascii_case(ATTEMPT_HEADER))?;
+    std::str::from_utf8(field.value.trim_ascii()).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use paylab_experiment::payment::PaymentId;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn whole(text: &str) -> RequestHead {
+        match parse_request(text.as_bytes()) {
+            ParsedHead::Whole(head) => head,
+            other => panic!("{text:?} is {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_request_ends_as_its_head_says() {
+        for (fields, body) in [
+            ("", BodyEnd::Length(0)),
+            ("Content-Length: 12\r\n", BodyEnd::Length(12)),
+            ("content-length: 7\r\nContent-Length: 7\r\n", BodyEnd::Length(7)),
+            ("Transfer-Encoding: gzip, Chunked\r\nContent-Length: 5\r\n", BodyEnd::Chunked(ChunkedBody::START)),
+        ] {
+            let text = format!("POST /payments/ HTTP/1.1\r\nHost: x\r\n{fields}\r\n");
+            let head = whole(&text);
+            assert_eq!((head.body, head.len), (body, text.len()), "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_without_a_clear_end_or_of_another_protocol_is_foreign() {
+        let many = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(FIELDS_MAX + 1));
+        for text in [
+            "POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+            "POST / HTTP/1.1\r\nContent-Length: +5\r\n\r\n",
+            "POST / HTTP/1.1\r\nContent-Length: \r\n\r\n",
+            "POST / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n",
+            "POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n",
+            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            "\x16\x03\x01\x02",
+            "GET / HTTP/1.1\r\nno colon\r\n\r\n",
+            &many,
+        ] {
+            assert_eq!(parse_request(text.as_bytes()), ParsedHead::Foreign, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_attempt_header_is_found_in_any_letter_case_and_a_malformed_one_is_ignored() {
+        let attempt = |value: &str| whole(&format!("GET / HTTP/1.1\r\npaylab-ATTEMPT: {value}\r\n\r\n")).attempt;
+        assert_eq!(attempt(" 38/3 "), Some(AttemptId { payment: PaymentId(38), attempt: 3 }));
+        for value in ["", "38", "38/0", "x/1", "1/1/1", "\u{e9}/1"] {
+            assert_eq!(attempt(value), None, "{value:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_beginning_of_a_head_is_partial_and_never_taken_for_a_whole_head(cut in 1_usize..200) {
+            let text = b"POST /payments/ HTTP/1.1\r\nHost: lab\r\nPaylab-Attempt: 7/2\r\nContent-Length: 3\r\n\r\nabc";
+            let len = text.len() - 3;
+            let front = &text[..cut.min(text.len())];
+            match parse_request(front) {
+                ParsedHead::Whole(head) => prop_assert!(front.len() >= len && head.len == len),
+                other => prop_assert!(front.len() < len && other == ParsedHead::Partial),
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = parse_request(&bytes);
+            let mut chunked = ChunkedBody::START;
+            prop_assert!(chunked.take(&bytes) <= bytes.len());
+        }
+    }
+}

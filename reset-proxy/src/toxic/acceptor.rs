@@ -1,0 +1,89 @@
+//! Accepts the connections of a named proxy, dials the upstream for each, and starts its session.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, watch},
+};
+use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
+
+use crate::{
+    toxic::{
+        sampler::RandomKey,
+        session::{Session, Toxics},
+        traffic::Traffic,
+    },
+    transport::{accept::accept, endings::close, upstream::Upstream},
+};
+
+/// What all named proxies share.
+#[derive(Debug, Clone)]
+pub(crate) struct ProxyShared {
+    pub(crate) seed: u64,
+    /// The bound of open connections of each proxy.
+    pub(crate) connections_max: u32,
+    pub(crate) dial_timeout: Duration,
+    /// The connections of all proxies.
+    pub(crate) sessions: TaskTracker,
+}
+
+/// What each new connection of a proxy is given.
+#[derive(Debug, Clone)]
+pub(crate) struct ConnectionContext {
+    pub(crate) key: RandomKey,
+    pub(crate) upstream: Arc<Upstream>,
+    pub(crate) traffic: Arc<Traffic>,
+    pub(crate) toxics: watch::Receiver<Toxics>,
+}
+
+/// Counts one connection as open until it is dropped.
+#[derive(Debug)]
+struct OpenConnection(Arc<Traffic>);
+
+/// Accepts connections, each to a task of its own, up to the bound of connections.
+pub(crate) async fn serve(listener: TcpListener, context: ConnectionContext, shared: ProxyShared) {
+    let room = Arc::new(Semaphore::new(shared.connections_max as usize));
+    // The semaphore is never closed, so this loop does not end by itself.
+    while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
+        let (client, address) = accept(&listener, Some(&context.key.proxy)).await;
+        let mut context = context.clone();
+        context.key.connection = context.traffic.connections.increment();
+        debug!(proxy = %context.key.proxy, client = %address, connection = context.key.connection, "accepted");
+        shared.sessions.spawn(async move {
+            let _permit = permit;
+            connect(client, context).await;
+        });
+    }
+}
+
+async fn connect(client: TcpStream, context: ConnectionContext) {
+    let ConnectionContext { key, upstream, traffic, mut toxics } = context;
+    let _open = OpenConnection(Arc::clone(&traffic));
+    let dialled = tokio::select! {
+        biased;
+        dialled = upstream.dial() => dialled,
+        () = proxy_stopped(&mut toxics) => return close(client).await,
+    };
+    match dialled {
+        Ok(service) => Session::new(client, service, &key, traffic).run(toxics).await,
+        Err(error) => {
+            traffic.upstream_unreachable.increment();
+            warn!(proxy = %key.proxy, %error, "could not reach the upstream");
+            close(client).await;
+        }
+    }
+}
+
+/// Waits until the proxy is stopped, and does not mark the toxics as seen.
+async fn proxy_stopped(toxics: &mut watch::Receiver<Toxics>) {
+    let mut watching = toxics.clone();
+    while watching.changed().await.is_ok() {}
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.connections_ended.increment();
+    }
+}
