@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use paylab_experiment::contract::ProxyCounters;
+use paylab_part::contract::ProxyCounters;
 use prometheus_client::{
     encoding::{EncodeLabelSet, prometheus_text::encode},
     metrics::{

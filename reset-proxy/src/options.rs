@@ -6,15 +6,13 @@ use std::{
 };
 
 use clap::Args;
-use paylab_experiment::{
-    contract::{CONTROL_PORT, PROXY_PORT, SERVICE_PORT},
-    span::Span,
-};
+use paylab_core::duration_text::DurationText;
+use paylab_part::contract::{CONTROL_PORT, PROXY_PORT, SERVICE_PORT};
 
 pub use crate::transport::upstream::{Authority, AuthorityError};
 
 const CONNECTIONS_MAX: u32 = 4096;
-const DIAL_TIMEOUT: Span = Span::from_ms(5_000);
+const DIAL_TIMEOUT: DurationText = DurationText::from_ms(5_000);
 
 /// How the proxy runs. The faults that it carries out and the named proxies are set at its control port.
 #[derive(Debug, Clone, Default, Args)]
@@ -39,7 +37,7 @@ pub struct Options {
 
     /// How long dialling the service may take, such as 250ms or 5s.
     #[arg(long, env = "PAYLAB_DIAL_TIMEOUT", value_name = "SPAN", default_value_t = DIAL_TIMEOUT)]
-    pub dial_timeout: Span,
+    pub dial_timeout: DurationText,
 
     /// The options that Toxiproxy has.
     #[command(flatten, next_help_heading = "As Toxiproxy")]

@@ -2,7 +2,7 @@
 
 mod support;
 
-use paylab_experiment::{record::End, spec::Point};
+use paylab_core::{fault::point::Point, witness::record::End};
 use reset_proxy::options::Authority;
 use support::{Ending, Lab, OK, OK_LAST, loopback, pay, rules, soon};
 

@@ -2,14 +2,12 @@
 
 mod support;
 
-use paylab_experiment::{
-    contract::{
-        DRAIN_PATH, HEALTH_PATH, LEASE_PATH, PLAN_PATH, PlannedFate, Problem, READY_PATH, RULES_PATH, Rules,
-        RulesInForce,
-    },
-    fate::Dice,
-    record::End,
-    spec::Point,
+use paylab_core::{
+    fault::{point::Point, sampler::FaultSampler},
+    witness::record::End,
+};
+use paylab_part::contract::{
+    DRAIN_PATH, HEALTH_PATH, LEASE_PATH, PLAN_PATH, PlannedFate, Problem, READY_PATH, RULES_PATH, Rules, RulesInForce,
 };
 use support::{Ending, LEASE_MS, Lab, OK, OK_LAST, SEED, always, fault, pay, rules, soon};
 
@@ -153,11 +151,11 @@ async fn the_plan_shows_the_fates_without_any_traffic() {
     let (status, text) = lab.control("GET", &format!("{PLAN_PATH}?from=5&to=505&attempts=2"), "").await;
     let fates: Vec<PlannedFate> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!((status, fates.len()), (200, 1000));
-    let dice = Dice::new(SEED, &faults);
+    let sampler = FaultSampler::new(SEED, &faults);
     for (index, fate) in (0..).zip(&fates) {
         let id = format!("{}/{}", 5 + index / 2, 1 + index % 2).parse().unwrap();
-        let draw = dice.draw(id);
-        assert_eq!((fate.payment, fate.attempt, fate.at), (id.payment.0, id.attempt, dice.point(&draw)));
+        let draw = sampler.draw(id);
+        assert_eq!((fate.payment, fate.attempt, fate.at), (id.payment.0, id.attempt, sampler.point(&draw)));
         assert_eq!(fate.fired.len(), draw.fired.count_ones() as usize);
     }
     assert_eq!(lab.control("GET", PLAN_PATH, "").await.1.lines().count(), 30);

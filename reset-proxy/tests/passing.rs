@@ -3,9 +3,9 @@
 
 mod support;
 
-use paylab_experiment::{
-    record::{End, Protocol},
-    spec::Point,
+use paylab_core::{
+    fault::point::Point,
+    witness::record::{End, Protocol},
 };
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use support::{Ending, Lab, OK, OK_LAST, always, pay, rules};

@@ -2,9 +2,9 @@
 
 mod support;
 
-use paylab_experiment::{
-    record::{End, RecordLine},
-    spec::Point,
+use paylab_core::{
+    fault::point::Point,
+    witness::record::{End, RecordLine},
 };
 use support::{Ending, Lab, OK, OK_LAST, Peer, always, fault, pay, rules};
 
@@ -47,7 +47,7 @@ async fn at_connect_and_before_the_request_the_service_is_never_dialled() {
 async fn a_reset_on_connect_finds_its_attempt_in_a_head_that_comes_in_pieces() {
     let lab = Lab::start().await;
     let mut only = always("reset", Point::Connect);
-    only.payments = Some(paylab_experiment::spec::PaymentRange { from: 7, to: 8 });
+    only.payments = Some(paylab_core::fault::spec::PaymentRange { from: 7, to: 8 });
     lab.put(&rules("run-1", vec![only])).await;
     let (head, rest) = (pay(7, 2), pay(7, 2).split_off(60));
     let mut client = lab.client().await;
@@ -244,10 +244,10 @@ async fn the_same_seed_gives_the_same_fates_and_the_coins_of_every_fault_are_rec
     let faults =
         vec![fault("request-lost", 0.3, Point::BeforeRequest), fault("response-lost", 0.3, Point::AfterResponse)];
     lab.put(&rules("run-1", faults.clone())).await;
-    let dice = paylab_experiment::fate::Dice::new(support::SEED, &faults);
+    let sampler = paylab_core::fault::sampler::FaultSampler::new(support::SEED, &faults);
     for payment in 0..PAYMENTS {
         let id = format!("{payment}/1").parse().unwrap();
-        let point = dice.point(&dice.draw(id));
+        let point = sampler.point(&sampler.draw(id));
         let mut client = lab.client().await;
         client.send(pay(payment, 1)).await;
         if point == Some(Point::BeforeRequest) {
@@ -264,9 +264,9 @@ async fn the_same_seed_gives_the_same_fates_and_the_coins_of_every_fault_are_rec
     }
     let (lines, footer) = lab.record().await;
     for line in &lines {
-        let draw = dice.draw(format!("{}/1", line.payment).parse().unwrap());
+        let draw = sampler.draw(format!("{}/1", line.payment).parse().unwrap());
         assert_eq!(line.coins.iter().map(|coin| coin.0).collect::<Vec<_>>(), draw.coins());
-        assert_eq!(line.at, dice.point(&draw));
+        assert_eq!(line.at, sampler.point(&draw));
     }
     assert_eq!((lines.len() as u64, footer.unattributed, footer.unintended_resets), (PAYMENTS, 0, 0));
     assert!(lines.iter().any(|line| line.at.is_none()) && lines.iter().any(|line| line.at.is_some()));

@@ -1,6 +1,6 @@
 //! How a request without a fault of its own ends: what becomes of the two sockets, and of its entry in the record.
 
-use paylab_experiment::record::End;
+use paylab_core::witness::record::End;
 use tokio::net::TcpStream;
 
 use crate::{

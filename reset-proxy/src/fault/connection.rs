@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use paylab_experiment::{payment::AttemptId, record::Protocol};
+use paylab_core::{payment::AttemptId, witness::record::Protocol};
 use tokio::net::TcpStream;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::debug;

@@ -12,14 +12,14 @@ use axum::{
     routing::{get, post},
 };
 use futures::{StreamExt, stream};
-use paylab_experiment::{
-    contract::{
-        COUNTERS_PATH, DRAIN_PATH, DrainQuery, HEALTH_PATH, LEASE_PATH, LeaseRenewal, NDJSON, PLAN_PATH, PaymentWindow,
-        PlanQuery, PlannedFate, ProxyCounters, READY_PATH, RECORD_PATH, RULES_PATH, Rules, RulesInForce,
-    },
-    fate::Dice,
+use paylab_core::{
+    fault::sampler::FaultSampler,
+    field_error::FieldError,
     payment::{AttemptId, PaymentId},
-    plan,
+};
+use paylab_part::contract::{
+    COUNTERS_PATH, DRAIN_PATH, DrainQuery, HEALTH_PATH, LEASE_PATH, LeaseRenewal, NDJSON, PLAN_PATH, PaymentWindow,
+    PlanQuery, PlannedFate, ProxyCounters, READY_PATH, RECORD_PATH, RULES_PATH, Rules, RulesInForce,
 };
 use paylab_part::refusal::Refusal;
 use tracing::info;
@@ -70,9 +70,9 @@ async fn ready(State(plane): State<Arc<FaultPlane>>) -> Result<StatusCode, Refus
 
 async fn put_rules(State(plane): State<Arc<FaultPlane>>, body: Bytes) -> Result<Json<RulesInForce>, Refusal> {
     let rules: Rules = parse_json(&body)?;
-    let refusals = check(&rules);
-    if !refusals.is_empty() {
-        return Err(Refusal::of_fields(&refusals));
+    let errors = check(&rules);
+    if !errors.is_empty() {
+        return Err(Refusal::of_fields(&errors));
     }
     let in_force = plane.rules.put(rules)?;
     let Rules { run_id, seed, faults, lease_ms } = &in_force.rules;
@@ -110,15 +110,15 @@ async fn show_plan(
     let from = query.from.unwrap_or(0);
     let to = query.to.unwrap_or(from.saturating_add(PLAN_PAYMENTS_DEFAULT));
     let attempts = query.attempts.unwrap_or(PLAN_ATTEMPTS_DEFAULT);
-    let refusals = check_plan(from, to, attempts);
-    if !refusals.is_empty() {
-        return Err(Refusal::of_fields(&refusals));
+    let errors = check_plan(from, to, attempts);
+    if !errors.is_empty() {
+        return Err(Refusal::of_fields(&errors));
     }
     let record = Arc::clone(&plane.rules.current().ok_or_else(no_rules)?.record);
     let ids = (from..to)
         .flat_map(move |payment| (1..=attempts).map(move |attempt| AttemptId { payment: PaymentId(payment), attempt }));
     let pieces = stream::iter(ids).chunks(FATES_PER_PIECE).map(move |ids| {
-        let fates: Result<Vec<_>, _> = ids.into_iter().map(|id| fate_line(record.dice(), id)).collect();
+        let fates: Result<Vec<_>, _> = ids.into_iter().map(|id| fate_line(record.sampler(), id)).collect();
         fates.map(|lines| lines.concat())
     });
     Ok(([(CONTENT_TYPE, NDJSON)], Body::from_stream(pieces)))
@@ -132,27 +132,30 @@ async fn drain(State(plane): State<Arc<FaultPlane>>, Query(query): Query<DrainQu
     plane.flights.answer(query).await
 }
 
-fn check_plan(from: u64, to: u64, attempts: u32) -> Vec<plan::Refusal> {
-    let mut refusals = Vec::new();
+fn check_plan(from: u64, to: u64, attempts: u32) -> Vec<FieldError> {
+    let mut errors = Vec::new();
     if to < from || to - from > PLAN_PAYMENTS_MAX {
         let text = format!("must be from {from} to {}", from.saturating_add(PLAN_PAYMENTS_MAX));
-        refusals.push(plan::Refusal::new("to", text));
+        errors.push(FieldError::new("to", text));
     }
     if !(1..=PLAN_ATTEMPTS_MAX).contains(&attempts) {
-        refusals.push(plan::Refusal::new("attempts", format!("must be from 1 to {PLAN_ATTEMPTS_MAX}")));
+        errors.push(FieldError::new("attempts", format!("must be from 1 to {PLAN_ATTEMPTS_MAX}")));
     }
-    refusals
+    errors
 }
 
-fn fate_line(dice: &Dice, id: AttemptId) -> serde_json::Result<Vec<u8>> {
-    let draw = dice.draw(id);
-    let dies = dice.dies();
+fn fate_line(sampler: &FaultSampler, id: AttemptId) -> serde_json::Result<Vec<u8>> {
+    let draw = sampler.draw(id);
+    let faults = sampler.faults();
     let fate = PlannedFate {
         payment: id.payment.0,
         attempt: id.attempt,
-        fired: (0..dies.len()).filter(|index| draw.has_fired(*index)).map(|index| dies[index].name.clone()).collect(),
-        fault: draw.effective.map(|index| dies[index].name.clone()),
-        at: dice.point(&draw),
+        fired: (0..faults.len())
+            .filter(|index| draw.has_fired(*index))
+            .map(|index| faults[index].name.clone())
+            .collect(),
+        fault: draw.effective.map(|index| faults[index].name.clone()),
+        at: sampler.point(&draw),
     };
     let mut line = serde_json::to_vec(&fate)?;
     line.push(b'\n');

@@ -5,7 +5,8 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use paylab_experiment::{contract::ProxyCounters, spec::Point};
+use paylab_core::fault::point::Point;
+use paylab_part::contract::ProxyCounters;
 
 use crate::counter::Counter;
 

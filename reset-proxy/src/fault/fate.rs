@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use paylab_experiment::{fate::Die, spec::Point};
+use paylab_core::fault::{effect::Effect, point::Point};
 
 /// What happens to one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,14 +12,15 @@ pub(crate) enum Fate {
     /// Its connection is reset at this point.
     Reset(Point),
     /// It waits at this point, or its response does, and passes afterwards.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no fault of the core delays a request yet"))]
     Hold { at: Point, lasts: Duration },
 }
 
 impl Fate {
-    /// What a fault of the rules does when it takes effect.
-    pub(crate) const fn of(fault: &Die) -> Self {
-        // The core's faults are resets only; a fault that delays becomes a `Hold` here.
-        Self::Reset(fault.point)
+    /// What an effect does to the request that meets it.
+    pub(crate) const fn of(effect: Effect) -> Self {
+        match effect {
+            Effect::Reset(reset) => Self::Reset(reset.at),
+            Effect::Delay(delay) => Self::Hold { at: delay.at, lasts: delay.lasts.duration() },
+        }
     }
 }

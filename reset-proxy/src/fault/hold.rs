@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use paylab_experiment::{record::End, spec::Point};
+use paylab_core::{fault::point::Point, witness::record::End};
 use tokio::{
     net::TcpStream,
     time::{Instant, sleep},

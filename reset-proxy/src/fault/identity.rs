@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use paylab_experiment::{
+use paylab_core::{
+    fault::point::Point,
     payment::{AttemptId, PaymentId},
-    record::Protocol,
-    spec::Point,
+    witness::record::Protocol,
 };
 
 use crate::fault::{
@@ -60,7 +60,7 @@ impl RequestNumbering {
         protocol: Protocol,
     ) -> Option<OpenEntry> {
         let request = self.identify(rules, attempt, protocol);
-        let point = request.fault.map(|index| rules.record.dice().dies()[index].point);
+        let point = request.fault.map(|index| rules.record.sampler().faults()[index].effect.at());
         (point == Some(Point::Connect)).then(|| self.open_entry(rules, &request))
     }
 
@@ -70,9 +70,9 @@ impl RequestNumbering {
             Some(id) => (id, Attribution::ByHeader),
             None => (AttemptId { payment: PaymentId(ordinal.conn), attempt: ordinal.nth }, Attribution::ByOrdinal),
         };
-        let dice = rules.record.dice();
-        let draw = dice.draw(id);
-        let fault = match (protocol, dice.point(&draw)) {
+        let sampler = rules.record.sampler();
+        let draw = sampler.draw(id);
+        let fault = match (protocol, sampler.point(&draw)) {
             (Protocol::Http1, _) | (Protocol::Bytes, Some(Point::Connect)) => draw.effective,
             // Bytes hold no requests, so no later point exists in them.
             (Protocol::Bytes, _) => None,

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use paylab_experiment::{payment::AttemptId, record::Protocol};
+use paylab_core::{payment::AttemptId, witness::record::Protocol};
 use rustix::net::{RecvFlags, recv};
 use tokio::{io::Interest, net::TcpStream};
 

@@ -49,7 +49,7 @@ fn query_refusal(error: &QueryRejection) -> Refusal {
 #[cfg(test)]
 mod tests {
     use axum::http::StatusCode;
-    use paylab_experiment::contract::{PaymentWindow, Rules};
+    use paylab_part::contract::{PaymentWindow, Rules};
 
     use super::*;
 

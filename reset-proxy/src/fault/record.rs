@@ -11,10 +11,12 @@ use std::{
     time::Instant,
 };
 
-use paylab_experiment::{
-    evidence::Seal,
-    fate::{Dice, Die},
-    record::{End, RecordFooter},
+use paylab_core::{
+    fault::sampler::{Fault, FaultSampler},
+    witness::{
+        record::{End, RecordFooter},
+        seal::Seal,
+    },
 };
 use tracing::warn;
 
@@ -34,7 +36,7 @@ const TAIL_LEN: usize = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct Record {
     run_id: String,
-    dice: Dice,
+    sampler: FaultSampler,
     began: Instant,
     file: File,
     state: Mutex<State>,
@@ -69,10 +71,10 @@ pub(crate) struct OpenEntry {
 
 impl Record {
     /// Creates an empty record with a temporary file of its own.
-    pub(crate) fn new(run_id: String, dice: Dice) -> io::Result<Self> {
+    pub(crate) fn new(run_id: String, sampler: FaultSampler) -> io::Result<Self> {
         Ok(Self {
             run_id,
-            dice,
+            sampler,
             began: Instant::now(),
             file: tempfile::tempfile()?,
             state: Mutex::new(State::default()),
@@ -83,8 +85,8 @@ impl Record {
     }
 
     /// The faults and the seed of this run, which never change.
-    pub(crate) const fn dice(&self) -> &Dice {
-        &self.dice
+    pub(crate) const fn sampler(&self) -> &FaultSampler {
+        &self.sampler
     }
 
     /// The time since the rules were put, in microseconds.
@@ -118,7 +120,7 @@ impl Record {
         let Some(mut row) = state.in_flight.remove(&seq) else { return };
         row.transfer = transfer;
         row.end = end;
-        row.write(self.dice.dies().len(), &mut state.tail);
+        row.write(self.sampler.faults().len(), &mut state.tail);
         if state.tail.len() >= TAIL_LEN {
             self.write_tail(&mut state);
         }
@@ -127,7 +129,7 @@ impl Record {
     /// Writes the tail to the file. If that fails, for example on a full disk, the rows are lost and the footer counts them;
     /// requests are relayed all the same.
     fn write_tail(&self, state: &mut State) {
-        let row_len = Row::len(self.dice.dies().len()) as u64;
+        let row_len = Row::len(self.sampler.faults().len()) as u64;
         let rows = state.tail.len() as u64 / row_len;
         match self.file.write_all_at(&state.tail, state.rows_on_disk * row_len) {
             Ok(()) => state.rows_on_disk += rows,
@@ -155,7 +157,7 @@ impl Record {
     /// The completed rows that are still in memory.
     #[cfg(test)]
     pub(crate) fn completed(&self) -> Vec<Row> {
-        let faults = self.dice.dies().len();
+        let faults = self.sampler.faults().len();
         self.lock().tail.chunks(Row::len(faults)).filter_map(|bytes| Row::read(faults, bytes)).collect()
     }
 
@@ -166,8 +168,8 @@ impl Record {
 
 impl OpenEntry {
     /// The fault that takes effect on this request.
-    pub(crate) fn fault(&self) -> Option<&Die> {
-        self.fault.and_then(|index| self.record.dice.dies().get(index))
+    pub(crate) fn fault(&self) -> Option<&Fault> {
+        self.fault.and_then(|index| self.record.sampler.faults().get(index))
     }
 
     /// Completes an entry with what was transferred and how the request ended.

@@ -1,7 +1,7 @@
 //! Serves one client's connection: decides the fate of each request, lets the effect carry it out, and ends the
 //! connection. An ordinary exchange costs one read and one write in each direction.
 
-use paylab_experiment::{record::Protocol, spec::Point};
+use paylab_core::{fault::point::Point, witness::record::Protocol};
 
 use crate::{
     fault::{

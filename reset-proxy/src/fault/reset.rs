@@ -1,6 +1,6 @@
 //! Carries out a reset: how far the request and its response go before it, and how each point ends the two sockets.
 
-use paylab_experiment::{record::End, spec::Point};
+use paylab_core::{fault::point::Point, witness::record::End};
 use tokio::net::TcpStream;
 
 use crate::{
@@ -91,7 +91,7 @@ impl ClientConnection {
 
     fn count_reset(&self, entry: Option<&OpenEntry>) {
         if let Some(fault) = entry.and_then(OpenEntry::fault) {
-            self.plane.counters.count_reset(&fault.name, fault.point);
+            self.plane.counters.count_reset(&fault.name, fault.effect.at());
         }
     }
 }

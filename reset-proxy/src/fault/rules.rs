@@ -10,13 +10,12 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use paylab_experiment::{
-    contract::{Rules, RulesInForce},
-    fate::{Dice, Die},
-    payment::RunId,
-    plan::{Refusal, check_faults},
-    spec::Point,
+use paylab_core::{
+    fault::{point::Point, sampler::FaultSampler, spec},
+    field_error::FieldError,
+    run_id::RunId,
 };
+use paylab_part::contract::{Rules, RulesInForce};
 use thiserror::Error;
 
 use crate::fault::{fate::Fate, record::Record};
@@ -73,27 +72,22 @@ pub(crate) enum RenewError {
 }
 
 /// Returns everything that is wrong with rules.
-pub(crate) fn check(rules: &Rules) -> Vec<Refusal> {
-    let mut refusals = check_faults(&rules.faults, "faults");
+pub(crate) fn check(rules: &Rules) -> Vec<FieldError> {
+    let mut errors = spec::check(&rules.faults, "faults");
     if let Err(error) = rules.run_id.parse::<RunId>() {
-        refusals.push(Refusal::new("run_id", error.to_string()));
+        errors.push(FieldError::new("run_id", error.to_string()));
     }
     if !(1..=LEASE_MS_MAX).contains(&rules.lease_ms) {
         let text = format!("{} is not a lease; use 1 to {LEASE_MS_MAX} milliseconds", rules.lease_ms);
-        refusals.push(Refusal::new("lease_ms", text));
+        errors.push(FieldError::new("lease_ms", text));
     }
-    refusals
+    errors
 }
 
 impl RuleBook {
     /// Puts rules in force that have passed [`check`]. If the run is in force already, this renews its lease and keeps its
     /// record.
     pub(crate) fn put(&self, rules: Rules) -> Result<RulesInForce, PutError> {
-        self.put_with_fates(rules, Fate::of)
-    }
-
-    /// The same, where `fate` says what each fault does.
-    pub(crate) fn put_with_fates(&self, rules: Rules, fate: impl Fn(&Die) -> Fate) -> Result<RulesInForce, PutError> {
         let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         let record = match self.snapshot.load_full() {
             Some(current) if current.rules.run_id == rules.run_id => {
@@ -102,9 +96,11 @@ impl RuleBook {
                 }
                 Arc::clone(&current.record)
             }
-            Some(_) | None => Arc::new(Record::new(rules.run_id.clone(), Dice::new(rules.seed, &rules.faults))?),
+            Some(_) | None => {
+                Arc::new(Record::new(rules.run_id.clone(), FaultSampler::new(rules.seed, &rules.faults))?)
+            }
         };
-        let fates = record.dice().dies().iter().map(fate).collect();
+        let fates = record.sampler().faults().iter().map(|fault| Fate::of(fault.effect)).collect();
         let snapshot = Arc::new(Snapshot { rules, record, fates, expires_at_us: AtomicU64::new(0) });
         snapshot.renew();
         self.snapshot.store(Some(Arc::clone(&snapshot)));
@@ -150,7 +146,11 @@ impl Snapshot {
 
     /// Whether a fault can take effect before anything is read.
     pub(crate) fn has_fault_on_connect(&self) -> bool {
-        self.record.dice().dies().iter().any(|fault| fault.point == Point::Connect && fault.probability > 0.0)
+        self.record
+            .sampler()
+            .faults()
+            .iter()
+            .any(|fault| fault.effect.at() == Point::Connect && fault.probability > 0.0)
     }
 
     /// What the fault with this index does.
@@ -170,15 +170,16 @@ impl Snapshot {
 
 #[cfg(test)]
 mod tests {
-    use paylab_experiment::spec::{Fault, Reset};
+    use paylab_core::fault::{reset::Reset, spec::FaultSpec};
 
     use super::*;
 
     fn rules(run_id: &str, lease_ms: u64) -> Rules {
-        let fault = Fault {
+        let fault = FaultSpec {
             name: "lost".into(),
             probability: 0.3,
-            reset: Reset { at: Point::BeforeRequest },
+            reset: Some(Reset { at: Point::BeforeRequest }),
+            delay: None,
             attempts: None,
             payments: None,
         };

@@ -3,7 +3,8 @@
 use std::mem::MaybeUninit;
 
 use httparse::{Header, ParserConfig, Request, Status};
-use paylab_experiment::{contract::ATTEMPT_HEADER, payment::AttemptId};
+use paylab_core::payment::AttemptId;
+use paylab_part::contract::ATTEMPT_HEADER;
 
 use crate::http::{
     body::{BodyEnd, Framing, framing},
@@ -60,7 +61,7 @@ fn attempt(fields: &[Header<'_>]) -> Option<AttemptId> {
 
 #[cfg(test)]
 mod tests {
-    use paylab_experiment::payment::PaymentId;
+    use paylab_core::payment::PaymentId;
     use proptest::prelude::*;
 
     use super::*;

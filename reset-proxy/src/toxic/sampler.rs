@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use paylab_experiment::{
-    fate::fraction,
+use paylab_core::{
+    fault::sampler::fraction,
     payment::{AttemptId, PaymentId},
 };
 

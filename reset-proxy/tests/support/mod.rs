@@ -3,13 +3,15 @@
 
 use std::{future::Future, io, net::SocketAddr, time::Duration};
 
-use paylab_experiment::{
-    contract::{COUNTERS_PATH, DRAIN_PATH, ProxyCounters, RECORD_PATH, RULES_PATH, Rules},
-    evidence::Sealer,
-    record::{RecordFooter, RecordItem, RecordLine},
-    span::Span,
-    spec::{Fault, Point, Reset},
+use paylab_core::{
+    duration_text::DurationText,
+    fault::{point::Point, reset::Reset, spec::FaultSpec},
+    witness::{
+        record::{RecordFooter, RecordItem, RecordLine},
+        seal::Sealer,
+    },
 };
+use paylab_part::contract::{COUNTERS_PATH, DRAIN_PATH, ProxyCounters, RECORD_PATH, RULES_PATH, Rules};
 use reset_proxy::{ResetProxy, options::Options};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -138,7 +140,7 @@ pub(crate) fn options(upstream: SocketAddr) -> Options {
         control: Some(loopback()),
         upstream: Some(upstream.into()),
         connections_max: 64,
-        dial_timeout: Span::from_ms(5_000),
+        dial_timeout: DurationText::from_ms(5_000),
         ..Options::default()
     }
 }
@@ -264,15 +266,15 @@ impl Lab {
     }
 }
 
-pub(crate) fn rules(run_id: &str, faults: Vec<Fault>) -> Rules {
+pub(crate) fn rules(run_id: &str, faults: Vec<FaultSpec>) -> Rules {
     Rules { run_id: run_id.into(), seed: SEED, faults, lease_ms: LEASE_MS }
 }
 
-pub(crate) fn fault(name: &str, probability: f64, at: Point) -> Fault {
-    Fault { name: name.into(), probability, reset: Reset { at }, attempts: None, payments: None }
+pub(crate) fn fault(name: &str, probability: f64, at: Point) -> FaultSpec {
+    FaultSpec { name: name.into(), probability, reset: Some(Reset { at }), delay: None, attempts: None, payments: None }
 }
 
-pub(crate) fn always(name: &str, at: Point) -> Fault {
+pub(crate) fn always(name: &str, at: Point) -> FaultSpec {
     fault(name, 1.0, at)
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use paylab_experiment::span::Span;
+use paylab_core::duration_text::DurationText;
 use reset_proxy::{Error, ResetProxy};
 use rustix::process::{Resource, getrlimit};
 use serde_json::{Value, json};
@@ -87,7 +87,7 @@ async fn ten_thousand_toxics_on_one_proxy_pass_its_bytes() {
 
 #[tokio::test]
 async fn the_client_is_closed_when_the_upstream_refuses_or_does_not_answer_in_time() {
-    let lab = ToxicLab::start_with(|options| options.dial_timeout = Span::from_ms(300)).await;
+    let lab = ToxicLab::start_with(|options| options.dial_timeout = DurationText::from_ms(300)).await;
     let free = std::net::TcpListener::bind(loopback()).expect("a free port").local_addr().expect("bound");
     let gone = lab.proxy_to("gone", free).await;
     let other = lab.proxy("other").await;

@@ -3,11 +3,12 @@
 
 use std::{io, iter, sync::Arc, sync::mpsc, time::Duration};
 
-use paylab_experiment::{
-    contract::Rules,
-    record::{End, Protocol},
-    spec::{Fault, Point, Reset},
+use paylab_core::{
+    duration_text::DurationText,
+    fault::{delay::Delay, point::Point, spec::FaultSpec},
+    witness::record::{End, Protocol},
 };
+use paylab_part::contract::Rules;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -18,7 +19,6 @@ use tokio::{
 use crate::{
     fault::{
         connection::ClientConnection,
-        fate::Fate,
         plane::FaultPlane,
         record::{Transfer, row::Row},
         relay::relay,
@@ -26,7 +26,7 @@ use crate::{
     options::Options,
 };
 
-const HOLD: Duration = Duration::from_secs(60);
+const HOLD: Duration = Duration::from_secs(20);
 /// The time that is left when a test looks whether anything has passed too early.
 const LAST_MOMENT: Duration = Duration::from_millis(100);
 /// How long a test may take in real time, and a wait on the stopped clock.
@@ -57,12 +57,18 @@ impl Lab {
         spawn_blocking(move || running.recv_timeout(TEST_TIMEOUT));
         let services = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let upstream = Some(services.local_addr().unwrap().into());
-        let dial_timeout = paylab_experiment::span::Span::from_ms(5_000);
+        let dial_timeout = paylab_core::duration_text::DurationText::from_ms(5_000);
         let plane = FaultPlane::new(&Options { upstream, dial_timeout, ..Options::default() });
-        let fault =
-            Fault { name: "held".into(), probability: 1.0, reset: Reset { at }, attempts: None, payments: None };
+        let fault = FaultSpec {
+            name: "held".into(),
+            probability: 1.0,
+            reset: None,
+            delay: Some(Delay { at, lasts: DurationText::from_ms(20_000) }),
+            attempts: None,
+            payments: None,
+        };
         let rules = Rules { run_id: "run-1".into(), seed: 42, faults: vec![fault], lease_ms: 3_600_000 };
-        plane.rules.put_with_fates(rules, |fault| Fate::Hold { at: fault.point, lasts: HOLD }).unwrap();
+        plane.rules.put(rules).unwrap();
         let clients = TcpListener::bind("127.0.0.1:0").await.unwrap();
         Self { plane: Arc::new(plane), clients, services, _clock_stopped: stopped }
     }

@@ -4,11 +4,11 @@
 use std::{io, os::unix::fs::FileExt, sync::Arc};
 
 use futures::{Stream, stream};
-use paylab_experiment::{
-    contract::PaymentWindow,
-    evidence::Sealer,
+use paylab_core::witness::{
     record::{RecordFooter, RecordItem},
+    seal::Sealer,
 };
+use paylab_part::contract::PaymentWindow;
 use tokio::task::spawn_blocking;
 
 use crate::fault::record::{Record, row::Row};
@@ -122,11 +122,11 @@ impl Export {
         if from.is_some_and(|from| payment < from) || to.is_some_and(|to| payment >= to) {
             return Ok(());
         }
-        write_item(&RecordItem::Request(row.line(&self.record.dice)), text)
+        write_item(&RecordItem::Request(row.line(&self.record.sampler)), text)
     }
 
     fn faults(&self) -> usize {
-        self.record.dice.dies().len()
+        self.record.sampler.faults().len()
     }
 }
 
@@ -155,10 +155,10 @@ fn write_item(item: &RecordItem, text: &mut Vec<u8>) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use futures::TryStreamExt;
-    use paylab_experiment::{
-        fate::Dice,
+    use paylab_core::{
+        fault::sampler::FaultSampler,
         payment::{AttemptId, PaymentId},
-        record::{End, Protocol},
+        witness::record::{End, Protocol},
     };
 
     use super::*;
@@ -173,7 +173,7 @@ mod tests {
     fn begin(record: &Arc<Record>, payment: u64) -> OpenEntry {
         let id = AttemptId { payment: PaymentId(payment), attempt: 1 };
         let ordinal = Ordinal { conn: record.number_connection(), nth: 1 };
-        let draw = record.dice().draw(id);
+        let draw = record.sampler().draw(id);
         let (attribution, protocol, fault) = (Attribution::ByHeader, Protocol::Http1, None);
         record.begin(&IdentifiedRequest { ordinal, id, attribution, protocol, draw, fault, fate: Fate::Pass })
     }
@@ -199,7 +199,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_record_larger_than_its_memory_is_exported_whole_and_by_window() {
-        let record = Arc::new(Record::new("run-1".into(), Dice::new(1, &[])).unwrap());
+        let record = Arc::new(Record::new("run-1".into(), FaultSampler::new(1, &[])).unwrap());
         for payment in 0..ROWS {
             begin(&record, payment).complete(Transfer::default(), End::Relayed);
         }
@@ -222,7 +222,7 @@ mod tests {
 
     #[tokio::test]
     async fn rows_that_cannot_be_written_are_counted_in_the_footer() {
-        let mut record = Record::new("run-1".into(), Dice::new(1, &[])).unwrap();
+        let mut record = Record::new("run-1".into(), FaultSampler::new(1, &[])).unwrap();
         record.file = std::fs::File::open("/dev/null").unwrap(); // Opened for reading only.
         let record = Arc::new(record);
         for payment in 0..ROWS {

@@ -1,10 +1,12 @@
 //! A request of the record as it is kept on disk: a row of fixed size, so that a million of them use no memory.
 
-use paylab_experiment::{
-    fate::{Dice, Draw},
+use paylab_core::{
+    fault::{
+        sampler::{Draw, FaultSampler},
+        spec::FAULTS_MAX,
+    },
     payment::{AttemptId, PaymentId},
-    record::{Coin, End, Protocol, RecordLine},
-    spec::FAULTS_MAX,
+    witness::record::{Coin, End, Protocol, RecordLine},
 };
 
 use crate::fault::fate::Fate;
@@ -153,12 +155,11 @@ impl Row {
         })
     }
 
-    /// The line that the judge reads. `dice` must be those from which the fate was drawn.
-    pub(crate) fn line(&self, dice: &Dice) -> RecordLine {
-        // `RecordLine` has no field for `held_us` yet; when it has, the line takes it from here.
-        let Transfer { bytes_up, bytes_down, forwarded_whole, status, rst_client_ok, rst_service_ok, held_us: _ } =
+    /// The line that the judge reads. `sampler` must be those from which the fate was drawn.
+    pub(crate) fn line(&self, sampler: &FaultSampler) -> RecordLine {
+        let Transfer { bytes_up, bytes_down, forwarded_whole, status, rst_client_ok, rst_service_ok, held_us } =
             self.transfer;
-        let die = self.fault.and_then(|index| dice.dies().get(usize::from(index)));
+        let fault = self.fault.and_then(|index| sampler.faults().get(usize::from(index)));
         RecordLine {
             seq: self.seq,
             t_us: self.t_us,
@@ -168,15 +169,16 @@ impl Row {
             attempt: self.id.attempt,
             attributed: self.attribution == Attribution::ByHeader,
             protocol: self.protocol,
-            coins: self.coins.iter().take(dice.dies().len()).copied().map(Coin).collect(),
-            fault: die.map(|die| die.name.clone()),
-            at: die.map(|die| die.point),
+            coins: self.coins.iter().take(sampler.faults().len()).copied().map(Coin).collect(),
+            fault: fault.map(|fault| fault.name.clone()),
+            at: fault.map(|fault| fault.effect.at()),
             bytes_up,
             bytes_down,
             forwarded_whole,
             status,
             rst_client_ok,
             rst_service_ok,
+            held_us,
             end: self.end,
         }
     }
@@ -213,20 +215,21 @@ const fn end_of(code: u8) -> Option<End> {
 
 #[cfg(test)]
 mod tests {
-    use paylab_experiment::spec::{Fault, Point, Reset};
+    use paylab_core::fault::{point::Point, reset::Reset, spec::FaultSpec};
     use proptest::prelude::*;
 
     use super::*;
 
-    fn dice(faults: usize) -> Dice {
-        let fault = |index| Fault {
+    fn sampler(faults: usize) -> FaultSampler {
+        let fault = |index| FaultSpec {
             name: format!("fault-{index}"),
             probability: 1.0,
-            reset: Reset { at: Point::BeforeResponse },
+            reset: Some(Reset { at: Point::BeforeResponse }),
+            delay: None,
             attempts: None,
             payments: None,
         };
-        Dice::new(7, &(0..faults).map(fault).collect::<Vec<_>>())
+        FaultSampler::new(7, &(0..faults).map(fault).collect::<Vec<_>>())
     }
 
     proptest! {
@@ -242,8 +245,8 @@ mod tests {
         ) {
             let [seq, t_us, conn, payment, bytes_up, bytes_down] = numbers;
             let id = AttemptId { payment: PaymentId(payment), attempt };
-            let dice = dice(faults);
-            let draw = dice.draw(id);
+            let sampler = sampler(faults);
+            let draw = sampler.draw(id);
             let attribution = if named { Attribution::ByHeader } else { Attribution::ByOrdinal };
             let protocol = if http { Protocol::Http1 } else { Protocol::Bytes };
             let (ordinal, fate) = (Ordinal { conn, nth }, Fate::Pass);
@@ -264,12 +267,12 @@ mod tests {
     #[test]
     fn a_line_names_the_fault_and_shows_every_coin() {
         let id = AttemptId { payment: PaymentId(3), attempt: 2 };
-        let dice = dice(2);
-        let draw = dice.draw(id);
+        let sampler = sampler(2);
+        let draw = sampler.draw(id);
         let (ordinal, fate) = (Ordinal { conn: 9, nth: 1 }, Fate::Reset(Point::BeforeResponse));
         let (attribution, protocol) = (Attribution::ByHeader, Protocol::Http1);
         let request = IdentifiedRequest { ordinal, id, attribution, protocol, draw, fault: draw.effective, fate };
-        let line = Row::intended(0, 0, &request).line(&dice);
+        let line = Row::intended(0, 0, &request).line(&sampler);
         assert_eq!((line.fault.as_deref(), line.at), (Some("fault-0"), Some(Point::BeforeResponse)));
         assert_eq!(line.coins.iter().map(|coin| coin.0).collect::<Vec<_>>(), draw.coins());
         assert_eq!((line.payment, line.attempt, line.conn, line.end), (3, 2, 9, End::Intended));
