@@ -1,4 +1,4 @@
-//! What every refusal looks like: RFC 9457, and it names the field.
+//! The body of a refused request: `application/problem+json` (RFC 9457) that names the field.
 
 use axum::{
     http::{StatusCode, header},
@@ -9,7 +9,7 @@ use paylab_experiment::{
     plan,
 };
 
-/// A refusal on its way out.
+/// A refusal, ready to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// The status.
@@ -31,7 +31,7 @@ impl Refusal {
         Self { status: StatusCode::BAD_REQUEST, field: Some(field.into()), detail: detail.into() }
     }
 
-    /// A 400 for fields that are wrong, of which there is at least one: all are in the detail, the first is named.
+    /// A 400 for a list of wrong fields that is not empty. The detail has all of them, and `field` names the first.
     #[must_use]
     pub fn of_fields(wrong: &[plan::Refusal]) -> Self {
         let detail = wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
