@@ -158,7 +158,7 @@ async fn doubts(bends: Bends) -> (Vec<Doubt>, Vec<String>) {
 }
 
 #[tokio::test]
-async fn whole_evidence_leaves_no_doubt_and_is_read_after_the_drains() {
+async fn whole_evidence_is_read_after_the_drains_and_leaves_no_doubt() {
     let world = World::start(Bends::new()).await;
     let report = report(&world.load(50)).await;
     assert_eq!(report.doubts.into_keys().collect::<Vec<_>>(), []);
@@ -177,7 +177,7 @@ async fn whole_evidence_leaves_no_doubt_and_is_read_after_the_drains() {
 }
 
 #[tokio::test]
-async fn the_rules_are_those_of_the_plan() {
+async fn the_rules_sent_to_the_proxy_are_those_of_the_plan() {
     let world = World::start(Bends::new()).await;
     let faults = json!([{"name": "late", "probability": 0.25, "reset": {"at": "AfterResponse"}, "attempts": [2]}]);
     let load = Load { plan: plan_with(1, json!({"faults": faults})), ..world.load(1) };
@@ -209,7 +209,7 @@ async fn the_lease_is_renewed_while_the_load_runs_even_when_a_renewal_fails() {
 }
 
 #[tokio::test]
-async fn a_cut_ledger_and_a_cut_record_are_doubted() {
+async fn a_truncated_ledger_or_record_is_reported_as_a_doubt() {
     let cut =
         |text: &str| vec![Act::Send(format!("HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n{text}")), Act::Close];
     assert_eq!(doubts(Bends::from([("/ledger", cut("{\"entry\":"))])).await.0, [Doubt::LedgerFlawed]);
@@ -228,7 +228,7 @@ async fn a_ledger_that_may_still_change_is_not_read() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_takes_no_rules_is_told_and_nothing_is_sent() {
+async fn a_proxy_that_refuses_the_rules_is_an_error_and_no_payment_is_sent() {
     let refusal = say("HTTP/1.1 400 Bad Request\r\nContent-Length: 9\r\n\r\nbad rules");
     let world = World::start(Bends::from([("/paylab/rules", refusal)])).await;
     let run = async |load: &Load| execute(load, &Progress::default(), &CancellationToken::new()).await.unwrap_err();
@@ -244,8 +244,29 @@ async fn a_proxy_that_takes_no_rules_is_told_and_nothing_is_sent() {
     let dead = Load { control: "127.0.0.1:1".to_owned(), ..world.load(1) };
     assert!(run(&dead).await.to_string().contains("127.0.0.1:1: Connection refused"), "{}", run(&dead).await);
     let beyond = Load { shard: 1, ..world.load(1) };
-    assert!(matches!(run(&beyond).await, Error::Shard { shard: 1, workers: 1 }));
+    assert!(matches!(run(&beyond).await, Error::Worker { worker: 1, workers: 1 }));
     assert_eq!(world.proxy.connections(), 0);
+}
+
+#[tokio::test]
+async fn an_error_of_control_traffic_names_its_cause() {
+    let send = |text: &str| vec![Act::Send(text.to_owned()), Act::Close];
+    let head = "HTTP/1.1 200 OK\r\n";
+    let long = format!("HTTP/1.1 422 No\r\nContent-Length: 400\r\n\r\n{}", "x".repeat(400));
+    for (acts, cause) in [
+        (send("SSH-2.0-OpenSSH\r\n\r\n"), "what answered does not speak HTTP"),
+        (vec![Act::Close], "the answer was cut off"),
+        (vec![Act::Reset], "Connection reset by peer"),
+        (send(&format!("{head}Content-Length: 4\r\n\r\nbo")), "the answer was cut off"),
+        (send(&format!("{head}Transfer-Encoding: chunked\r\n\r\n2\r\n{{}}\r\n")), "the answer was cut off"),
+        (vec![Act::Send(format!("{head}Content-Length: 4\r\n\r\nbo")), Act::Reset], "Connection reset by peer"),
+        (send(&long), &format!("the answer was 422: {};", "x".repeat(300))),
+    ] {
+        let world = World::start(Bends::from([("/paylab/rules", acts)])).await;
+        let error = execute(&world.load(1), &Progress::default(), &CancellationToken::new()).await.unwrap_err();
+        assert!(error.to_string().contains(cause), "{cause}: {error}");
+        assert!(std::error::Error::source(&error).is_none(), "a source would be told twice: {error}");
+    }
 }
 
 /// Options for an experiment file with this spec, in this world.
@@ -272,7 +293,7 @@ async fn run(options: &Options) -> Result<Report, Error> {
 }
 
 #[tokio::test]
-async fn a_pod_leaves_its_report_where_it_is_told_to() {
+async fn the_report_is_written_to_the_file_that_the_options_name() {
     let world = World::start(Bends::new()).await;
     let directory = tempfile::tempdir().unwrap();
     let options = options(&world, directory.path(), "{claim: AtLeastOnce, seed: 7, payments: {count: 20}}");
@@ -284,7 +305,7 @@ async fn a_pod_leaves_its_report_where_it_is_told_to() {
 }
 
 #[tokio::test]
-async fn shards_of_a_run_that_names_no_seed_draw_the_same_one() {
+async fn workers_of_a_run_without_a_seed_derive_the_same_one() {
     let world = World::start(Bends::new()).await;
     let directory = tempfile::tempdir().unwrap();
     let spec = "{claim: AtLeastOnce, payments: {count: 2}, client: {workers: 2}}";
@@ -298,7 +319,7 @@ async fn shards_of_a_run_that_names_no_seed_draw_the_same_one() {
 }
 
 #[tokio::test]
-async fn a_bad_file_is_refused_by_field_before_anything_is_sent() {
+async fn a_bad_file_is_refused_with_its_fields_before_anything_is_sent() {
     let world = World::start(Bends::new()).await;
     let directory = tempfile::tempdir().unwrap();
     let bad = options(&world, directory.path(), "{claim: AtLeastOnce, payments: {count: 0}, colour: red}");

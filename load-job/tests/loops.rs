@@ -30,7 +30,7 @@ async fn exactly_as_many_payments_are_in_flight_as_the_plan_says() {
 }
 
 #[tokio::test]
-async fn payments_begin_in_their_order() {
+async fn payments_begin_in_the_order_of_their_numbers() {
     let server = Server::start(pay).await;
     run(&load(plan(50, json!({"concurrency": 1})), &server.address)).await;
     let expected: Vec<_> = (0..50).map(|payment| format!("{payment}/1")).collect();
@@ -38,7 +38,7 @@ async fn payments_begin_in_their_order() {
 }
 
 #[tokio::test]
-async fn shards_cover_every_payment_once() {
+async fn the_shares_of_the_workers_cover_every_payment_once() {
     let server = Server::start(pay).await;
     let plan = plan(100, json!({"workers": 3}));
     let mut shares = Vec::new();
@@ -87,7 +87,7 @@ async fn a_kept_connection_that_the_server_closes_is_replaced_and_no_attempt_is_
 }
 
 #[tokio::test]
-async fn a_kept_connection_that_will_be_reset_behind_the_answer_carries_no_other_attempt() {
+async fn a_kept_connection_that_will_be_reset_after_the_response_carries_no_other_attempt() {
     let faults = json!([{"name": "late", "probability": 0.5, "reset": {"at": "AfterResponse"}}]);
     let plan = plan_with(60, json!({"faults": faults, "client": {"connection": "KeepAlive", "concurrency": 1}}));
     let dice = plan.dice.clone();
@@ -123,7 +123,7 @@ async fn an_open_loop_begins_payments_at_their_times() {
 }
 
 #[tokio::test]
-async fn an_open_loop_that_cannot_keep_up_shows_in_its_latency() {
+async fn the_latency_of_an_open_loop_includes_the_delay_of_late_payments() {
     let server = Server::start(|_| vec![Act::Silence]).await;
     let client = json!({"rate": 1000, "concurrency": 1, "retry": {"maxAttempts": 1, "attemptTimeout": "100ms"}});
     let progress = Progress::default();

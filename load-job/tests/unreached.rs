@@ -1,4 +1,4 @@
-//! Tries that never leave the machine are no attempts, and they do not go on for ever.
+//! Tries that never leave the machine are no attempts, and their number is bounded.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use load_job::{
     Error, Progress,
-    deliver::{UNREACHED_FOR_MAX, deliver},
+    sending::{UNREACHED_FOR_MAX, deliver},
 };
 use paylab_experiment::history::{Belief, Stop};
 use scripted::{Server, load, pay, plan, run, run_watched, until};
@@ -67,7 +67,7 @@ fn full() -> (TcpListener, std::net::TcpStream, String) {
 }
 
 #[tokio::test]
-async fn a_connection_that_is_not_made_in_time_is_no_attempt() {
+async fn a_connection_that_is_not_established_in_time_is_no_attempt() {
     let (listener, _first, address) = full();
     let client = json!({"concurrency": 1, "retry": {"maxAttempts": 1, "attemptTimeout": "50ms"}});
     let (load, progress) = (load(plan(3, client), &address), Progress::default());
@@ -82,7 +82,7 @@ async fn a_connection_that_is_not_made_in_time_is_no_attempt() {
 }
 
 #[tokio::test]
-async fn a_connection_that_is_made_late_carries_its_request() {
+async fn a_connection_that_is_established_late_carries_its_request() {
     let (listener, _first, address) = full();
     let progress = Progress::default();
     let load = load(plan(1, json!({"retry": {"maxAttempts": 1, "attemptTimeout": "15s"}})), &address);
@@ -98,7 +98,7 @@ async fn a_connection_that_is_made_late_carries_its_request() {
 }
 
 #[tokio::test]
-async fn a_name_that_leads_nowhere_is_told() {
+async fn an_address_that_cannot_be_resolved_is_an_error_that_names_it() {
     let nowhere = load(plan(1, json!({})), "127.0.0.1:none");
     let error = deliver(&nowhere, &Progress::default(), &CancellationToken::new()).await.unwrap_err();
     assert!(matches!(&error, Error::Address { address, .. } if address == "127.0.0.1:none"), "{error}");

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use load_job::{Load, Progress, deliver::deliver};
+use load_job::{Load, Progress, sending::deliver};
 use paylab_experiment::{history::History, payment::AttemptId, plan::Plan};
 use serde_json::{Value, json};
 use socket2::SockRef;
@@ -71,8 +71,7 @@ pub struct Server {
 
 impl Request {
     pub fn header(&self, name: &str) -> Option<&str> {
-        let prefix = format!("{name}: ");
-        self.text.lines().find_map(|line| line.strip_prefix(&prefix))
+        header(&self.text, name)
     }
 
     pub fn attempt(&self) -> AttemptId {
@@ -190,14 +189,20 @@ async fn converse(
     Ok(())
 }
 
+/// The value of a header, whose name may be in any case.
+fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    let fields = head.lines().skip(1).take_while(|line| !line.is_empty()).filter_map(|line| line.split_once(": "));
+    fields.into_iter().find_map(|(field, value)| field.eq_ignore_ascii_case(name).then_some(value))
+}
+
 /// One request, as its Content-Length says; `None` when the client has closed.
 async fn read_request(stream: &mut TcpStream) -> io::Result<Option<String>> {
     let mut bytes = Vec::new();
     loop {
         let text = String::from_utf8_lossy(&bytes);
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).unwrap();
-            if body.len() == length.parse::<usize>().unwrap() {
+            let length = header(head, "Content-Length").map_or(0, |length| length.parse::<usize>().unwrap());
+            if body.len() == length {
                 return Ok(Some(text.into_owned()));
             }
         }
