@@ -1,5 +1,5 @@
-//! `kill -9`, again and again, under load, on both databases: what was acknowledged is in the ledger, unless the mode acknowledges
-//! before it books. The service is this test program, started once more as a process of its own.
+//! `kill -9` several times under load, on both databases: acknowledged payments are in the ledger, unless the mode acknowledges before
+//! it books. The service is this test program, started again as a process of its own.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
@@ -130,7 +130,7 @@ async fn lost(database: &Database, dedup: Dedup) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_acknowledged_is_in_the_ledger() {
+async fn acknowledged_payments_survive_a_kill() {
     on_each_database(async |database| {
         for dedup in [Dedup::None, Dedup::UniqueKey, Dedup::Replay] {
             assert_eq!(lost(database, dedup).await, 0, "{dedup:?}");
@@ -140,7 +140,7 @@ async fn what_was_acknowledged_is_in_the_ledger() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_acknowledged_before_it_was_booked_is_lost() {
+async fn a_kill_loses_payments_that_were_acknowledged_before_they_were_booked() {
     on_each_database(async |database| {
         let lost = lost(database, Dedup::AckThenApply).await;
         assert!(lost > 0, "{ROUNDS} kills must catch a payment between its 202 and its booking");

@@ -1,4 +1,4 @@
-//! The ledger as the judge reads it: in order, whole, of one moment, and without a footer when it could not be read to its end.
+//! The ledger as the judge reads it: in order, whole, one snapshot, and without a footer when it could not be read to its end.
 
 mod support;
 
@@ -22,7 +22,7 @@ async fn fill(database: &Database, count: u32) {
 }
 
 #[tokio::test]
-async fn it_is_whole_however_many_pages_it_has() {
+async fn the_ledger_is_whole_however_many_pages_it_has() {
     on_each_database(async |database| {
         let service = database.serve(Dedup::None).await;
         let (entries, footer) = service.ledger().await;
@@ -41,7 +41,7 @@ async fn it_is_whole_however_many_pages_it_has() {
 }
 
 #[tokio::test]
-async fn it_shows_one_moment_though_payments_come_while_it_is_read() {
+async fn the_ledger_is_one_snapshot_while_payments_are_booked() {
     on_each_database(async |database| {
         let service = database.serve(Dedup::None).await;
         fill(database, 100_000).await;
@@ -61,7 +61,7 @@ async fn it_shows_one_moment_though_payments_come_while_it_is_read() {
 
 /// Only PostgreSQL can take a connection away from whom it serves.
 #[tokio::test]
-async fn it_breaks_off_without_a_footer_when_the_database_fails() {
+async fn the_ledger_breaks_off_without_a_footer_when_the_database_fails() {
     let Some(database) = Database::postgres() else { return };
     let service = database.serve(Dedup::None).await;
     fill(&database, 100_000).await;
@@ -89,7 +89,7 @@ async fn it_breaks_off_without_a_footer_when_the_database_fails() {
 }
 
 #[tokio::test]
-async fn a_database_that_cannot_be_had_is_named_with_what_may_be_used() {
+async fn a_database_that_cannot_be_opened_is_an_error_that_says_what_to_use() {
     let nowhere = Database::sqlite();
     let of = |database: &str, schema: Option<&str>| Options {
         database: database.into(),
@@ -101,7 +101,7 @@ async fn a_database_that_cannot_be_had_is_named_with_what_may_be_used() {
         (of("ledger.db", None), "use sqlite:FILE or postgres://"),
         (of("sqlite:/nowhere/at/all.db", None), "cannot open the ledger's database"),
         (of("postgres://nobody@127.0.0.1:1/none", None), "cannot open the ledger's database"),
-        (of("postgres://nobody@127.0.0.1:1/none", Some("a; drop")), "is no name for a schema"),
+        (of("postgres://nobody@127.0.0.1:1/none", Some("a; drop")), "cannot be the name of a schema"),
     ] {
         let error: Error = PaymentService::start(options).await.unwrap_err();
         assert!(error.to_string().contains(word), "{error}");
@@ -110,7 +110,7 @@ async fn a_database_that_cannot_be_had_is_named_with_what_may_be_used() {
 
 /// As on a full disk: SQLite ends one transaction by itself, and refuses the commit of the next.
 #[tokio::test]
-async fn what_sqlite_could_not_write_is_never_acknowledged_nor_is_what_comes_after_it_lost() {
+async fn a_payment_that_sqlite_cannot_write_is_not_acknowledged_and_later_ones_are_booked() {
     let database = Database::sqlite();
     for commit in [Commit::Group, Commit::Each] {
         let service = Service::start(Options { commit, ..database.options(Dedup::UniqueKey) }).await;

@@ -1,5 +1,8 @@
-//! One request on its way to its mode: who looks at its key, whether it is grouped with others, what becomes of it when its
-//! caller hangs up, and the counts.
+//! Books each payment in the service's mode: alone or in a group, to its end or until its caller hangs up; and counts.
+
+mod group_commit;
+mod in_flight;
+mod refusal;
 
 use std::{
     sync::{
@@ -13,7 +16,7 @@ use paylab_experiment::{
     contract::ServiceCounters,
     spec::{Dedup, MissingKey, OnDisconnect},
 };
-use paylab_part::flights::Flights;
+use paylab_part::drain::DrainTracker;
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
@@ -21,29 +24,33 @@ use tokio::{
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::error;
 
+pub(crate) use self::refusal::BookingRefusal;
+use self::{
+    group_commit::{BatchMode, QUEUE_MAX, Ticket},
+    in_flight::InFlight,
+};
 use crate::{
-    dedup::{self, Answer, Keys},
+    dedup::{self, Keys, Treatment},
     ledger::{Ledger, LedgerError},
     options::{Commit, Options},
-    request::Payment,
-    writer::{self, Batched, QUEUE_MAX, Ticket},
+    payment::Payment,
 };
 
 /// Books requests in one mode.
 #[derive(Debug)]
 pub(crate) struct Bookings {
     pub(crate) ledger: Ledger,
-    pub(crate) flights: Flights,
+    pub(crate) drain: DrainTracker,
     mode: Dedup,
     on_disconnect: OnDisconnect,
     missing_key: MissingKey,
-    gap: Duration,
+    processing_time: Duration,
     key_ttl: Option<Duration>,
-    /// Absent where each request commits alone.
+    /// Absent when each request commits alone.
     queue: Option<mpsc::Sender<Ticket>>,
-    /// What `Memory` remembers.
+    /// The keys that `Memory` remembers.
     remembered: Keys,
-    /// What `Replay` has not answered yet.
+    /// The keys that `Replay` has not answered yet.
     in_flight: Arc<Keys>,
     counts: Counts,
 }
@@ -57,62 +64,45 @@ struct Counts {
     failed: AtomicU64,
 }
 
-/// Why a payment is not booked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// 400: the mode needs a key.
-    MissingKey,
-    /// 503: too many requests wait.
-    Busy,
-    /// 500: the database has failed. The log says why.
-    Failed,
-}
-
-/// The first request with a key, until its commit.
-#[derive(Debug)]
-pub(crate) struct InFlight {
-    keys: Arc<Keys>,
-    key: String,
-}
-
 impl Bookings {
-    /// Ready to book, and the writer to be waited for at the end, where there is one.
+    /// Returns with it the task of the group commit, if there is one, which must be awaited at the end.
     pub(crate) fn new(ledger: Ledger, options: &Options) -> (Self, Option<JoinHandle<()>>) {
         let mut bookings = Self {
             ledger,
-            flights: Flights::default(),
+            drain: DrainTracker::default(),
             mode: options.dedup,
             on_disconnect: options.on_disconnect,
             missing_key: options.missing_key,
-            gap: options.processing_time.duration(),
+            processing_time: options.processing_time.duration(),
             key_ttl: options.key_ttl.map(paylab_experiment::span::Span::duration),
             queue: None,
             remembered: Keys::default(),
             in_flight: Arc::default(),
             counts: Counts::default(),
         };
-        let Some(mode) = bookings.batched().filter(|_| options.commit == Commit::Group) else {
+        let Some(mode) = bookings.batch_mode().filter(|_| options.commit == Commit::Group) else {
             return (bookings, None);
         };
         let (queue, waiting) = mpsc::channel(QUEUE_MAX);
-        let writer = tokio::spawn(writer::write(bookings.ledger.clone(), mode, bookings.gap, waiting));
+        let writer =
+            tokio::spawn(group_commit::write(bookings.ledger.clone(), mode, bookings.processing_time, waiting));
         bookings.queue = Some(queue);
         (bookings, Some(writer))
     }
 
-    /// Books a payment. With `Finish` it is booked to its end though this future is dropped, with `Cancel` it is not.
-    pub(crate) async fn book(self: &Arc<Self>, payment: Payment) -> Result<Answer, Refusal> {
+    /// Books a payment. When this future is dropped, `Finish` books it nevertheless, and `Cancel` does not.
+    pub(crate) async fn book(self: &Arc<Self>, payment: Payment) -> Result<Treatment, BookingRefusal> {
         if self.mode != Dedup::None && self.missing_key == MissingKey::Refuse && payment.key.is_none() {
-            return Err(Refusal::MissingKey);
+            return Err(BookingRefusal::MissingKey);
         }
-        let (bookings, flight) = (Arc::clone(self), self.flights.begin());
+        let (bookings, flight) = (Arc::clone(self), self.drain.begin());
         let booking = async move { bookings.book_in_mode(payment, flight).await };
-        let answer = match self.on_disconnect {
+        let treatment = match self.on_disconnect {
             OnDisconnect::Cancel => booking.await,
-            OnDisconnect::Finish => tokio::spawn(booking).await.unwrap_or(Err(Refusal::Failed)),
+            OnDisconnect::Finish => tokio::spawn(booking).await.unwrap_or(Err(BookingRefusal::Failed)),
         };
-        self.count(answer);
-        answer
+        self.count(treatment);
+        treatment
     }
 
     /// Empties the ledger and forgets every key.
@@ -124,74 +114,85 @@ impl Bookings {
         Ok(())
     }
 
-    /// A whole request has come.
+    /// Counts a request that was read to its end.
     pub(crate) fn count_request(&self) {
         self.counts.requests.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A request was refused for what it says.
+    /// Counts a request that was refused because of its content.
     pub(crate) fn count_refused(&self) {
         self.counts.refused.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// What was counted since the start.
+    /// The counts since the start.
     pub(crate) fn counters(&self) -> ServiceCounters {
         let Counts { requests, booked, repeats, refused, failed } = &self.counts;
         let [requests, booked, repeats, refused, failed] =
             [requests, booked, repeats, refused, failed].map(|count| count.load(Ordering::Relaxed));
-        ServiceCounters { requests, booked, repeats, refused, failed, in_flight: self.flights.count() }
+        ServiceCounters { requests, booked, repeats, refused, failed, in_flight: self.drain.count() }
     }
 
-    async fn book_in_mode(self: Arc<Self>, payment: Payment, flight: TaskTrackerToken) -> Result<Answer, Refusal> {
-        if let Some(mode) = self.batched() {
+    async fn book_in_mode(
+        self: Arc<Self>,
+        payment: Payment,
+        flight: TaskTrackerToken,
+    ) -> Result<Treatment, BookingRefusal> {
+        if let Some(mode) = self.batch_mode() {
             return self.book_batched(mode, payment, flight).await;
         }
-        let (ledger, gap) = (&self.ledger, self.gap);
+        let (ledger, processing_time) = (&self.ledger, self.processing_time);
         let booked = match (self.mode, payment.key.as_deref()) {
             (Dedup::AckThenApply, _) => {
                 tokio::spawn(Arc::clone(&self).apply_later(payment, flight));
-                return Ok(Answer::Accepted);
+                return Ok(Treatment::Accepted);
             }
             (Dedup::None | Dedup::UniqueKey | Dedup::Replay, _) | (_, None) => {
-                return writer::book_one(ledger, Batched::None, gap, &payment).await;
+                return group_commit::book_one(ledger, BatchMode::None, processing_time, &payment).await;
             }
-            (Dedup::CheckThenInsert, Some(key)) => dedup::check_then_insert(ledger, &payment, key, gap).await,
-            (Dedup::Memory, Some(key)) => dedup::memory(ledger, &payment, key, gap, &self.remembered).await,
-            (Dedup::KeyThenApply, Some(key)) => dedup::key_then_apply(ledger, &payment, key, gap).await,
-            (Dedup::ApplyThenKey, Some(key)) => dedup::apply_then_key(ledger, &payment, key, gap).await,
+            (Dedup::CheckThenInsert, Some(key)) => {
+                dedup::check_then_insert(ledger, &payment, key, processing_time).await
+            }
+            (Dedup::Memory, Some(key)) => dedup::memory(ledger, &payment, key, processing_time, &self.remembered).await,
+            (Dedup::KeyThenApply, Some(key)) => dedup::key_then_apply(ledger, &payment, key, processing_time).await,
+            (Dedup::ApplyThenKey, Some(key)) => dedup::apply_then_key(ledger, &payment, key, processing_time).await,
         };
-        booked.map_err(|error| Refusal::failed(ledger, &error))
+        booked.map_err(|error| BookingRefusal::failed(ledger, &error))
     }
 
-    async fn book_batched(&self, mode: Batched, payment: Payment, flight: TaskTrackerToken) -> Result<Answer, Refusal> {
+    async fn book_batched(
+        &self,
+        mode: BatchMode,
+        payment: Payment,
+        flight: TaskTrackerToken,
+    ) -> Result<Treatment, BookingRefusal> {
         let in_flight = match (mode, &payment.key) {
-            (Batched::Replay(_), Some(key)) => match InFlight::begin(&self.in_flight, key) {
+            (BatchMode::Replay(_), Some(key)) => match InFlight::begin(&self.in_flight, key) {
                 Some(first) => Some(first),
-                None => return Ok(Answer::InFlight),
+                None => return Ok(Treatment::InFlight),
             },
-            (Batched::None | Batched::UniqueKey, _) | (Batched::Replay(_), None) => None,
+            (BatchMode::None | BatchMode::UniqueKey, _) | (BatchMode::Replay(_), None) => None,
         };
         let Some(queue) = &self.queue else {
-            return writer::book_one(&self.ledger, mode, self.gap, &payment).await;
+            return group_commit::book_one(&self.ledger, mode, self.processing_time, &payment).await;
         };
         let (answer, answered) = oneshot::channel();
         let ticket = Ticket { payment, answer, _flight: flight, _in_flight: in_flight };
-        queue.try_send(ticket).map_err(|_| Refusal::Busy)?;
-        answered.await.unwrap_or(Err(Refusal::Failed))
+        queue.try_send(ticket).map_err(|_| BookingRefusal::Busy)?;
+        answered.await.unwrap_or(Err(BookingRefusal::Failed))
     }
 
     async fn apply_later(self: Arc<Self>, payment: Payment, _flight: TaskTrackerToken) {
-        if let Err(error) = dedup::apply_later(&self.ledger, &payment, self.gap).await {
+        if let Err(error) = dedup::apply_later(&self.ledger, &payment, self.processing_time).await {
             error!(error = self.ledger.explain(&error), "an acknowledged payment was not booked");
         }
     }
 
-    /// The modes that book whole batches.
-    const fn batched(&self) -> Option<Batched> {
+    /// The mode, if it is one that books whole batches.
+    const fn batch_mode(&self) -> Option<BatchMode> {
         match self.mode {
-            Dedup::None => Some(Batched::None),
-            Dedup::UniqueKey => Some(Batched::UniqueKey),
-            Dedup::Replay => Some(Batched::Replay(self.key_ttl)),
+            Dedup::None => Some(BatchMode::None),
+            Dedup::UniqueKey => Some(BatchMode::UniqueKey),
+            Dedup::Replay => Some(BatchMode::Replay(self.key_ttl)),
             Dedup::CheckThenInsert
             | Dedup::Memory
             | Dedup::KeyThenApply
@@ -200,36 +201,15 @@ impl Bookings {
         }
     }
 
-    fn count(&self, answer: Result<Answer, Refusal>) {
+    fn count(&self, treatment: Result<Treatment, BookingRefusal>) {
         let Counts { requests: _, booked, repeats, refused, failed } = &self.counts;
-        let count = match answer {
-            Ok(Answer::Booked | Answer::Accepted) => booked,
-            Ok(Answer::Repeat | Answer::Replayed(_)) => repeats,
-            Ok(Answer::KeyReused | Answer::InFlight) | Err(Refusal::MissingKey) => refused,
-            Err(Refusal::Busy | Refusal::Failed) => failed,
+        let count = match treatment {
+            Ok(Treatment::Booked | Treatment::Accepted) => booked,
+            Ok(Treatment::Repeat | Treatment::Replayed(_)) => repeats,
+            Ok(Treatment::KeyReused | Treatment::InFlight) | Err(BookingRefusal::MissingKey) => refused,
+            Err(BookingRefusal::Busy | BookingRefusal::Failed) => failed,
         };
         count.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-impl Refusal {
-    /// A failure of the database, which only the log may describe.
-    pub(crate) fn failed(ledger: &Ledger, error: &LedgerError) -> Self {
-        error!(error = ledger.explain(error), "booking failed");
-        Self::Failed
-    }
-}
-
-impl InFlight {
-    /// `None` when another request with this key has not ended.
-    fn begin(keys: &Arc<Keys>, key: &str) -> Option<Self> {
-        keys.insert(key).then(|| Self { keys: Arc::clone(keys), key: key.to_owned() })
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.keys.remove(&self.key);
     }
 }
 
@@ -241,7 +221,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn who_comes_when_too_many_wait_is_refused_at_once() {
+    async fn a_payment_is_refused_at_once_when_the_queue_is_full() {
         let directory = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", directory.path().join("ledger.db").display());
         let options = Options {
@@ -265,9 +245,9 @@ mod tests {
             dest: "marc".to_owned(),
             amount: MinorUnits(100),
         };
-        // More than the queue and the batch that the writer has taken from it.
-        let crowd = writer::QUEUE_MAX + writer::BATCH_MAX + 1;
+        // One more than fit in the queue and in the batch that was taken from it.
+        let crowd = group_commit::QUEUE_MAX + group_commit::BATCH_MAX + 1;
         let mut waiting: FuturesUnordered<_> = (0..crowd).map(|_| bookings.book(payment())).collect();
-        assert_eq!(waiting.next().await, Some(Err(Refusal::Busy)));
+        assert_eq!(waiting.next().await, Some(Err(BookingRefusal::Busy)));
     }
 }
