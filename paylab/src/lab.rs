@@ -181,7 +181,8 @@ impl Ledger {
     pub(crate) fn prepare(run: &RunId, database: &Database) -> anyhow::Result<Self> {
         match database {
             Database::Temporary => {
-                let directory = tempfile::Builder::new().prefix("paylab-").tempdir()?;
+                let directory = tempfile::Builder::new().prefix("paylab-").tempdir();
+                let directory = directory.context("there is no temporary directory for the ledger; check TMPDIR")?;
                 let url = format!("sqlite:{}", directory.path().join("ledger.db").display());
                 Ok(Self { url: url.into(), schema: None, _directory: Some(directory) })
             }

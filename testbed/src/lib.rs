@@ -1,6 +1,6 @@
-//! What tests of several crates share: a real PostgreSQL, found or started.
+//! What the tests of several crates share: a real PostgreSQL server, found or started.
 //!
-//! It must not know the crates that it serves.
+//! It must not know the crates that use it.
 
 pub mod postgres;
 
