@@ -42,8 +42,8 @@ async fn the_shares_of_the_workers_cover_every_payment_once() {
     let server = Server::start(pay).await;
     let plan = plan(100, json!({"workers": 3}));
     let mut shares = Vec::new();
-    for shard in 0..3 {
-        let load = load_job::Load { shard, ..load(plan.clone(), &server.address) };
+    for worker in 0..3 {
+        let load = load_job::Load { shard: worker, ..load(plan.clone(), &server.address) };
         let history = run(&load).await;
         assert!(history.rows().all(|(_, row)| row.belief == Belief::Acknowledged));
         shares.push(history.share());
@@ -129,7 +129,7 @@ async fn the_latency_of_an_open_loop_includes_the_delay_of_late_payments() {
     let progress = Progress::default();
     let history = run_watched(&load(plan(5, client), &server.address), &progress).await;
     assert_eq!(history.attempts.timeouts, 5);
-    // The last one should have begun after 4 ms and began after 400.
+    // The last payment should have begun after 4 ms, and it began after 400 ms.
     assert!(progress.latency().unknown.max() >= 450_000, "{}", progress.latency().unknown.max());
 }
 
@@ -139,7 +139,7 @@ async fn the_server_closes_first_so_the_client_keeps_its_ports() {
     let history = run(&load(plan(30, json!({})), &server.address)).await;
     assert_eq!(history.row(PaymentId(29)).unwrap().belief, Belief::Acknowledged);
     let port = server.address.rsplit_once(':').unwrap().1.parse::<u16>().unwrap();
-    // Whoever closes first is left in TIME_WAIT (state 06): `sl local:PORT remote:PORT state ...`, in hex.
+    // The side that closes first is in TIME_WAIT (state 06): `sl local:PORT remote:PORT state ...`, in hex.
     let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
     let waiting =
         sockets.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).filter(|line| line[3] == "06");

@@ -16,7 +16,7 @@ const NEW: Outcome = Outcome::Acknowledged(Answer::New);
 const REPEAT: Outcome = Outcome::Acknowledged(Answer::Repeat);
 const REFUSED: Outcome = Outcome::Rejected(Rejection::Refused);
 
-/// One payment, one try, against a server that does so: the history must show one attempt with this outcome, on one connection.
+/// One payment, one attempt, against a server with this script: the history must show one attempt with this outcome, on one connection.
 async fn check(acts: Vec<Act>, expected: Outcome) {
     let shown = format!("{acts:?}");
     let server = Server::start(move |_| acts.clone()).await;

@@ -7,7 +7,7 @@ mod scripted;
 use scripted::{Act, Request, Server, load, pay, plan, plan_with, run};
 use serde_json::json;
 
-/// Loses the first two answers of every payment.
+/// Resets the first two attempts of every payment.
 fn pay_at_third(request: &Request) -> Vec<Act> {
     if request.attempt().attempt < 3 { vec![Act::Reset] } else { pay(request) }
 }

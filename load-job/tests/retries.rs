@@ -105,7 +105,7 @@ async fn the_deadline_ends_a_load_whose_attempts_hang() {
     let history = run(&load(plan, &server.address)).await;
     assert_eq!(history.stopped, Some(Stop::Deadline));
     assert!(begun.elapsed() >= Duration::from_millis(200) && begun.elapsed() < Duration::from_secs(4));
-    // What was in flight is in doubt; what had not begun is untried.
+    // The outcome of payments in flight is unknown; the others are untried.
     let beliefs: Vec<_> = history.rows().map(|(_, row)| row.belief).collect();
     assert_eq!(&beliefs[..5], [Belief::Unknown, Belief::Unknown, Belief::Unknown, Belief::Unknown, Belief::Untried]);
     assert_eq!((history.attempts.total, server.requests().len()), (4, 4));

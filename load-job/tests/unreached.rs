@@ -17,7 +17,7 @@ use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// An address that is taken and refuses every connection until it listens.
+/// A bound address that refuses every connection until it listens.
 fn taken() -> (Socket, String) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
@@ -35,7 +35,7 @@ async fn a_dead_proxy_ends_the_load_within_its_bound_and_nothing_was_tried() {
     assert!(history.rows().all(|(_, row)| (row.attempts, row.belief) == (0, Belief::Untried)));
     let totals = history.attempts;
     assert_eq!((totals.total, totals.rejected), (totals.unreached, totals.unreached));
-    // Eight senders for 10 s with a pause of up to 100 ms: it did not spin.
+    // Eight senders for 10 s with pauses of up to 100 ms: the load did not spin.
     assert!((100..2_000).contains(&totals.unreached), "{}", totals.unreached);
 }
 
@@ -57,7 +57,7 @@ async fn a_proxy_that_comes_late_sees_every_payment_from_its_first_attempt() {
     assert_eq!(history.attempts.unreached, progress.unreached());
 }
 
-/// A listener that takes no further connection until it accepts one.
+/// A listener with a full backlog.
 fn full() -> (TcpListener, std::net::TcpStream, String) {
     let (socket, address) = taken();
     socket.listen(0).unwrap();

@@ -18,7 +18,7 @@ pub enum Error {
     #[error(transparent)]
     Ledger(#[from] OpenError),
     /// The port is not free.
-    #[error("cannot listen on {address}: {cause}; choose another address with --listen")]
+    #[error("cannot listen on {address}: {cause}; choose another address or port")]
     Listen {
         /// Where.
         address: SocketAddr,

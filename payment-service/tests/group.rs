@@ -63,7 +63,7 @@ async fn of_many_copies_at_once_one_is_booked_and_the_others_are_repeats() {
     .await;
 }
 
-/// One row that the database refuses, in the midst of rows that it takes.
+/// One payment that the database refuses, among others that it accepts.
 #[tokio::test]
 async fn a_payment_that_fails_does_not_affect_the_others_of_its_batch() {
     on_each_database(async |database| {

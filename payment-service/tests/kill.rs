@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 const ROUNDS: u32 = 5;
 const CLIENTS: u32 = 16;
-/// The service is killed after so many payments were acknowledged in a round.
+/// In each round the service is killed after this many acknowledged payments.
 const ACKNOWLEDGED: usize = 200;
 
 const DATABASE_ENV: &str = "PAYLAB_KILL_DATABASE";
@@ -36,7 +36,7 @@ const SCHEMA_ENV: &str = "PAYLAB_KILL_SCHEMA";
 const DEDUP_ENV: &str = "PAYLAB_KILL_DEDUP";
 const READY: &str = "serving at ";
 
-/// No test: the process that is killed. Without the variables of [`Victim::start`] there is nothing to serve.
+/// Not a test, but the process that is killed. Without the variables of [`Victim::start`] there is nothing to serve.
 #[tokio::test]
 async fn victim() {
     let Ok(url) = env::var(DATABASE_ENV) else { return };
@@ -75,7 +75,7 @@ impl Victim {
     }
 }
 
-/// Pays until the service is killed, and tells which payments it has acknowledged.
+/// Pays until the service is killed, and returns the acknowledged payments.
 async fn pay_until_killed(victim: Victim, round: u32) -> HashSet<String> {
     let (address, done) = (victim.address, Arc::new(Notify::new()));
     let (next, acknowledged) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
@@ -102,7 +102,7 @@ async fn pay_until_killed(victim: Victim, round: u32) -> HashSet<String> {
     mine.into_iter().flat_map(Result::unwrap).collect()
 }
 
-/// False when the service is gone.
+/// False when the service is no longer there.
 async fn is_acknowledged(address: SocketAddr, reference: &str) -> bool {
     let Ok(mut stream) = TcpStream::connect(address).await else { return false };
     let mut answer = Vec::new();

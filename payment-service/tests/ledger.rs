@@ -10,7 +10,7 @@ use payment_service::{
 use support::{Answer, Database, Payment, Service, on_each_database, read_ledger, soon};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-/// Entries without any traffic; `generate` is the database's own way to count.
+/// Inserts entries directly, with the database's own way to generate numbers.
 async fn fill(database: &Database, count: u32) {
     let numbers = if database.schema.is_some() {
         format!("select generate_series(1, {count}) as n")
@@ -59,7 +59,7 @@ async fn the_ledger_is_one_snapshot_while_payments_are_booked() {
     .await;
 }
 
-/// Only PostgreSQL can take a connection away from whom it serves.
+/// Only PostgreSQL can terminate a client's connection.
 #[tokio::test]
 async fn the_ledger_breaks_off_without_a_footer_when_the_database_fails() {
     let Some(database) = Database::postgres() else { return };
@@ -108,7 +108,7 @@ async fn a_database_that_cannot_be_opened_is_an_error_that_says_what_to_use() {
     }
 }
 
-/// As on a full disk: SQLite ends one transaction by itself, and refuses the commit of the next.
+/// As on a full disk, SQLite rolls one transaction back by itself and refuses the commit of the next.
 #[tokio::test]
 async fn a_payment_that_sqlite_cannot_write_is_not_acknowledged_and_later_ones_are_booked() {
     let database = Database::sqlite();

@@ -20,7 +20,7 @@ const WITH_KEYS: [Dedup; 7] = [
     Dedup::ApplyThenKey,
     Dedup::AckThenApply,
 ];
-/// Long enough for another request to get in between, short enough to wait for.
+/// Long enough for another request to come in between, short enough for a test.
 const GAP: Span = Span::from_ms(300);
 
 /// A service whose critical section takes some time.
@@ -201,7 +201,7 @@ async fn two_replicas_break_memory_and_not_a_unique_column() {
     .await;
 }
 
-/// What a Java server finishes and a Rust server drops is where `KeyThenApply` loses money it has acknowledged.
+/// A Java server finishes the booking, a Rust server drops it; then `KeyThenApply` loses a payment that it acknowledges.
 #[tokio::test]
 async fn with_cancel_a_caller_that_hangs_up_makes_key_then_apply_lose_the_payment() {
     on_each_database(async |database| {
@@ -240,7 +240,7 @@ async fn a_caller_that_hangs_up_does_not_break_the_modes_with_one_transaction() 
     .await;
 }
 
-/// Pays, hangs up once the booking has come so far, and waits until the service has ended it.
+/// Pays, hangs up once the booking has begun, and waits until the service has ended it.
 async fn hang_up(service: &Service, has_come_so_far: impl AsyncFn() -> bool) {
     let mut stream = service.connect().await;
     stream.write_all(Payment::of("hung up").request().as_bytes()).await.unwrap();

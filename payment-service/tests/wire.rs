@@ -110,7 +110,7 @@ async fn a_request_may_come_in_pieces_and_half_a_request_books_nothing() {
         let mut stream = service.connect().await;
         stream.set_nodelay(true).unwrap();
         stream.write_all(head.as_bytes()).await.unwrap();
-        // The connection that waits for its second half keeps nobody else waiting.
+        // A connection with half a request does not delay the others.
         assert_eq!(service.pay(&Payment::of("other")).await.status, 200);
         stream.write_all(body.as_bytes()).await.unwrap();
         assert_eq!(Answer::read(stream).await.status, 200);

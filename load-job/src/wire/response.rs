@@ -50,6 +50,16 @@ pub(crate) enum Reuse {
     Keep,
 }
 
+/// The first head in the bytes so far.
+enum ParsedHead {
+    /// It is not whole.
+    Partial,
+    /// It is an interim one (1xx), with its length.
+    Interim { len: usize },
+    /// It is a final one, with its length.
+    Final { len: usize, head: ResponseHead, framing: Framing },
+}
+
 /// Where the body of a response ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Framing {
@@ -70,14 +80,16 @@ impl<'a> ResponseReader<'a> {
             return framing.take(*head, bytes);
         }
         self.pending.extend_from_slice(bytes);
-        while let Some((len, parsed)) = parse(&self.pending, self.shape)? {
-            let Some((head, mut framing)) = parsed else {
-                self.pending.drain(..len);
-                continue;
-            };
-            let received = framing.take(head, &self.pending[len..]);
-            self.open = Some((head, framing));
-            return received;
+        loop {
+            match parse(&self.pending, self.shape)? {
+                ParsedHead::Partial => break,
+                ParsedHead::Interim { len } => drop(self.pending.drain(..len)),
+                ParsedHead::Final { len, head, mut framing } => {
+                    let received = framing.take(head, &self.pending[len..]);
+                    self.open = Some((head, framing));
+                    return received;
+                }
+            }
         }
         if self.pending.len() > HEAD_LEN_MAX { Err(Malformed) } else { Ok(Received::Partial) }
     }
@@ -118,14 +130,16 @@ const fn is_interim(status: u16) -> bool {
     matches!(status, 100 | 102..=199)
 }
 
-/// The length of the first head in `bytes`, and what it says when it is a final one; `None` while it is not whole.
-fn parse(bytes: &[u8], shape: &Shape) -> Result<Option<(usize, Option<(ResponseHead, Framing)>)>, Malformed> {
+/// Reads the first head in `bytes`.
+fn parse(bytes: &[u8], shape: &Shape) -> Result<ParsedHead, Malformed> {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut response = httparse::Response::new(&mut fields);
-    let httparse::Status::Complete(len) = response.parse(bytes).map_err(|_| Malformed)? else { return Ok(None) };
+    let httparse::Status::Complete(len) = response.parse(bytes).map_err(|_| Malformed)? else {
+        return Ok(ParsedHead::Partial);
+    };
     let (Some(status), Some(version)) = (response.code, response.version) else { return Err(Malformed) };
     if is_interim(status) {
-        return Ok(Some((len, None)));
+        return Ok(ParsedHead::Interim { len });
     }
     let mut reuse = if version == 0 { Reuse::Close } else { Reuse::Keep };
     let mut framing = Framing::UntilEnd;
@@ -139,7 +153,7 @@ fn parse(bytes: &[u8], shape: &Shape) -> Result<Option<(usize, Option<(ResponseH
         reuse = Reuse::Close;
     }
     let outcome = shape.decode(status, response.headers);
-    Ok(Some((len, Some((ResponseHead { outcome, reuse }, framing)))))
+    Ok(ParsedHead::Final { len, head: ResponseHead { outcome, reuse }, framing })
 }
 
 fn read_field(field: &httparse::Header<'_>, reuse: &mut Reuse, framing: &mut Framing) -> Result<(), Malformed> {
