@@ -1,73 +1,58 @@
-//! What ends a load without a report. A dead proxy in mid-run or missing evidence is none of it: that is for the judge.
+//! Why a load ends without a report. A proxy that dies during the load and missing evidence are not errors here; the judge reports them.
+//!
+//! A cause is part of an error's text and not its source, so that a chain of sources does not repeat it.
 
 use std::{io, path::PathBuf};
 
-use paylab_experiment::plan::Refusal;
-
-use crate::ask::AskError;
+use crate::control::ControlError;
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The experiment's file cannot be read.
-    #[error("cannot read the experiment {}: {source}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// The experiment is not one that can be run.
-    #[error("the experiment is refused: {}", sentence(.0))]
-    Refused(Vec<Refusal>),
     /// There are fewer workers.
-    #[error("shard {shard} is none of the experiment's {workers} workers, which count from 0; check --shard")]
-    Shard {
-        /// The shard asked for.
-        shard: u32,
+    #[error("worker {worker} is not one of the experiment's {workers}, which are numbered from 0; check --shard")]
+    Worker {
+        /// The worker asked for.
+        worker: u32,
         /// As the experiment says.
         workers: u32,
     },
-    /// Several shards cannot each draw a run id.
+    /// Several workers cannot each draw a run id.
     #[error("an experiment with {workers} workers needs --run-id, the same for all of them")]
     RunId {
         /// As the experiment says.
         workers: u32,
     },
-    /// A name leads nowhere.
-    #[error("cannot find the proxy {address}: {source}; check --proxy")]
+    /// The proxy's name cannot be resolved.
+    #[error("cannot find the proxy {address}: {cause}; check --proxy, which is HOST:PORT")]
     Address {
         /// `HOST:PORT` as given.
         address: String,
         /// What the system says.
-        source: io::Error,
+        cause: io::Error,
     },
-    /// The proxy does not take the rules.
+    /// The proxy does not accept the rules.
     #[error(
-        "cannot put the rules at the proxy's control address {address}: {source}; start the proxy first or check --control"
+        "cannot put the rules at the proxy's control address {address}: {cause}; start the proxy first or check --control"
     )]
     Rules {
         /// `HOST:PORT` as given.
         address: String,
         /// What went wrong.
-        source: AskError,
+        cause: ControlError,
     },
     /// The system has no thread or descriptor for the load.
-    #[error("cannot start the load: {0}")]
+    #[error("cannot start a thread for the load: {0}; raise the limits on processes and open files")]
     Start(io::Error),
-    /// A fault of this program.
+    /// A bug of this program.
     #[error("the load crashed")]
     Crashed,
     /// The report cannot be written.
-    #[error("cannot leave the report at {}: {source}; check --report", path.display())]
+    #[error("cannot write the report to {}: {cause}; check --report", path.display())]
     Report {
         /// The file.
         path: PathBuf,
         /// What the system says.
-        source: io::Error,
+        cause: io::Error,
     },
-}
-
-fn sentence(refusals: &[Refusal]) -> String {
-    refusals.iter().map(Refusal::to_string).collect::<Vec<_>>().join("; ")
 }

@@ -1,7 +1,10 @@
-//! One attempt on a socket of its own -> an outcome. It must not know why an attempt is made or what follows it: there is no retry here.
+//! The wire of one attempt: a request on a socket, and the outcome. It must not know why an attempt is made or what follows it: there is
+//! no retry here. It is written by hand, because the outcome depends on which bytes have been sent and received.
 //!
-//! A request is written at once, right behind `connect`, and the answer is read until the *server* closes: whoever closes
-//! first keeps the port for a minute, and a client has only so many.
+//! A request is written at once, right behind `connect`, and the connection is read until the *server* closes it: the side that closes
+//! first keeps the port in TIME_WAIT for a minute, and a client has only so many ports.
+
+mod response;
 
 use std::{
     io::{self, Write as _},
@@ -10,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use paylab_experiment::history::{Doubt, Outcome, Rejection};
+use paylab_core::witness::attempt::{AttemptOutcome, Rejection, Uncertainty};
 use socket2::{Domain, Protocol, SockRef, Type};
 use tokio::{
     io::{AsyncReadExt as _, Interest},
@@ -19,84 +22,100 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::answer::{After, Head, Reader, Stage};
+pub(crate) use self::response::Reuse;
+use self::response::{Received, ResponseHead, ResponseReader};
+use crate::shape::Shape;
 
-/// How long a server may take to close a connection it has answered on; then the client does.
+/// How long the client waits for the server to close a connection after its response; then the client closes it.
 const CLOSE_WAIT_MAX: Duration = Duration::from_secs(1);
-/// Answers are read in pieces of at most this many bytes. A payment's answer is a tenth of it.
+/// Responses are read in pieces of at most this many bytes. The response to a payment is a tenth of it.
 const READ_LEN: usize = 1024;
 
-/// The way to the proxy.
+/// Makes attempts against one proxy.
 #[derive(Debug)]
 pub(crate) struct Wire {
-    /// Where it listens.
+    /// Where the proxy listens.
     pub(crate) proxy: SocketAddr,
     /// How long one attempt may take, connecting included.
     pub(crate) timeout: Duration,
-    /// Ends every attempt with what is known then.
+    /// When cancelled, every attempt ends with what is known at that moment.
     pub(crate) stop: CancellationToken,
 }
 
 /// A connection that may carry another request, kept by one sender.
 #[derive(Debug, Default)]
-pub(crate) struct Line(Option<TcpStream>);
+pub(crate) struct KeptConnection(Option<TcpStream>);
 
-/// What came of an attempt.
+/// An attempt that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Attempted {
     /// What the client may believe.
-    pub(crate) outcome: Outcome,
-    /// When it could.
+    pub(crate) outcome: AttemptOutcome,
+    /// When the outcome was known.
     pub(crate) at: Instant,
 }
 
-/// How much of an attempt has left the machine.
+/// How much of a request has been written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sent {
     Nothing,
     Request,
 }
 
-/// A whole answer and the connection it came on.
-struct Answered {
-    outcome: Outcome,
+/// A whole response and the connection on which it came.
+struct WholeResponse {
+    head: ResponseHead,
     stream: TcpStream,
-    after: After,
 }
 
 impl Wire {
-    /// Sends one request and reads its answer. `after` says what to do with the connection if the answer leaves it open.
-    pub(crate) async fn attempt(&self, request: &[u8], after: After, line: &mut Line) -> Attempted {
+    /// Sends one request and reads its response. `reuse` says what to do with the connection if the response leaves it open.
+    pub(crate) async fn attempt(
+        &self,
+        shape: &Shape,
+        request: &[u8],
+        reuse: Reuse,
+        kept: &mut KeptConnection,
+    ) -> Attempted {
         let mut sent = Sent::Nothing;
-        let exchange = timeout(self.timeout, self.exchange(request, line, &mut sent));
+        let exchange = timeout(self.timeout, self.exchange(shape, request, kept, &mut sent));
         let ended = self.stop.run_until_cancelled(exchange).await;
         let at = Instant::now();
         let outcome = match (ended, sent) {
-            (Some(Ok(Ok(answered))), _) => {
-                match (after, answered.after) {
-                    (After::Keep, After::Keep) => line.0 = Some(answered.stream),
-                    (After::Close, _) | (_, After::Close) => self.await_end(answered.stream).await,
+            (Some(Ok(Ok(WholeResponse { head, stream }))), _) => {
+                match (reuse, head.reuse) {
+                    (Reuse::Keep, Reuse::Keep) => kept.0 = Some(stream),
+                    (Reuse::Close, _) | (_, Reuse::Close) => self.await_end(stream).await,
                 }
-                answered.outcome
+                head.outcome
             }
             (Some(Ok(Err(outcome))), _) => outcome,
-            (Some(Err(_)) | None, Sent::Request) => Outcome::Unknown(Doubt::Timeout),
-            (Some(Err(_)) | None, Sent::Nothing) => Outcome::Rejected(Rejection::Unreached),
+            (Some(Err(_)) | None, Sent::Request) => AttemptOutcome::Unknown(Uncertainty::Timeout),
+            (Some(Err(_)) | None, Sent::Nothing) => AttemptOutcome::Rejected(Rejection::Unreached),
         };
         Attempted { outcome, at }
     }
 
-    async fn exchange(&self, request: &[u8], line: &mut Line, sent: &mut Sent) -> Result<Answered, Outcome> {
-        let mut stream = match line.0.take().filter(is_alive) {
+    async fn exchange(
+        &self,
+        shape: &Shape,
+        request: &[u8],
+        kept: &mut KeptConnection,
+        sent: &mut Sent,
+    ) -> Result<WholeResponse, AttemptOutcome> {
+        let mut stream = match kept.0.take().filter(is_alive) {
             Some(kept) => write_kept(kept, request)?,
-            None => write_fresh(self.connect().map_err(|error| Outcome::Rejected(rejection(&error)))?, request).await?,
+            None => {
+                write_fresh(self.connect().map_err(|error| AttemptOutcome::Rejected(rejection(&error)))?, request)
+                    .await?
+            }
         };
         *sent = Sent::Request;
-        let head = read_answer(&mut stream).await.map_err(Outcome::Unknown)?;
-        Ok(Answered { outcome: head.outcome(), stream, after: head.after })
+        let head = read_response(shape, &mut stream).await.map_err(AttemptOutcome::Unknown)?;
+        Ok(WholeResponse { head, stream })
     }
 
-    /// Begins a connection and does not wait until it is made.
+    /// Begins a connection and does not wait until it is established.
     fn connect(&self) -> io::Result<Socket> {
         let kind = Type::STREAM.nonblocking();
         let socket = socket2::Socket::new(Domain::for_address(self.proxy), kind, Some(Protocol::TCP))?;
@@ -110,7 +129,7 @@ impl Wire {
     /// Lets the server close first.
     async fn await_end(&self, mut stream: TcpStream) {
         let ended = timeout(CLOSE_WAIT_MAX, read_to_end(&mut stream));
-        // Whether it ended, took too long or the load stops: the outcome is known, and the connection is done with.
+        // The outcome is known, so it does not matter whether the connection ended, the wait was too long or the load stops.
         let _ = self.stop.run_until_cancelled(ended).await;
     }
 }
@@ -123,8 +142,8 @@ fn rejection(error: &io::Error) -> Rejection {
     }
 }
 
-/// Whether a kept connection has nothing to say: an end, a reset or bytes nobody asked for make it useless.
-/// The kernel is asked, because what the runtime knows of the connection may be older than its end.
+/// Whether a kept connection can carry a request: an end, a reset or bytes that nobody asked for make it useless.
+/// The kernel is asked, because the runtime may not yet have noticed the end of the connection.
 fn is_alive(kept: &TcpStream) -> bool {
     let mut byte = [MaybeUninit::uninit()];
     matches!(SockRef::from(kept).peek(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
@@ -135,27 +154,28 @@ fn written_whole(written: io::Result<usize>, request: &[u8]) -> io::Result<()> {
     if written? == request.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
 }
 
-fn write_kept(kept: TcpStream, request: &[u8]) -> Result<TcpStream, Outcome> {
-    written_whole(SockRef::from(&kept).send(request), request).map_err(|_| Outcome::Unknown(Doubt::Reset))?;
+fn write_kept(kept: TcpStream, request: &[u8]) -> Result<TcpStream, AttemptOutcome> {
+    written_whole(SockRef::from(&kept).send(request), request)
+        .map_err(|_| AttemptOutcome::Unknown(Uncertainty::Reset))?;
     Ok(kept)
 }
 
-/// On a loopback the connection is made by now, and the request goes out before anybody waits.
-async fn write_fresh(mut socket: Socket, request: &[u8]) -> Result<TcpStream, Outcome> {
+/// On the loopback interface the connection is established by now, and the request is written without a wait.
+async fn write_fresh(mut socket: Socket, request: &[u8]) -> Result<TcpStream, AttemptOutcome> {
     match socket.write(request) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            let stream = TcpStream::from_std(socket).map_err(|error| Outcome::Rejected(rejection(&error)))?;
-            let written = write_when_made(&stream, request).await;
-            written.map_err(|error| first_write(&error)).map(|()| stream)
+            let stream = TcpStream::from_std(socket).map_err(|error| AttemptOutcome::Rejected(rejection(&error)))?;
+            let written = write_when_connected(&stream, request).await;
+            written.map_err(|error| failed_first_write(&error)).map(|()| stream)
         }
         written => {
-            written_whole(written, request).map_err(|error| first_write(&error))?;
-            TcpStream::from_std(socket).map_err(|_| Outcome::Unknown(Doubt::Reset))
+            written_whole(written, request).map_err(|error| failed_first_write(&error))?;
+            TcpStream::from_std(socket).map_err(|_| AttemptOutcome::Unknown(Uncertainty::Reset))
         }
     }
 }
 
-async fn write_when_made(stream: &TcpStream, request: &[u8]) -> io::Result<()> {
+async fn write_when_connected(stream: &TcpStream, request: &[u8]) -> io::Result<()> {
     // Bounded by the attempt's timeout around it.
     loop {
         stream.writable().await?;
@@ -166,35 +186,35 @@ async fn write_when_made(stream: &TcpStream, request: &[u8]) -> io::Result<()> {
     }
 }
 
-/// The first write is also where a connection in the making says that it failed.
-fn first_write(error: &io::Error) -> Outcome {
+/// The outcome of a first write that failed. It also reports that the connection could not be established.
+fn failed_first_write(error: &io::Error) -> AttemptOutcome {
     match error.kind() {
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::WriteZero => {
-            Outcome::Unknown(Doubt::Reset)
+            AttemptOutcome::Unknown(Uncertainty::Reset)
         }
-        _ => Outcome::Rejected(rejection(error)),
+        _ => AttemptOutcome::Rejected(rejection(error)),
     }
 }
 
-async fn read_answer(stream: &mut TcpStream) -> Result<Head, Doubt> {
-    let mut reader = Reader::default();
+async fn read_response(shape: &Shape, stream: &mut TcpStream) -> Result<ResponseHead, Uncertainty> {
+    let mut reader = ResponseReader::new(shape);
     let mut bytes = [0; READ_LEN];
     // Bounded by the attempt's timeout around it.
     loop {
-        let len = stream.read(&mut bytes).await.map_err(|_| Doubt::Reset)?;
-        let stage = match len {
+        let len = stream.read(&mut bytes).await.map_err(|_| Uncertainty::Reset)?;
+        let received = match len {
             0 => reader.end(),
-            len => reader.take(&bytes[..len], |_, _| ()).map_err(|_| Doubt::Garbled)?,
+            len => reader.take(&bytes[..len]).map_err(|_| Uncertainty::Garbled)?,
         };
-        match stage {
-            Stage::Whole(head) => return Ok(head),
-            Stage::Partial if len == 0 => return Err(Doubt::Eof),
-            Stage::Partial => {}
+        match received {
+            Received::Whole(head) => return Ok(head),
+            Received::Partial if len == 0 => return Err(Uncertainty::Eof),
+            Received::Partial => {}
         }
     }
 }
 
-/// Until the server has closed or reset the connection; most often that came with the answer, and nothing needs to be read.
+/// Reads until the server has closed or reset the connection. Most often the end came with the response, and nothing needs to be read.
 async fn read_to_end(stream: &mut TcpStream) -> io::Result<()> {
     let mut bytes = [0; READ_LEN];
     loop {
@@ -209,7 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shortage_of_this_machine_is_told_from_a_server_that_is_not_there() {
+    fn a_shortage_of_ports_or_descriptors_is_not_taken_for_an_absent_server() {
         for (code, expected) in [
             (libc::EADDRNOTAVAIL, Rejection::NoPort),
             (libc::EMFILE, Rejection::NoPort),
@@ -224,14 +244,14 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_was_made_and_lost_is_a_doubt_and_one_that_was_never_made_is_not() {
+    fn a_lost_connection_leaves_the_outcome_unknown_and_one_never_established_does_not() {
         for (code, expected) in [
-            (libc::ECONNRESET, Outcome::Unknown(Doubt::Reset)),
-            (libc::EPIPE, Outcome::Unknown(Doubt::Reset)),
-            (libc::ECONNREFUSED, Outcome::Rejected(Rejection::Unreached)),
-            (libc::ETIMEDOUT, Outcome::Rejected(Rejection::Unreached)),
+            (libc::ECONNRESET, AttemptOutcome::Unknown(Uncertainty::Reset)),
+            (libc::EPIPE, AttemptOutcome::Unknown(Uncertainty::Reset)),
+            (libc::ECONNREFUSED, AttemptOutcome::Rejected(Rejection::Unreached)),
+            (libc::ETIMEDOUT, AttemptOutcome::Rejected(Rejection::Unreached)),
         ] {
-            assert_eq!(first_write(&io::Error::from_raw_os_error(code)), expected, "{code}");
+            assert_eq!(failed_first_write(&io::Error::from_raw_os_error(code)), expected, "{code}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The whole share: rules put, lease renewed, parts drained, evidence read, report left. The proxy, its control side and the
-//! service are scripted, so that each can also fail.
+//! A whole share: rules, lease, drains, evidence and report. The proxy, its control side and the service are scripted, so that each can
+//! also fail.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -12,13 +12,16 @@ use std::{
 };
 
 use load_job::{Error, Load, Progress, execute, options::Options};
-use paylab_experiment::{
-    contract::{Rules, ServiceCounters},
-    evidence::Sealer,
-    ledger::{Entry, LedgerFooter, LedgerItem},
-    record::{End, Protocol, RecordFooter, RecordItem, RecordLine},
-    report::{Doubt, Report},
+use paylab_core::{
+    fault::{sampler::seed_of_run, spec::FaultSpec},
+    judge::{doubt::Doubt, report::Report},
+    witness::{
+        ledger::{Entry, LedgerFooter, LedgerItem, ServiceCounters},
+        record::{End, Protocol, RecordFooter, RecordItem, RecordLine},
+        seal::Sealer,
+    },
 };
+use paylab_part::contract::Rules;
 use scripted::{Act, Request, Server, load, pay, plan, plan_with, say, until};
 use serde::Serialize;
 use serde_json::json;
@@ -26,28 +29,28 @@ use tokio_util::sync::CancellationToken;
 
 const OK: &str = "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
 
-/// How the control side and the service answer a path that begins so, instead of as they should.
-type Bends = BTreeMap<&'static str, Vec<Act>>;
+/// The responses of the control side and the service to a path that contains this text, instead of the right ones.
+type Overrides = BTreeMap<&'static str, Vec<Act>>;
 
 /// A proxy that passes everything, its control side, and a service that books every request.
 struct World {
     proxy: Arc<Server>,
     control: Server,
     service: Server,
-    /// What was asked of the last two, in order.
+    /// The requests to the last two, in order.
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl World {
-    async fn start(bends: Bends) -> Self {
+    async fn start(overrides: Overrides) -> Self {
         let proxy = Arc::new(Server::start(pay).await);
         let asked = Arc::new(Mutex::new(Vec::new()));
         let part = |name: &'static str, evidence: fn(&Server) -> String| {
-            let (proxy, asked, bends) = (proxy.clone(), asked.clone(), bends.clone());
+            let (proxy, asked, overrides) = (proxy.clone(), asked.clone(), overrides.clone());
             Server::start(move |request: &Request| {
                 let line = request.text.lines().next().unwrap().trim_end_matches(" HTTP/1.1");
                 asked.lock().unwrap().push(format!("{name} {line}"));
-                if let Some((_, acts)) = bends.iter().find(|(path, _)| line.contains(*path)) {
+                if let Some((_, acts)) = overrides.iter().find(|(path, _)| line.contains(*path)) {
                     return acts.clone();
                 }
                 if line.contains("/ledger") || line.contains("/record") { chunked(&evidence(&proxy)) } else { say(OK) }
@@ -107,6 +110,7 @@ fn record(proxy: &Server) -> String {
             status: Some(200),
             rst_client_ok: None,
             rst_service_ok: None,
+            held_us: None,
             end: End::Relayed,
         })
     };
@@ -149,17 +153,17 @@ async fn report(load: &Load) -> Report {
         .unwrap()
 }
 
-/// The doubts of a run of ten payments in a world bent so, and what was asked there.
-async fn doubts(bends: Bends) -> (Vec<Doubt>, Vec<String>) {
-    let world = World::start(bends).await;
+/// The doubts of a run of ten payments with these overrides, and the requests to the control side and the service.
+async fn doubts(overrides: Overrides) -> (Vec<Doubt>, Vec<String>) {
+    let world = World::start(overrides).await;
     let report = report(&world.load(10)).await;
     assert_eq!((report.payments.acknowledged, report.attempts.total), (10, 10));
     (report.doubts.into_keys().collect(), world.asked())
 }
 
 #[tokio::test]
-async fn whole_evidence_leaves_no_doubt_and_is_read_after_the_drains() {
-    let world = World::start(Bends::new()).await;
+async fn whole_evidence_is_read_after_the_drains_and_leaves_no_doubt() {
+    let world = World::start(Overrides::new()).await;
     let report = report(&world.load(50)).await;
     assert_eq!(report.doubts.into_keys().collect::<Vec<_>>(), []);
     assert_eq!((report.payments.booked, report.entries, report.booked_minor), (50, 50, 5_000));
@@ -177,22 +181,27 @@ async fn whole_evidence_leaves_no_doubt_and_is_read_after_the_drains() {
 }
 
 #[tokio::test]
-async fn the_rules_are_those_of_the_plan() {
-    let world = World::start(Bends::new()).await;
+async fn the_rules_sent_to_the_proxy_are_those_of_the_plan() {
+    let world = World::start(Overrides::new()).await;
     let faults = json!([{"name": "late", "probability": 0.25, "reset": {"at": "AfterResponse"}, "attempts": [2]}]);
     let load = Load { plan: plan_with(1, json!({"faults": faults})), ..world.load(1) };
     report(&load).await;
     let put = world.control.requests()[0].clone();
     assert_eq!(put.header("Content-Type"), Some("application/json"));
     let rules: Rules = serde_json::from_str(put.body()).unwrap();
-    let expected = Rules { run_id: "run-1".into(), seed: 42, faults: load.plan.faults, lease_ms: 30_000 };
+    let expected = Rules {
+        run_id: "run-1".into(),
+        seed: 42,
+        faults: load.plan.faults().iter().map(FaultSpec::from).collect(),
+        lease_ms: 30_000,
+    };
     assert_eq!(rules, expected);
 }
 
 #[tokio::test]
 async fn the_lease_is_renewed_while_the_load_runs_even_when_a_renewal_fails() {
-    let bends = Bends::from([("/paylab/lease", say("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"))]);
-    let world = World::start(bends).await;
+    let overrides = Overrides::from([("/paylab/lease", say("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"))]);
+    let world = World::start(overrides).await;
     let hanging = Server::start(|_| vec![Act::Silence]).await;
     let load = Load { proxy: hanging.address.clone(), lease: Duration::from_millis(60), ..world.load(1) };
     let shutdown = CancellationToken::new();
@@ -209,28 +218,28 @@ async fn the_lease_is_renewed_while_the_load_runs_even_when_a_renewal_fails() {
 }
 
 #[tokio::test]
-async fn a_cut_ledger_and_a_cut_record_are_doubted() {
+async fn a_truncated_ledger_or_record_is_reported_as_a_doubt() {
     let cut =
         |text: &str| vec![Act::Send(format!("HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n{text}")), Act::Close];
-    assert_eq!(doubts(Bends::from([("/ledger", cut("{\"entry\":"))])).await.0, [Doubt::LedgerFlawed]);
-    let (without_record, _) = doubts(Bends::from([("/paylab/record", cut(""))])).await;
+    assert_eq!(doubts(Overrides::from([("/ledger", cut("{\"entry\":"))])).await.0, [Doubt::LedgerFlawed]);
+    let (without_record, _) = doubts(Overrides::from([("/paylab/record", cut(""))])).await;
     assert!(without_record.contains(&Doubt::RecordFlawed), "{without_record:?}");
-    let (broken, _) = doubts(Bends::from([("/ledger", vec![Act::Reset])])).await;
+    let (broken, _) = doubts(Overrides::from([("/ledger", vec![Act::Reset])])).await;
     assert_eq!(broken, [Doubt::LedgerFlawed]);
 }
 
 #[tokio::test]
 async fn a_ledger_that_may_still_change_is_not_read() {
     let busy = say("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n");
-    let (found, asked) = doubts(Bends::from([("/drain", busy)])).await;
+    let (found, asked) = doubts(Overrides::from([("/drain", busy)])).await;
     assert!(found.contains(&Doubt::LedgerFlawed) && found.contains(&Doubt::RecordFlawed), "{found:?}");
     assert_eq!(asked.last().unwrap(), "control GET /drain?timeout_ms=10000");
 }
 
 #[tokio::test]
-async fn a_proxy_that_takes_no_rules_is_told_and_nothing_is_sent() {
+async fn a_proxy_that_refuses_the_rules_is_an_error_and_no_payment_is_sent() {
     let refusal = say("HTTP/1.1 400 Bad Request\r\nContent-Length: 9\r\n\r\nbad rules");
-    let world = World::start(Bends::from([("/paylab/rules", refusal)])).await;
+    let world = World::start(Overrides::from([("/paylab/rules", refusal)])).await;
     let run = async |load: &Load| execute(load, &Progress::default(), &CancellationToken::new()).await.unwrap_err();
     let error = run(&world.load(1)).await.to_string();
     let address = &world.control.address;
@@ -243,9 +252,30 @@ async fn a_proxy_that_takes_no_rules_is_told_and_nothing_is_sent() {
     );
     let dead = Load { control: "127.0.0.1:1".to_owned(), ..world.load(1) };
     assert!(run(&dead).await.to_string().contains("127.0.0.1:1: Connection refused"), "{}", run(&dead).await);
-    let beyond = Load { shard: 1, ..world.load(1) };
-    assert!(matches!(run(&beyond).await, Error::Shard { shard: 1, workers: 1 }));
+    let beyond = Load { worker: 1, ..world.load(1) };
+    assert!(matches!(run(&beyond).await, Error::Worker { worker: 1, workers: 1 }));
     assert_eq!(world.proxy.connections(), 0);
+}
+
+#[tokio::test]
+async fn an_error_of_control_traffic_names_its_cause() {
+    let send = |text: &str| vec![Act::Send(text.to_owned()), Act::Close];
+    let head = "HTTP/1.1 200 OK\r\n";
+    let long = format!("HTTP/1.1 422 No\r\nContent-Length: 400\r\n\r\n{}", "x".repeat(400));
+    for (acts, cause) in [
+        (send("SSH-2.0-OpenSSH\r\n\r\n"), "what answered does not speak HTTP"),
+        (vec![Act::Close], "the answer was cut off"),
+        (vec![Act::Reset], "Connection reset by peer"),
+        (send(&format!("{head}Content-Length: 4\r\n\r\nbo")), "the answer was cut off"),
+        (send(&format!("{head}Transfer-Encoding: chunked\r\n\r\n2\r\n{{}}\r\n")), "the answer was cut off"),
+        (vec![Act::Send(format!("{head}Content-Length: 4\r\n\r\nbo")), Act::Reset], "Connection reset by peer"),
+        (send(&long), &format!("the answer was 422: {};", "x".repeat(300))),
+    ] {
+        let world = World::start(Overrides::from([("/paylab/rules", acts)])).await;
+        let error = execute(&world.load(1), &Progress::default(), &CancellationToken::new()).await.unwrap_err();
+        assert!(error.to_string().contains(cause), "{cause}: {error}");
+        assert!(std::error::Error::source(&error).is_none(), "a source would be told twice: {error}");
+    }
 }
 
 /// Options for an experiment file with this spec, in this world.
@@ -260,20 +290,24 @@ fn options(world: &World, directory: &std::path::Path, spec: &str) -> Options {
         proxy: world.proxy.address.clone(),
         control: world.control.address.clone(),
         service: world.service.address.clone(),
-        shard: 0,
+        worker: 0,
         report: Some(directory.join("report.json")),
         lease: "30s".parse().unwrap(),
         patience: "0s".parse().unwrap(),
     }
 }
 
+/// Runs the experiment of the options, as `paylab load-job` does.
 async fn run(options: &Options) -> Result<Report, Error> {
-    load_job::run(options.clone(), CancellationToken::new()).await
+    let run = options.run_id.clone().unwrap_or_else(|| "drawn".parse().unwrap());
+    let text = std::fs::read_to_string(&options.experiment).unwrap();
+    let plan = paylab_resource::file::parse(&text, seed_of_run(&run)).unwrap().plan;
+    load_job::run(options.clone(), run, plan, CancellationToken::new()).await
 }
 
 #[tokio::test]
-async fn a_pod_leaves_its_report_where_it_is_told_to() {
-    let world = World::start(Bends::new()).await;
+async fn the_report_is_written_to_the_file_that_the_options_name() {
+    let world = World::start(Overrides::new()).await;
     let directory = tempfile::tempdir().unwrap();
     let options = options(&world, directory.path(), "{claim: AtLeastOnce, seed: 7, payments: {count: 20}}");
     let report = run(&options).await.unwrap();
@@ -284,29 +318,14 @@ async fn a_pod_leaves_its_report_where_it_is_told_to() {
 }
 
 #[tokio::test]
-async fn shards_of_a_run_that_names_no_seed_draw_the_same_one() {
-    let world = World::start(Bends::new()).await;
+async fn workers_of_a_run_without_a_seed_derive_the_same_one() {
+    let world = World::start(Overrides::new()).await;
     let directory = tempfile::tempdir().unwrap();
     let spec = "{claim: AtLeastOnce, payments: {count: 2}, client: {workers: 2}}";
     let first = options(&world, directory.path(), spec);
-    let second = Options { shard: 1, ..first.clone() };
+    let second = Options { worker: 1, ..first.clone() };
     let seeds = [run(&first).await.unwrap().seed, run(&second).await.unwrap().seed];
     assert_eq!(seeds[0], seeds[1]);
-    assert_eq!(run(&Options { seed: Some(9), ..first.clone() }).await.unwrap().seed, 9);
     let nameless = run(&Options { run_id: None, ..first.clone() }).await;
     assert!(matches!(nameless, Err(Error::RunId { workers: 2 })), "{nameless:?}");
-}
-
-#[tokio::test]
-async fn a_bad_file_is_refused_by_field_before_anything_is_sent() {
-    let world = World::start(Bends::new()).await;
-    let directory = tempfile::tempdir().unwrap();
-    let bad = options(&world, directory.path(), "{claim: AtLeastOnce, payments: {count: 0}, colour: red}");
-    let error = run(&bad).await.unwrap_err();
-    let Error::Refused(refusals) = &error else { panic!("{error}") };
-    let fields: Vec<_> = refusals.iter().map(|refusal| refusal.field.as_str()).collect();
-    assert_eq!(fields, ["spec.colour", "spec.payments.count"]);
-    let absent = run(&Options { experiment: "/nowhere/x.yaml".into(), ..bad }).await.unwrap_err();
-    assert!(absent.to_string().starts_with("cannot read the experiment /nowhere/x.yaml: "), "{absent}");
-    assert_eq!((world.asked().len(), world.proxy.connections()), (0, 0));
 }

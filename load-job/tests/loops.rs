@@ -11,7 +11,7 @@ use std::{
 };
 
 use load_job::Progress;
-use paylab_experiment::{history::Belief, payment::PaymentId};
+use paylab_core::{payment::PaymentId, witness::attempt::Belief};
 use scripted::{Act, PAID, Request, Server, load, pay, plan, plan_with, run, run_watched};
 use serde_json::json;
 
@@ -30,7 +30,7 @@ async fn exactly_as_many_payments_are_in_flight_as_the_plan_says() {
 }
 
 #[tokio::test]
-async fn payments_begin_in_their_order() {
+async fn payments_begin_in_the_order_of_their_numbers() {
     let server = Server::start(pay).await;
     run(&load(plan(50, json!({"concurrency": 1})), &server.address)).await;
     let expected: Vec<_> = (0..50).map(|payment| format!("{payment}/1")).collect();
@@ -38,12 +38,12 @@ async fn payments_begin_in_their_order() {
 }
 
 #[tokio::test]
-async fn shards_cover_every_payment_once() {
+async fn the_shares_of_the_workers_cover_every_payment_once() {
     let server = Server::start(pay).await;
     let plan = plan(100, json!({"workers": 3}));
     let mut shares = Vec::new();
-    for shard in 0..3 {
-        let load = load_job::Load { shard, ..load(plan.clone(), &server.address) };
+    for worker in 0..3 {
+        let load = load_job::Load { worker: worker, ..load(plan.clone(), &server.address) };
         let history = run(&load).await;
         assert!(history.rows().all(|(_, row)| row.belief == Belief::Acknowledged));
         shares.push(history.share());
@@ -87,17 +87,17 @@ async fn a_kept_connection_that_the_server_closes_is_replaced_and_no_attempt_is_
 }
 
 #[tokio::test]
-async fn a_kept_connection_that_will_be_reset_behind_the_answer_carries_no_other_attempt() {
+async fn a_kept_connection_that_will_be_reset_after_the_response_carries_no_other_attempt() {
     let faults = json!([{"name": "late", "probability": 0.5, "reset": {"at": "AfterResponse"}}]);
     let plan = plan_with(60, json!({"faults": faults, "client": {"connection": "KeepAlive", "concurrency": 1}}));
-    let dice = plan.dice.clone();
+    let sampler = plan.sampler.clone();
     let server = Server::start(move |request| {
-        let end = (dice.draw(request.attempt()).fired > 0).then_some(Act::Reset);
+        let end = (sampler.draw(request.attempt()).fired > 0).then_some(Act::Reset);
         pay_and_keep(request).into_iter().chain(end).collect()
     })
     .await;
     let history = run(&load(plan.clone(), &server.address)).await;
-    let resets = (0..60).filter(|i| plan.dice.draw(format!("{i}/1").parse().unwrap()).fired > 0).count();
+    let resets = (0..60).filter(|i| plan.sampler.draw(format!("{i}/1").parse().unwrap()).fired > 0).count();
     assert!((20..40).contains(&resets));
     assert_eq!((history.attempts.total, history.attempts.acknowledged), (60, 60));
     assert!((resets..=resets + 1).contains(&server.connections()), "{} for {resets} resets", server.connections());
@@ -123,13 +123,13 @@ async fn an_open_loop_begins_payments_at_their_times() {
 }
 
 #[tokio::test]
-async fn an_open_loop_that_cannot_keep_up_shows_in_its_latency() {
+async fn the_latency_of_an_open_loop_includes_the_delay_of_late_payments() {
     let server = Server::start(|_| vec![Act::Silence]).await;
     let client = json!({"rate": 1000, "concurrency": 1, "retry": {"maxAttempts": 1, "attemptTimeout": "100ms"}});
     let progress = Progress::default();
     let history = run_watched(&load(plan(5, client), &server.address), &progress).await;
     assert_eq!(history.attempts.timeouts, 5);
-    // The last one should have begun after 4 ms and began after 400.
+    // The last payment should have begun after 4 ms, and it began after 400 ms.
     assert!(progress.latency().unknown.max() >= 450_000, "{}", progress.latency().unknown.max());
 }
 
@@ -139,7 +139,7 @@ async fn the_server_closes_first_so_the_client_keeps_its_ports() {
     let history = run(&load(plan(30, json!({})), &server.address)).await;
     assert_eq!(history.row(PaymentId(29)).unwrap().belief, Belief::Acknowledged);
     let port = server.address.rsplit_once(':').unwrap().1.parse::<u16>().unwrap();
-    // Whoever closes first is left in TIME_WAIT (state 06): `sl local:PORT remote:PORT state ...`, in hex.
+    // The side that closes first is in TIME_WAIT (state 06): `sl local:PORT remote:PORT state ...`, in hex.
     let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
     let waiting =
         sockets.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).filter(|line| line[3] == "06");

@@ -1,4 +1,4 @@
-//! A machine without a descriptor to spare. Alone in its process, because the limit is the process's.
+//! A machine that has run out of file descriptors. The test has a process of its own, because the limit applies to the process.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -10,7 +10,7 @@ use scripted::{Server, load, pay, plan, run_watched, until};
 use serde_json::json;
 
 #[tokio::test]
-async fn a_shortage_of_descriptors_is_counted_and_waited_out() {
+async fn tries_without_a_free_descriptor_are_counted_and_tried_again() {
     let limit = getrlimit(Resource::Nofile);
     let server = Server::start(move |request| {
         if request.attempt().payment.0 == 5 {

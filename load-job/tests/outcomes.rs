@@ -5,19 +5,22 @@
 mod scripted;
 
 use load_job::Progress;
-use paylab_experiment::{
-    history::{Answer, AttemptTotals, Belief, Doubt, History, Outcome, Rejection},
+use paylab_core::{
     payment::PaymentId,
+    witness::{
+        attempt::{Acknowledgement, AttemptOutcome, Belief, Rejection, Uncertainty},
+        history::{AttemptTotals, History},
+    },
 };
 use scripted::{Act, PAID, Server, load, plan, run, run_watched, say};
 use serde_json::json;
 
-const NEW: Outcome = Outcome::Acknowledged(Answer::New);
-const REPEAT: Outcome = Outcome::Acknowledged(Answer::Repeat);
-const REFUSED: Outcome = Outcome::Rejected(Rejection::Refused);
+const NEW: AttemptOutcome = AttemptOutcome::Acknowledged(Acknowledgement::New);
+const REPEAT: AttemptOutcome = AttemptOutcome::Acknowledged(Acknowledgement::Repeat);
+const REFUSED: AttemptOutcome = AttemptOutcome::Rejected(Rejection::Refused);
 
-/// One payment, one try, against a server that does so: the history must show one attempt with this outcome, on one connection.
-async fn check(acts: Vec<Act>, expected: Outcome) {
+/// One payment, one attempt, against a server with this script: the history must show one attempt with this outcome, on one connection.
+async fn check(acts: Vec<Act>, expected: AttemptOutcome) {
     let shown = format!("{acts:?}");
     let server = Server::start(move |_| acts.clone()).await;
     let history =
@@ -44,66 +47,70 @@ async fn a_whole_2xx_acknowledges_however_it_is_framed() {
 }
 
 #[tokio::test]
-async fn an_answer_in_pieces_is_one_answer() {
+async fn a_response_in_pieces_is_one_response() {
     let pieces = ["HTTP/1.1 100 Continue\r\n\r", "\n", "HTTP/1.1 200 OK\r\nContent-", "Length: 4\r\n\r\nbo", "dy"];
     let sent = pieces.map(|piece| Act::Send(piece.to_owned()));
     check(sent.into_iter().chain([Act::Close]).collect(), NEW).await;
 }
 
 #[tokio::test]
-async fn a_208_and_a_replayed_answer_acknowledge_a_repeat() {
+async fn a_208_and_a_replayed_response_acknowledge_a_repeat() {
     check(say("HTTP/1.1 208 Already Reported\r\nContent-Length: 0\r\n\r\n"), REPEAT).await;
     check(say("HTTP/1.1 201 Created\r\nIdempotency-Replayed: true\r\nContent-Length: 0\r\n\r\n"), REPEAT).await;
     check(say("HTTP/1.1 201 Created\r\nIdempotency-Replayed: false\r\nContent-Length: 0\r\n\r\n"), NEW).await;
 }
 
 #[tokio::test]
-async fn a_refusal_is_certain_and_a_busy_service_is_not() {
+async fn a_4xx_rejects_and_a_busy_service_leaves_the_outcome_unknown() {
     for status in [400, 404, 413, 415, 422] {
         check(say(&format!("HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n")), REFUSED).await;
     }
     for status in [409, 425, 429, 500, 503] {
         let text = format!("HTTP/1.1 {status} Later\r\nContent-Length: 0\r\n\r\n");
-        check(say(&text), Outcome::Unknown(Doubt::Retryable)).await;
+        check(say(&text), AttemptOutcome::Unknown(Uncertainty::Retryable)).await;
     }
 }
 
 #[tokio::test]
-async fn a_reset_leaves_a_doubt_unless_the_whole_answer_had_come() {
-    check(vec![Act::Reset], Outcome::Unknown(Doubt::Reset)).await;
+async fn a_reset_leaves_the_outcome_unknown_unless_the_whole_response_had_come() {
+    check(vec![Act::Reset], AttemptOutcome::Unknown(Uncertainty::Reset)).await;
     let part = Act::Send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbo".to_owned());
-    check(vec![part, Act::Reset], Outcome::Unknown(Doubt::Reset)).await;
+    check(vec![part, Act::Reset], AttemptOutcome::Unknown(Uncertainty::Reset)).await;
     let endless = Act::Send("HTTP/1.1 200 OK\r\n\r\nbody".to_owned());
-    check(vec![endless, Act::Reset], Outcome::Unknown(Doubt::Reset)).await;
+    check(vec![endless, Act::Reset], AttemptOutcome::Unknown(Uncertainty::Reset)).await;
     check(vec![Act::Send(PAID.to_owned()), Act::Reset], NEW).await;
 }
 
 #[tokio::test]
-async fn an_end_before_the_whole_answer_leaves_a_doubt() {
-    check(vec![Act::Close], Outcome::Unknown(Doubt::Eof)).await;
-    check(say("HTTP/1.1 200 OK\r\nContent-Le"), Outcome::Unknown(Doubt::Eof)).await;
-    check(say("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbo"), Outcome::Unknown(Doubt::Eof)).await;
-    check(say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"), Outcome::Unknown(Doubt::Eof)).await;
-    check(say("HTTP/1.1 422 No\r\nContent-Length: 4\r\n\r\nbo"), Outcome::Unknown(Doubt::Eof)).await;
-    check(say("HTTP/1.1 100 Continue\r\n\r\n"), Outcome::Unknown(Doubt::Eof)).await;
+async fn an_end_before_the_whole_response_leaves_the_outcome_unknown() {
+    check(vec![Act::Close], AttemptOutcome::Unknown(Uncertainty::Eof)).await;
+    check(say("HTTP/1.1 200 OK\r\nContent-Le"), AttemptOutcome::Unknown(Uncertainty::Eof)).await;
+    check(say("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbo"), AttemptOutcome::Unknown(Uncertainty::Eof)).await;
+    check(
+        say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"),
+        AttemptOutcome::Unknown(Uncertainty::Eof),
+    )
+    .await;
+    check(say("HTTP/1.1 422 No\r\nContent-Length: 4\r\n\r\nbo"), AttemptOutcome::Unknown(Uncertainty::Eof)).await;
+    check(say("HTTP/1.1 100 Continue\r\n\r\n"), AttemptOutcome::Unknown(Uncertainty::Eof)).await;
 }
 
 #[tokio::test]
-async fn silence_ends_in_a_timeout_even_in_mid_answer() {
-    check(vec![Act::Silence], Outcome::Unknown(Doubt::Timeout)).await;
+async fn silence_ends_in_a_timeout_even_within_a_response() {
+    check(vec![Act::Silence], AttemptOutcome::Unknown(Uncertainty::Timeout)).await;
     let part = Act::Send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbo".to_owned());
-    check(vec![part, Act::Silence], Outcome::Unknown(Doubt::Timeout)).await;
+    check(vec![part, Act::Silence], AttemptOutcome::Unknown(Uncertainty::Timeout)).await;
 }
 
 #[tokio::test]
-async fn what_is_not_an_expected_answer_leaves_a_doubt() {
-    check(say("SSH-2.0-OpenSSH\r\n\r\n"), Outcome::Unknown(Doubt::Garbled)).await;
-    check(say("HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n"), Outcome::Unknown(Doubt::Garbled)).await;
-    check(say("HTTP/1.1 204 No Content\r\n\r\n"), Outcome::Unknown(Doubt::Garbled)).await;
+async fn an_unexpected_response_leaves_the_outcome_unknown() {
+    check(say("SSH-2.0-OpenSSH\r\n\r\n"), AttemptOutcome::Unknown(Uncertainty::Garbled)).await;
+    check(say("HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n"), AttemptOutcome::Unknown(Uncertainty::Garbled)).await;
+    check(say("HTTP/1.1 204 No Content\r\n\r\n"), AttemptOutcome::Unknown(Uncertainty::Garbled)).await;
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_close_is_not_waited_for_longer_than_a_moment() {
+async fn the_client_closes_a_connection_that_the_server_leaves_open() {
     let acts = vec![Act::Send(PAID.to_owned()), Act::Silence];
     check(acts, NEW).await;
 }

@@ -7,7 +7,7 @@ mod scripted;
 use scripted::{Act, Request, Server, load, pay, plan, plan_with, run};
 use serde_json::json;
 
-/// Loses the first two answers of every payment.
+/// Resets the first two attempts of every payment.
 fn pay_at_third(request: &Request) -> Vec<Act> {
     if request.attempt().attempt < 3 { vec![Act::Reset] } else { pay(request) }
 }
@@ -41,7 +41,7 @@ async fn a_key_is_sent_as_the_policy_says() {
 }
 
 #[tokio::test]
-async fn every_attempt_names_its_payment_and_the_reference_stays() {
+async fn every_attempt_names_its_payment_and_keeps_its_reference() {
     let server = Server::start(pay_at_third).await;
     run(&load(plan(2, json!({"concurrency": 1})), &server.address)).await;
     assert_eq!(server.attempts(), ["0/1", "0/2", "0/3", "1/1", "1/2", "1/3"]);
@@ -51,7 +51,7 @@ async fn every_attempt_names_its_payment_and_the_reference_stays() {
 }
 
 #[tokio::test]
-async fn a_drifting_client_asks_for_a_cent_more_each_time() {
+async fn body_drift_adds_a_cent_to_each_attempt() {
     let bodies = async |drift: &str| {
         let server = Server::start(pay_at_third).await;
         let payments = json!({"count": 1, "amount": "9.99", "from": "a", "to": "b"});
@@ -65,7 +65,7 @@ async fn a_drifting_client_asks_for_a_cent_more_each_time() {
 }
 
 #[tokio::test]
-async fn a_kept_connection_is_not_asked_to_close() {
+async fn a_request_on_a_kept_connection_has_no_connection_close() {
     let server = Server::start(pay).await;
     run(&load(plan(1, json!({"connection": "KeepAlive"})), &server.address)).await;
     assert_eq!(server.requests()[0].header("Connection"), None);

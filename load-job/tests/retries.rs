@@ -9,10 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use load_job::{Progress, deliver::deliver};
-use paylab_experiment::{
-    history::{ATTEMPTS_MAX, Belief, Stop},
+use load_job::{Progress, sending::deliver};
+use paylab_core::{
+    client::ATTEMPTS_MAX,
     payment::{AttemptId, PaymentId},
+    witness::{attempt::Belief, history::Stop},
 };
 use scripted::{Act, Server, load, pay, plan, plan_with, run, say, until};
 use serde_json::json;
@@ -28,7 +29,7 @@ async fn a_payment_is_tried_until_it_is_acknowledged_and_not_once_more() {
 }
 
 #[tokio::test]
-async fn a_client_with_three_tries_gives_up_after_three() {
+async fn a_client_with_three_attempts_gives_up_after_the_third() {
     let server = Server::start(|_| vec![Act::Reset]).await;
     let history = run(&load(plan(4, json!({"retry": {"maxAttempts": 3}})), &server.address)).await;
     assert!(history.rows().all(|(_, row)| (row.attempts, row.belief) == (3, Belief::Unknown)));
@@ -47,7 +48,7 @@ async fn a_refused_payment_is_not_tried_again_and_a_busy_service_is() {
 }
 
 #[tokio::test]
-async fn hedged_copies_are_sent_at_once_and_numbered_one_after_the_other() {
+async fn hedged_copies_are_sent_at_once_with_consecutive_numbers() {
     // The first round is answered only when all three copies are there; none of them is acknowledged.
     let server = Server::start(|request| match request.attempt().attempt {
         1..=3 => vec![Act::AwaitRequests(3), Act::Reset],
@@ -74,7 +75,7 @@ async fn the_last_round_of_hedged_copies_keeps_to_the_attempts_that_are_left() {
 }
 
 #[tokio::test]
-async fn pauses_are_those_of_the_seed_and_capped() {
+async fn pauses_come_from_the_seed_and_are_capped() {
     let arrivals = Arc::new(Mutex::new(Vec::new()));
     let noted = arrivals.clone();
     let server = Server::start(move |_| {
@@ -105,14 +106,14 @@ async fn the_deadline_ends_a_load_whose_attempts_hang() {
     let history = run(&load(plan, &server.address)).await;
     assert_eq!(history.stopped, Some(Stop::Deadline));
     assert!(begun.elapsed() >= Duration::from_millis(200) && begun.elapsed() < Duration::from_secs(4));
-    // What was in flight is in doubt; what had not begun is untried.
+    // The outcome of payments in flight is unknown; the others are untried.
     let beliefs: Vec<_> = history.rows().map(|(_, row)| row.belief).collect();
     assert_eq!(&beliefs[..5], [Belief::Unknown, Belief::Unknown, Belief::Unknown, Belief::Unknown, Belief::Untried]);
     assert_eq!((history.attempts.total, server.requests().len()), (4, 4));
 }
 
 #[tokio::test]
-async fn a_signal_ends_a_load_that_waits_and_keeps_what_is_known() {
+async fn a_signal_ends_a_waiting_load_and_keeps_its_history() {
     let server =
         Server::start(|request| if request.attempt().payment.0 == 0 { pay(request) } else { vec![Act::Silence] }).await;
     let (load, progress, shutdown) =
@@ -130,7 +131,7 @@ async fn a_signal_ends_a_load_that_waits_and_keeps_what_is_known() {
 }
 
 #[tokio::test]
-async fn a_load_that_nobody_waits_for_any_more_ends() {
+async fn a_load_whose_future_is_dropped_ends() {
     let server = Server::start(|_| vec![Act::Silence]).await;
     let (load, progress, never) =
         (load(plan(9, json!({})), &server.address), Progress::default(), CancellationToken::new());
@@ -143,7 +144,7 @@ async fn a_load_that_nobody_waits_for_any_more_ends() {
 }
 
 #[tokio::test]
-async fn a_payment_that_nobody_acknowledges_ends_the_load_at_the_bound_of_attempts() {
+async fn a_payment_that_is_never_acknowledged_ends_the_load_at_the_bound_of_attempts() {
     let server = Server::start(|_| vec![Act::Reset]).await;
     let history = run(&load(plan(1000, json!({"concurrency": 1})), &server.address)).await;
     assert_eq!(history.stopped, Some(Stop::Attempts));

@@ -1,4 +1,4 @@
-//! Tries that never leave the machine are no attempts, and they do not go on for ever.
+//! Tries that never leave the machine are no attempts, and their number is bounded.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -8,16 +8,16 @@ use std::time::Instant;
 
 use load_job::{
     Error, Progress,
-    deliver::{UNREACHED_FOR_MAX, deliver},
+    sending::{UNREACHED_FOR_MAX, deliver},
 };
-use paylab_experiment::history::{Belief, Stop};
+use paylab_core::witness::{attempt::Belief, history::Stop};
 use scripted::{Server, load, pay, plan, run, run_watched, until};
 use serde_json::json;
 use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// An address that is taken and refuses every connection until it listens.
+/// A bound address that refuses every connection until it listens.
 fn taken() -> (Socket, String) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
@@ -35,7 +35,7 @@ async fn a_dead_proxy_ends_the_load_within_its_bound_and_nothing_was_tried() {
     assert!(history.rows().all(|(_, row)| (row.attempts, row.belief) == (0, Belief::Untried)));
     let totals = history.attempts;
     assert_eq!((totals.total, totals.rejected), (totals.unreached, totals.unreached));
-    // Eight senders for 10 s with a pause of up to 100 ms: it did not spin.
+    // Eight senders for 10 s with pauses of up to 100 ms: the load did not spin.
     assert!((100..2_000).contains(&totals.unreached), "{}", totals.unreached);
 }
 
@@ -57,7 +57,7 @@ async fn a_proxy_that_comes_late_sees_every_payment_from_its_first_attempt() {
     assert_eq!(history.attempts.unreached, progress.unreached());
 }
 
-/// A listener that takes no further connection until it accepts one.
+/// A listener with a full backlog.
 fn full() -> (TcpListener, std::net::TcpStream, String) {
     let (socket, address) = taken();
     socket.listen(0).unwrap();
@@ -67,7 +67,7 @@ fn full() -> (TcpListener, std::net::TcpStream, String) {
 }
 
 #[tokio::test]
-async fn a_connection_that_is_not_made_in_time_is_no_attempt() {
+async fn a_connection_that_is_not_established_in_time_is_no_attempt() {
     let (listener, _first, address) = full();
     let client = json!({"concurrency": 1, "retry": {"maxAttempts": 1, "attemptTimeout": "50ms"}});
     let (load, progress) = (load(plan(3, client), &address), Progress::default());
@@ -82,7 +82,7 @@ async fn a_connection_that_is_not_made_in_time_is_no_attempt() {
 }
 
 #[tokio::test]
-async fn a_connection_that_is_made_late_carries_its_request() {
+async fn a_connection_that_is_established_late_carries_its_request() {
     let (listener, _first, address) = full();
     let progress = Progress::default();
     let load = load(plan(1, json!({"retry": {"maxAttempts": 1, "attemptTimeout": "15s"}})), &address);
@@ -98,7 +98,7 @@ async fn a_connection_that_is_made_late_carries_its_request() {
 }
 
 #[tokio::test]
-async fn a_name_that_leads_nowhere_is_told() {
+async fn an_address_that_cannot_be_resolved_is_an_error_that_names_it() {
     let nowhere = load(plan(1, json!({})), "127.0.0.1:none");
     let error = deliver(&nowhere, &Progress::default(), &CancellationToken::new()).await.unwrap_err();
     assert!(matches!(&error, Error::Address { address, .. } if address == "127.0.0.1:none"), "{error}");

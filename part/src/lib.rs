@@ -1,8 +1,9 @@
-//! What every part that serves HTTP has: a listener, refusals that look alike, and a drain.
+//! What the parts share: the contract between them, a listener, refusals that look alike, a drain, and the end of a chunked body.
 //!
 //! It must not know what a part serves.
 
+pub mod chunked;
 pub mod contract;
-pub mod flights;
+pub mod drain;
 pub mod listen;
 pub mod refusal;

@@ -1,13 +1,13 @@
-//! What every refusal looks like: RFC 9457, and it names the field.
+//! The body of a refused request: `application/problem+json` (RFC 9457) that names the field.
 
+use crate::contract::{PROBLEM_JSON, Problem};
 use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 use paylab_core::field_error::FieldError;
-use crate::contract::{PROBLEM_JSON, Problem};
 
-/// A refusal on its way out.
+/// A refusal, ready to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// The status.
@@ -29,7 +29,7 @@ impl Refusal {
         Self { status: StatusCode::BAD_REQUEST, field: Some(field.into()), detail: detail.into() }
     }
 
-    /// A 400 for fields that are wrong, of which there is at least one: all are in the detail, the first is named.
+    /// A 400 for a list of wrong fields that is not empty. The detail has all of them, and `field` names the first.
     #[must_use]
     pub fn of_fields(wrong: &[FieldError]) -> Self {
         let detail = wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");

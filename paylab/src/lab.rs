@@ -20,6 +20,7 @@ use reset_proxy::ResetProxy;
 use tempfile::TempDir;
 use tokio::runtime;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 /// The proxy's rules outlive a stalled load by this long.
 const LEASE: Duration = Duration::from_secs(30);
@@ -125,7 +126,7 @@ impl Lab {
 
     /// One share of the load for this lab.
     #[must_use]
-    pub fn load(&self, plan: &Plan, run: &RunId, shard: u32) -> Load {
+    pub fn load(&self, plan: &Plan, run: &RunId, worker: u32) -> Load {
         let ProxyAddresses { payments, control } = self.proxy.addresses;
         let [proxy, control, service] = [payments, control, self.service.addresses].map(|address| address.to_string());
         Load {
@@ -134,7 +135,7 @@ impl Lab {
             proxy,
             control,
             service,
-            shard,
+            worker,
             lease: LEASE,
             patience: Duration::ZERO,
         }
@@ -151,7 +152,7 @@ impl Lab {
         progress: &[Progress],
         shutdown: &CancellationToken,
     ) -> anyhow::Result<Report> {
-        let loads: Vec<_> = (0..plan.client.workers).map(|shard| self.load(plan, run, shard)).collect();
+        let loads: Vec<_> = (0..plan.client.workers).map(|worker| self.load(plan, run, worker)).collect();
         let shares = loads.iter().zip(progress).map(|(load, progress)| load_job::execute(load, progress, shutdown));
         let reports = futures::future::try_join_all(shares).await?;
         reports.into_iter().reduce(Report::merge).ok_or_else(|| anyhow!("the plan has no workers"))
@@ -181,7 +182,8 @@ impl Ledger {
     pub(crate) fn prepare(run: &RunId, database: &Database) -> anyhow::Result<Self> {
         match database {
             Database::Temporary => {
-                let directory = tempfile::Builder::new().prefix("paylab-").tempdir()?;
+                let directory = tempfile::Builder::new().prefix("paylab-").tempdir();
+                let directory = directory.context("there is no temporary directory for the ledger; check TMPDIR")?;
                 let url = format!("sqlite:{}", directory.path().join("ledger.db").display());
                 Ok(Self { url: url.into(), schema: None, _directory: Some(directory) })
             }
@@ -289,4 +291,9 @@ const fn loopback() -> SocketAddr {
 /// The runtime of one part: one thread, no work stealing.
 pub(crate) fn one_thread() -> anyhow::Result<runtime::Runtime> {
     Ok(runtime::Builder::new_current_thread().enable_all().build()?)
+}
+
+/// A run id that no other run has.
+pub(crate) fn draw_run_id() -> anyhow::Result<RunId> {
+    Ok(Uuid::new_v4().simple().to_string().parse()?)
 }

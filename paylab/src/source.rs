@@ -52,7 +52,15 @@ impl Source {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn read(&self) -> Result<Experiment, InvalidExperiment> {
-        self.parse(|text| Ok(vec![file::parse(text, drawn_seed())?])).map(|mut one| one.remove(0))
+        self.read_with(drawn_seed())
+    }
+
+    /// Reads the experiment and plans it. `drawn_seed` is used when the file names no seed.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn read_with(&self, drawn_seed: u64) -> Result<Experiment, InvalidExperiment> {
+        self.parse(|text| Ok(vec![file::parse(text, drawn_seed)?])).map(|mut one| one.remove(0))
     }
 
     /// Reads every experiment of the file and plans it.

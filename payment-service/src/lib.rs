@@ -1,17 +1,15 @@
 //! A payment service with eight ways to treat a repeat, five of them broken on purpose.
 //!
-//! The way of a payment: `http` reads it, `bookings` leads it to its mode, `dedup` books it, `ledger` is the SQL. This
-//! crate must not know of faults, proxies or clients.
+//! The path of a payment through the rooms: `http` reads it, `booking` chooses how it is committed (alone or in a group), `dedup` treats
+//! it in its mode, and `ledger` has the SQL for both databases. This crate must not know of faults, proxies or clients.
 
-mod bookings;
+mod booking;
 mod dedup;
 mod error;
-mod export;
 mod http;
 mod ledger;
 pub mod options;
-pub mod request;
-mod writer;
+mod payment;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -20,16 +18,16 @@ use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::{bookings::Bookings, ledger::Ledger, options::Options};
+use crate::{booking::Bookings, ledger::Ledger, options::Options};
 pub use crate::{
     error::Error,
-    ledger::{BadUrl, DATABASE_ENV, DatabaseKind, DatabaseUrl, UrlOrigin, drop_schema},
+    ledger::{BadUrl, DATABASE_ENV, DatabaseKind, DatabaseUrl, OpenError, UrlOrigin, drop_schema},
 };
 
-/// A shutdown waits so long for what is under way.
+/// How long a shutdown waits for connections, for bookings in flight and for the group commit.
 const SHUTDOWN_WITHIN: Duration = Duration::from_secs(10);
 
-/// A payment service that is bound and ready.
+/// A payment service that listens and is ready.
 #[derive(Debug)]
 pub struct PaymentService {
     listener: TcpListener,
@@ -42,10 +40,11 @@ impl PaymentService {
     /// Opens the database, makes its tables and binds the port.
     ///
     /// # Errors
-    /// The database cannot be opened or the port cannot be had.
+    /// The options contradict each other, the database cannot be opened, or the port is not free.
     pub async fn start(options: Options) -> Result<Self, Error> {
+        options.check()?;
         let ledger = Ledger::open(&options.database, options.schema.as_deref()).await?;
-        let unbound = |source| Error::Listen { address: options.listen, source };
+        let unbound = |cause| Error::Listen { address: options.listen, cause };
         let listener = listen(options.listen).map_err(unbound)?;
         let address = listener.local_addr().map_err(unbound)?;
         let (bookings, writer) = Bookings::new(ledger, &options);
@@ -58,7 +57,7 @@ impl PaymentService {
         self.address
     }
 
-    /// Serves until it is cancelled; then ends what is under way and closes the database.
+    /// Serves until it is cancelled; then finishes the bookings in flight and closes the database.
     ///
     /// # Errors
     /// The listener breaks.
@@ -73,15 +72,15 @@ impl PaymentService {
             tokio::time::sleep(SHUTDOWN_WITHIN).await;
         };
         tokio::select! {
-            served = serving => served?,
-            () = deadline => warn!("connections are still open, closing them"),
+            served = serving => served.map_err(Error::Serve)?,
+            () = deadline => warn!("connections are still open; closing them"),
         }
-        if !bookings.flights.drain(SHUTDOWN_WITHIN).await {
-            warn!("bookings are still under way, dropping them");
+        if !bookings.drain.drain(SHUTDOWN_WITHIN).await {
+            warn!("bookings are still in flight; dropping them");
         }
         drop(bookings);
         if let Some(writer) = writer {
-            // The queue closes with the last handler; one that hangs must not hold up the end.
+            // The queue closes with the last handler; a handler that hangs must not delay the shutdown.
             let _ = timeout(SHUTDOWN_WITHIN, writer).await;
         }
         ledger.close().await;
@@ -89,7 +88,7 @@ impl PaymentService {
     }
 }
 
-/// Starts a service, says so in the log, and serves until it is cancelled.
+/// Starts a service, logs its address, and serves until it is cancelled.
 ///
 /// # Errors
 /// It cannot start or go on.

@@ -1,4 +1,4 @@
-//! What `paylab payment-service` is told on its command line or in its environment.
+//! The options of `paylab payment-service`, from its command line or its environment.
 
 use std::{
     ffi::OsStr,
@@ -6,22 +6,24 @@ use std::{
 };
 
 use clap::{Arg, Args, Command, ValueEnum, builder::TypedValueParser, error::ErrorKind, parser::ValueSource};
-use paylab_experiment::{
-    contract::SERVICE_PORT,
-    plan::ServicePlan,
-    span::Span,
-    spec::{Dedup, MissingKey, OnDisconnect},
+use paylab_core::{
+    duration_text::{DurationText, DurationTextError},
+    targets::ours::{Dedup, MissingKey, OnDisconnect, OurService},
 };
+use paylab_part::contract::SERVICE_PORT;
 
-use crate::ledger::{DATABASE_ENV, DatabaseUrl, UrlOrigin};
+use crate::{
+    error::Error,
+    ledger::{DATABASE_ENV, DatabaseUrl, UrlOrigin},
+};
 
 /// A payment service.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// Where to listen; port 0 lets the system choose
+    /// The address to listen on; port 0 lets the system choose
     #[arg(long, env = "PAYLAB_LISTEN", value_name = "ADDRESS", default_value_t = any(SERVICE_PORT))]
     pub listen: SocketAddr,
-    /// Where the ledger is: sqlite:FILE (made if absent) or postgres://USER@HOST/DATABASE
+    /// The ledger's database: sqlite:FILE (created if absent) or postgres://USER:PASSWORD@HOST:PORT/DATABASE. It is a secret: no message shows it
     #[arg(
         long,
         env = DATABASE_ENV,
@@ -32,25 +34,25 @@ pub struct Options {
         value_parser = DatabaseUrlParser
     )]
     pub database: DatabaseUrl,
-    /// A schema of the PostgreSQL database for this ledger alone, made if absent
+    /// A schema of the PostgreSQL database for this ledger alone, created if absent
     #[arg(long, env = "PAYLAB_SCHEMA", value_name = "NAME")]
     pub schema: Option<String>,
-    /// How repeats are told: None, UniqueKey, Replay, CheckThenInsert, Memory, KeyThenApply, ApplyThenKey or AckThenApply
+    /// How repeats are treated: None, UniqueKey, Replay, CheckThenInsert, Memory, KeyThenApply, ApplyThenKey or AckThenApply
     #[arg(long, env = "PAYLAB_DEDUP", value_name = "MODE", default_value = "None", value_parser = word::<Dedup>)]
     pub dedup: Dedup,
-    /// What becomes of a booking whose caller hangs up: Finish or Cancel
+    /// What happens to a booking when its caller hangs up: Finish or Cancel
     #[arg(long, env = "PAYLAB_ON_DISCONNECT", value_name = "WORD", default_value = "Finish", value_parser = word::<OnDisconnect>)]
     pub on_disconnect: OnDisconnect,
-    /// A wait inside the critical section of the mode: a number and ms, s, m or h
+    /// How long the critical section of the mode takes: a number and ms, s, m or h
     #[arg(long, env = "PAYLAB_PROCESSING_TIME", value_name = "SPAN", default_value = "0s")]
-    pub processing_time: Span,
-    /// Replay forgets a key after this long; never when absent
-    #[arg(long, env = "PAYLAB_KEY_TTL", value_name = "SPAN")]
-    pub key_ttl: Option<Span>,
-    /// What becomes of a request without a key in a mode that looks at keys: Book or Refuse
+    pub processing_time: DurationText,
+    /// How long --dedup Replay remembers a key, from 1ms: a number and ms, s, m or h; for ever when absent
+    #[arg(long, env = "PAYLAB_KEY_TTL", value_name = "SPAN", value_parser = key_ttl)]
+    pub key_ttl: Option<DurationText>,
+    /// What happens to a request without a key in a mode that needs keys: Book or Refuse
     #[arg(long, env = "PAYLAB_MISSING_KEY", value_name = "WORD", default_value = "Book", value_parser = word::<MissingKey>)]
     pub missing_key: MissingKey,
-    /// One transaction for all bookings that have queued, or one for each
+    /// How to commit: one transaction for all bookings in the queue, or one for each
     #[arg(long, env = "PAYLAB_COMMIT", value_name = "HOW", default_value = "group")]
     pub commit: Commit,
 }
@@ -85,19 +87,19 @@ impl TypedValueParser for DatabaseUrlParser {
     }
 }
 
-/// How the modes that are not broken commit.
+/// How the modes that are implemented correctly commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Commit {
-    /// One transaction for all that has queued
+    /// One transaction for all bookings in the queue
     Group,
     /// One transaction for each request
     Each,
 }
 
 impl Options {
-    /// The options that an experiment's service asks for; where to listen and the database are the caller's.
+    /// The options that an experiment's service needs; the caller sets the address and the database.
     #[must_use]
-    pub fn of(plan: &ServicePlan) -> Self {
+    pub fn of(plan: &OurService) -> Self {
         Self {
             listen: any(SERVICE_PORT),
             database: "sqlite:ledger.db".into(),
@@ -112,22 +114,88 @@ impl Options {
     }
 }
 
+impl Options {
+    /// Refuses what an experiment's spec refuses too.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.key_ttl.is_some() && self.dedup != Dedup::Replay {
+            let text = "--key-ttl has an effect with --dedup Replay only; remove it or use Replay";
+            return Err(Error::Options(text.to_owned()));
+        }
+        Ok(())
+    }
+}
+
+/// Reads how long a key is remembered.
+fn key_ttl(text: &str) -> Result<DurationText, String> {
+    let ttl: DurationText = text.parse().map_err(|error: DurationTextError| error.to_string())?;
+    if ttl.ms() == 0 { Err("0s forgets every key at once; use at least 1ms".to_owned()) } else { Ok(ttl) }
+}
+
 const fn any(port: u16) -> SocketAddr {
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)
 }
 
-fn span(duration: std::time::Duration) -> Span {
-    Span::from_ms(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+fn span(duration: std::time::Duration) -> DurationText {
+    DurationText::from_ms(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// Reads a word of the spec, as it is written there.
+/// Reads a word as the spec writes it.
 ///
 /// # Errors
-/// Which words there are.
+/// The text is none of the words, which the error lists.
 pub fn word<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|error: serde_json::Error| {
         let reason = error.to_string();
         // The library repeats the text, which clap has shown already.
         reason.find("expected ").map_or(reason.clone(), |expected| reason[expected..].to_owned())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser};
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct CommandLine {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn options(arguments: &[&str]) -> Result<Options, String> {
+        let parsed = CommandLine::try_parse_from([&["payment-service"], arguments].concat());
+        parsed.map(|line| line.options).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_value_that_the_spec_refuses_is_refused_with_a_reason() {
+        for (arguments, reason) in [
+            (["--key-ttl", "0s"], "0s forgets every key at once; use at least 1ms"),
+            (["--key-ttl", "5"], "is not a whole number of ms, s, m or h"),
+            (["--processing-time", "-1s"], "unexpected argument"),
+            (["--dedup", "replay"], "expected one of"),
+        ] {
+            let error = options(&arguments).unwrap_err();
+            assert!(error.contains(reason), "{error}");
+        }
+        let error = options(&["--key-ttl", "5s", "--dedup", "UniqueKey"]).unwrap().check().unwrap_err();
+        assert!(error.to_string().contains("--dedup Replay only"), "{error}");
+        options(&["--key-ttl", "1ms", "--dedup", "Replay"]).unwrap().check().unwrap();
+    }
+
+    #[test]
+    fn debug_output_does_not_show_the_database_url() {
+        let options = options(&["--database", "postgres://planta:plantb@plantc/plantd"]).unwrap();
+        assert!(!format!("{options:?}").contains("plant"), "{options:?}");
+    }
+
+    #[test]
+    fn every_option_can_be_set_by_the_environment_and_explains_itself() {
+        for option in CommandLine::command().get_arguments().filter(|option| option.get_id() != "help") {
+            let (id, help) = (option.get_id(), option.get_help().map(ToString::to_string));
+            assert!(option.get_env().is_some(), "{id}");
+            assert!(help.is_some_and(|help| help.len() > 20), "{id}");
+        }
+    }
 }

@@ -1,10 +1,10 @@
-//! Group commit under crowds, on both databases: what shares a transaction must not share a fate.
+//! Group commit with many payments at once, on both databases: payments in one transaction do not affect each other.
 
 mod support;
 
 use std::collections::BTreeMap;
 
-use paylab_experiment::spec::Dedup;
+use paylab_core::targets::ours::Dedup;
 use payment_service::options::{Commit, Options};
 use support::{Database, NOTHING, Payment, Service, on_each_database};
 
@@ -26,7 +26,7 @@ async fn crowd(service: &Service, references: &[String]) -> BTreeMap<u16, usize>
 }
 
 #[tokio::test]
-async fn a_crowd_of_payments_is_booked_whole_however_it_is_committed() {
+async fn many_payments_at_once_are_all_booked_however_they_are_committed() {
     on_each_database(async |database| {
         for dedup in [Dedup::None, Dedup::UniqueKey, Dedup::Replay] {
             for commit in [Commit::Group, Commit::Each] {
@@ -49,7 +49,7 @@ async fn a_crowd_of_payments_is_booked_whole_however_it_is_committed() {
 }
 
 #[tokio::test]
-async fn of_a_crowd_of_copies_one_is_booked_and_the_others_are_told_so() {
+async fn of_many_copies_at_once_one_is_booked_and_the_others_are_repeats() {
     on_each_database(async |database| {
         for commit in [Commit::Group, Commit::Each] {
             let service = serve(database, Dedup::UniqueKey, commit).await;
@@ -63,9 +63,9 @@ async fn of_a_crowd_of_copies_one_is_booked_and_the_others_are_told_so() {
     .await;
 }
 
-/// One row that the database refuses, in the midst of rows that it takes.
+/// One payment that the database refuses, among others that it accepts.
 #[tokio::test]
-async fn a_row_that_fails_spoils_no_other() {
+async fn a_payment_that_fails_does_not_affect_the_others_of_its_batch() {
     on_each_database(async |database| {
         for dedup in [Dedup::None, Dedup::UniqueKey, Dedup::Replay] {
             let service = serve(database, dedup, Commit::Group).await;

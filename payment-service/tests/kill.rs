@@ -1,5 +1,5 @@
-//! `kill -9`, again and again, under load, on both databases: what was acknowledged is in the ledger, unless the mode acknowledges
-//! before it books. The service is this test program, started once more as a process of its own.
+//! `kill -9` several times under load, on both databases: acknowledged payments are in the ledger, unless the mode acknowledges before
+//! it books. The service is this test program, started again as a process of its own.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
@@ -16,7 +16,7 @@ use std::{
     },
 };
 
-use paylab_experiment::{span::Span, spec::Dedup};
+use paylab_core::{duration_text::DurationText, targets::ours::Dedup};
 use payment_service::{PaymentService, options::Options};
 use support::{Database, Payment, on_each_database, soon};
 use tokio::{
@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 const ROUNDS: u32 = 5;
 const CLIENTS: u32 = 16;
-/// The service is killed after so many payments were acknowledged in a round.
+/// In each round the service is killed after this many acknowledged payments.
 const ACKNOWLEDGED: usize = 200;
 
 const DATABASE_ENV: &str = "PAYLAB_KILL_DATABASE";
@@ -36,13 +36,13 @@ const SCHEMA_ENV: &str = "PAYLAB_KILL_SCHEMA";
 const DEDUP_ENV: &str = "PAYLAB_KILL_DEDUP";
 const READY: &str = "serving at ";
 
-/// No test: the process that is killed. Without the variables of [`Victim::start`] there is nothing to serve.
+/// Not a test, but the process that is killed. Without the variables of [`Victim::start`] there is nothing to serve.
 #[tokio::test]
 async fn victim() {
     let Ok(url) = env::var(DATABASE_ENV) else { return };
     let dedup: Dedup = serde_json::from_str(&env::var(DEDUP_ENV).unwrap()).unwrap();
     let base = Database::sqlite().options(dedup);
-    let processing_time = Span::from_ms(if dedup == Dedup::AckThenApply { 20 } else { 0 });
+    let processing_time = DurationText::from_ms(if dedup == Dedup::AckThenApply { 20 } else { 0 });
     let options = Options { database: url.into(), schema: env::var(SCHEMA_ENV).ok(), processing_time, ..base };
     let service = PaymentService::start(options).await.unwrap();
     println!("\n{READY}{}", service.address());
@@ -75,7 +75,7 @@ impl Victim {
     }
 }
 
-/// Pays until the service is killed, and tells which payments it has acknowledged.
+/// Pays until the service is killed, and returns the acknowledged payments.
 async fn pay_until_killed(victim: Victim, round: u32) -> HashSet<String> {
     let (address, done) = (victim.address, Arc::new(Notify::new()));
     let (next, acknowledged) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
@@ -102,7 +102,7 @@ async fn pay_until_killed(victim: Victim, round: u32) -> HashSet<String> {
     mine.into_iter().flat_map(Result::unwrap).collect()
 }
 
-/// False when the service is gone.
+/// False when the service is no longer there.
 async fn is_acknowledged(address: SocketAddr, reference: &str) -> bool {
     let Ok(mut stream) = TcpStream::connect(address).await else { return false };
     let mut answer = Vec::new();
@@ -130,7 +130,7 @@ async fn lost(database: &Database, dedup: Dedup) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_acknowledged_is_in_the_ledger() {
+async fn acknowledged_payments_survive_a_kill() {
     on_each_database(async |database| {
         for dedup in [Dedup::None, Dedup::UniqueKey, Dedup::Replay] {
             assert_eq!(lost(database, dedup).await, 0, "{dedup:?}");
@@ -140,7 +140,7 @@ async fn what_was_acknowledged_is_in_the_ledger() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_acknowledged_before_it_was_booked_is_lost() {
+async fn a_kill_loses_payments_that_were_acknowledged_before_they_were_booked() {
     on_each_database(async |database| {
         let lost = lost(database, Dedup::AckThenApply).await;
         assert!(lost > 0, "{ROUNDS} kills must catch a payment between its 202 and its booking");

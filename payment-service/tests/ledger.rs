@@ -1,8 +1,9 @@
-//! The ledger as the judge reads it: in order, whole, of one moment, and without a footer when it could not be read to its end.
+//! The ledger as the judge reads it: in order, whole, one snapshot, and without a footer when it could not be read to its end.
 
 mod support;
 
-use paylab_experiment::{contract::LEDGER_PATH, spec::Dedup};
+use paylab_core::targets::ours::Dedup;
+use paylab_part::contract::LEDGER_PATH;
 use payment_service::{
     Error, PaymentService,
     options::{Commit, Options},
@@ -10,7 +11,7 @@ use payment_service::{
 use support::{Answer, Database, Payment, Service, on_each_database, read_ledger, soon};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-/// Entries without any traffic; `generate` is the database's own way to count.
+/// Inserts entries directly, with the database's own way to generate numbers.
 async fn fill(database: &Database, count: u32) {
     let numbers = if database.schema.is_some() {
         format!("select generate_series(1, {count}) as n")
@@ -22,7 +23,7 @@ async fn fill(database: &Database, count: u32) {
 }
 
 #[tokio::test]
-async fn it_is_whole_however_many_pages_it_has() {
+async fn the_ledger_is_whole_however_many_pages_it_has() {
     on_each_database(async |database| {
         let service = database.serve(Dedup::None).await;
         let (entries, footer) = service.ledger().await;
@@ -41,7 +42,7 @@ async fn it_is_whole_however_many_pages_it_has() {
 }
 
 #[tokio::test]
-async fn it_shows_one_moment_though_payments_come_while_it_is_read() {
+async fn the_ledger_is_one_snapshot_while_payments_are_booked() {
     on_each_database(async |database| {
         let service = database.serve(Dedup::None).await;
         fill(database, 100_000).await;
@@ -59,9 +60,9 @@ async fn it_shows_one_moment_though_payments_come_while_it_is_read() {
     .await;
 }
 
-/// Only PostgreSQL can take a connection away from whom it serves.
+/// Only PostgreSQL can terminate a client's connection.
 #[tokio::test]
-async fn it_breaks_off_without_a_footer_when_the_database_fails() {
+async fn the_ledger_breaks_off_without_a_footer_when_the_database_fails() {
     let Some(database) = Database::postgres() else { return };
     let service = database.serve(Dedup::None).await;
     fill(&database, 100_000).await;
@@ -89,7 +90,7 @@ async fn it_breaks_off_without_a_footer_when_the_database_fails() {
 }
 
 #[tokio::test]
-async fn a_database_that_cannot_be_had_is_named_with_what_may_be_used() {
+async fn a_database_that_cannot_be_opened_is_an_error_that_says_what_to_use() {
     let nowhere = Database::sqlite();
     let of = |database: &str, schema: Option<&str>| Options {
         database: database.into(),
@@ -101,16 +102,16 @@ async fn a_database_that_cannot_be_had_is_named_with_what_may_be_used() {
         (of("ledger.db", None), "use sqlite:FILE or postgres://"),
         (of("sqlite:/nowhere/at/all.db", None), "cannot open the ledger's database"),
         (of("postgres://nobody@127.0.0.1:1/none", None), "cannot open the ledger's database"),
-        (of("postgres://nobody@127.0.0.1:1/none", Some("a; drop")), "is no name for a schema"),
+        (of("postgres://nobody@127.0.0.1:1/none", Some("a; drop")), "cannot be the name of a schema"),
     ] {
         let error: Error = PaymentService::start(options).await.unwrap_err();
         assert!(error.to_string().contains(word), "{error}");
     }
 }
 
-/// As on a full disk: SQLite ends one transaction by itself, and refuses the commit of the next.
+/// As on a full disk, SQLite rolls one transaction back by itself and refuses the commit of the next.
 #[tokio::test]
-async fn what_sqlite_could_not_write_is_never_acknowledged_nor_is_what_comes_after_it_lost() {
+async fn a_payment_that_sqlite_cannot_write_is_not_acknowledged_and_later_ones_are_booked() {
     let database = Database::sqlite();
     for commit in [Commit::Group, Commit::Each] {
         let service = Service::start(Options { commit, ..database.options(Dedup::UniqueKey) }).await;

@@ -1,11 +1,11 @@
-//! The eight modes on real sockets and both databases: what each one holds against, and what breaks it.
+//! The eight modes on real sockets and both databases: what each one withstands, and what breaks it.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 
-use paylab_experiment::{
-    span::Span,
-    spec::{Dedup, MissingKey, OnDisconnect},
+use paylab_core::{
+    duration_text::DurationText,
+    targets::ours::{Dedup, MissingKey, OnDisconnect},
 };
 use payment_service::options::Options;
 use support::{Database, NOTHING, Payment, Service, on_each_database, soon};
@@ -20,11 +20,11 @@ const WITH_KEYS: [Dedup; 7] = [
     Dedup::ApplyThenKey,
     Dedup::AckThenApply,
 ];
-/// Long enough for another request to get in between, short enough to wait for.
-const GAP: Span = Span::from_ms(300);
+/// Long enough for another request to come in between, short enough for a test.
+const GAP: DurationText = DurationText::from_ms(300);
 
-/// A service with a gap inside the critical section of its mode.
-async fn serve_with_gap(database: &Database, dedup: Dedup) -> Service {
+/// A service whose critical section takes some time.
+async fn serve_slowly(database: &Database, dedup: Dedup) -> Service {
     Service::start(Options { processing_time: GAP, ..database.options(dedup) }).await
 }
 
@@ -33,7 +33,7 @@ async fn drained(service: &Service) {
 }
 
 #[tokio::test]
-async fn a_repeat_after_the_first_is_booked_again_only_by_none() {
+async fn a_later_repeat_is_booked_again_only_by_none() {
     on_each_database(async |database| {
         for dedup in [Dedup::None].into_iter().chain(WITH_KEYS) {
             let service = database.serve(dedup).await;
@@ -58,10 +58,10 @@ async fn a_repeat_after_the_first_is_booked_again_only_by_none() {
 }
 
 #[tokio::test]
-async fn copies_at_once_break_the_modes_that_look_before_they_book() {
+async fn concurrent_copies_break_the_modes_that_check_before_they_book() {
     on_each_database(async |database| {
         for dedup in [Dedup::None].into_iter().chain(WITH_KEYS) {
-            let service = serve_with_gap(database, dedup).await;
+            let service = serve_slowly(database, dedup).await;
             let reference = format!("{dedup:?}");
             let statuses = service.pay_at_once(&Payment::of(&reference), 4).await;
             drained(&service).await;
@@ -107,7 +107,7 @@ async fn another_body_under_the_same_key_is_refused_by_replay_alone() {
 }
 
 #[tokio::test]
-async fn replay_says_that_its_answer_is_not_new() {
+async fn replay_marks_a_stored_response() {
     on_each_database(async |database| {
         let service = database.serve(Dedup::Replay).await;
         assert!(!service.pay(&Payment::of("a")).await.has("idempotency-replayed: true"));
@@ -118,16 +118,16 @@ async fn replay_says_that_its_answer_is_not_new() {
 }
 
 #[tokio::test]
-async fn replay_books_again_what_comes_later_than_its_keys_live() {
+async fn replay_books_a_repeat_again_after_the_key_has_expired() {
     on_each_database(async |database| {
         let forgetful = |key_ttl| Options { key_ttl, ..database.options(Dedup::Replay) };
-        let service = Service::start(forgetful(Some(Span::from_ms(0)))).await;
+        let service = Service::start(forgetful(Some(DurationText::from_ms(0)))).await;
         service.pay(&Payment::of("forgotten")).await;
         let repeat = service.pay(&Payment::of("forgotten")).await;
         assert!(repeat.status == 200 && !repeat.has("idempotency-replayed: true"));
         assert_eq!(service.booked("forgotten").await, [100, 100]);
         service.stop().await;
-        let service = Service::start(forgetful(Some(Span::from_ms(3_600_000)))).await;
+        let service = Service::start(forgetful(Some(DurationText::from_ms(3_600_000)))).await;
         service.pay(&Payment::of("kept")).await;
         assert!(service.pay(&Payment::of("kept")).await.has("idempotency-replayed: true"));
         assert_eq!(service.booked("kept").await, [100]);
@@ -137,7 +137,7 @@ async fn replay_books_again_what_comes_later_than_its_keys_live() {
 }
 
 #[tokio::test]
-async fn without_a_key_each_request_is_booked_or_refused_as_the_service_is_told() {
+async fn a_request_without_a_key_is_booked_or_refused_as_the_option_says() {
     on_each_database(async |database| {
         for dedup in [Dedup::None].into_iter().chain(WITH_KEYS) {
             let reference = format!("{dedup:?}");
@@ -166,7 +166,7 @@ async fn without_a_key_each_request_is_booked_or_refused_as_the_service_is_told(
 }
 
 #[tokio::test]
-async fn a_restart_makes_memory_alone_forget() {
+async fn a_restart_breaks_memory_alone() {
     on_each_database(async |database| {
         for dedup in WITH_KEYS {
             let reference = format!("{dedup:?}");
@@ -201,14 +201,14 @@ async fn two_replicas_break_memory_and_not_a_unique_column() {
     .await;
 }
 
-/// What a Java server finishes and a Rust server drops is where `KeyThenApply` loses money it has acknowledged.
+/// A Java server finishes the booking, a Rust server drops it; then `KeyThenApply` loses a payment that it acknowledges.
 #[tokio::test]
-async fn a_caller_that_hangs_up_makes_key_then_apply_lose_the_payment_where_that_cancels() {
+async fn with_cancel_a_caller_that_hangs_up_makes_key_then_apply_lose_the_payment() {
     on_each_database(async |database| {
-        for (on_disconnect, gap_ms, booked) in
+        for (on_disconnect, processing_ms, booked) in
             [(OnDisconnect::Finish, 1, vec![100]), (OnDisconnect::Cancel, 3_600_000, vec![])]
         {
-            let processing_time = Span::from_ms(gap_ms);
+            let processing_time = DurationText::from_ms(processing_ms);
             let service =
                 Service::start(Options { on_disconnect, processing_time, ..database.options(Dedup::KeyThenApply) })
                     .await;
@@ -223,7 +223,7 @@ async fn a_caller_that_hangs_up_makes_key_then_apply_lose_the_payment_where_that
 }
 
 #[tokio::test]
-async fn a_caller_that_hangs_up_does_not_break_the_modes_that_book_and_note_in_one_transaction() {
+async fn a_caller_that_hangs_up_does_not_break_the_modes_with_one_transaction() {
     on_each_database(async |database| {
         for on_disconnect in [OnDisconnect::Finish, OnDisconnect::Cancel] {
             for dedup in [Dedup::UniqueKey, Dedup::Replay] {
@@ -240,7 +240,7 @@ async fn a_caller_that_hangs_up_does_not_break_the_modes_that_book_and_note_in_o
     .await;
 }
 
-/// Pays, hangs up once the booking has come so far, and waits until the service has ended it.
+/// Pays, hangs up once the booking has begun, and waits until the service has ended it.
 async fn hang_up(service: &Service, has_come_so_far: impl AsyncFn() -> bool) {
     let mut stream = service.connect().await;
     stream.write_all(Payment::of("hung up").request().as_bytes()).await.unwrap();

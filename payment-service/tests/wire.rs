@@ -2,14 +2,14 @@
 
 mod support;
 
-use paylab_experiment::spec::Dedup;
+use paylab_core::targets::ours::Dedup;
 use support::{Answer, Payment, on_each_database, post, soon};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const BODY: &str = r#"{"src":"bianca","dest":"marc","amount":1}"#;
 
 #[tokio::test]
-async fn the_lessons_calls_are_answered_as_they_were() {
+async fn the_lessons_requests_get_the_lessons_responses() {
     on_each_database(async |database| {
         let service = database.serve(Dedup::UniqueKey).await;
         assert_eq!(service.stats().await, "0.0");
@@ -32,7 +32,7 @@ async fn the_lessons_calls_are_answered_as_they_were() {
 }
 
 #[tokio::test]
-async fn what_is_no_payment_is_refused_and_nothing_is_booked() {
+async fn a_bad_payment_is_refused_and_nothing_is_booked() {
     on_each_database(async |database| {
         let service = database.serve(Dedup::None).await;
         let long = format!(r#"{{"src":"{}","dest":"b","amount":1}}"#, "x".repeat(64 * 1024));
@@ -66,7 +66,7 @@ async fn what_is_no_payment_is_refused_and_nothing_is_booked() {
 }
 
 #[tokio::test]
-async fn other_paths_and_methods_are_told_what_there_is() {
+async fn other_paths_and_methods_are_refused_with_what_is_allowed() {
     on_each_database(async |database| {
         let service = database.serve(Dedup::None).await;
         let answer = service.ask("GET", "/payments/").await;
@@ -83,7 +83,7 @@ async fn other_paths_and_methods_are_told_what_there_is() {
 }
 
 #[tokio::test]
-async fn either_key_header_makes_a_repeat_and_is_the_reference_of_who_sends_none() {
+async fn either_key_header_identifies_a_repeat_and_is_the_default_reference() {
     on_each_database(async |database| {
         let service = database.serve(Dedup::UniqueKey).await;
         for (header, status) in [
@@ -110,7 +110,7 @@ async fn a_request_may_come_in_pieces_and_half_a_request_books_nothing() {
         let mut stream = service.connect().await;
         stream.set_nodelay(true).unwrap();
         stream.write_all(head.as_bytes()).await.unwrap();
-        // The connection that waits for its second half keeps nobody else waiting.
+        // A connection with half a request does not delay the others.
         assert_eq!(service.pay(&Payment::of("other")).await.status, 200);
         stream.write_all(body.as_bytes()).await.unwrap();
         assert_eq!(Answer::read(stream).await.status, 200);
@@ -157,7 +157,7 @@ async fn a_client_that_waits_for_100_continue_and_keeps_its_connection_is_served
 }
 
 #[tokio::test]
-async fn its_counters_tell_what_became_of_every_request() {
+async fn the_counters_count_every_request() {
     on_each_database(async |database| {
         let service = database.serve(Dedup::UniqueKey).await;
         service.pay(&Payment::of("a")).await;

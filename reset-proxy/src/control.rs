@@ -29,7 +29,7 @@ pub(crate) fn router(plane: &Arc<FaultPlane>, collection: &Arc<Collection>) -> R
 }
 
 async fn show_metrics(State((plane, collection)): State<(Arc<FaultPlane>, Arc<Collection>)>) -> Response {
-    let faults = plane.counters.show(plane.flights.count());
+    let faults = plane.counters.show(plane.in_flight.count());
     let text = metrics::render(collection.proxies.lock().await.values(), &faults);
     ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
 }

@@ -1,7 +1,7 @@
-//! A PostgreSQL for tests: the one that `PAYLAB_TEST_POSTGRES` names, or Debian's own in a temporary directory.
+//! A PostgreSQL server for tests: the one that `PAYLAB_TEST_POSTGRES` names, or one of Debian's in a temporary directory.
 //!
-//! The server is the child of a shell that reads from this process. When this process ends, in whatever way, the shell reads the
-//! end of its input, stops the server and removes the directory.
+//! The server is the child of a shell whose standard input is a pipe from this process. When this process ends, however it ends, the
+//! shell reads the end of the pipe, stops the server and removes the directory.
 
 use std::{
     env, fs,
@@ -15,17 +15,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Names a server to be used: `postgres://USER@HOST/DATABASE`.
+/// The environment variable with the URL of a server to use: `postgres://USER@HOST/DATABASE`.
 const SERVER_ENV: &str = "PAYLAB_TEST_POSTGRES";
-/// When set, a test without a server fails instead of being skipped.
+/// When this environment variable is set, a test without a server fails instead of being skipped.
 const REQUIRE_ENV: &str = "PAYLAB_TEST_REQUIRE_POSTGRES";
-/// Where Debian keeps its versions.
+/// The directory in which Debian installs the versions of PostgreSQL.
 const DEBIAN: &str = "/usr/lib/postgresql";
-/// The server must take connections after this long.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+/// The longest time until the server accepts connections.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Makes a server in `$1`, with its programs in `$2`, on port `$3`, with further options `$4`, as user `$5` when that is not
-/// empty; ends it with standard input.
+/// Starts a server in directory `$1`, with its programs in `$2`, on port `$3`, with further options `$4`, as user `$5` unless that is
+/// empty; stops it at the end of standard input.
 const KEEPER: &str = r#"
 set -eu
 directory=$1 programs=$2 port=$3 options=$4 user=$5
@@ -41,37 +41,37 @@ as "$programs/pg_ctl" --pgdata="$directory/data" --mode=immediate stop >/dev/nul
 wait "$server" || true
 "#;
 
-/// Whether what is committed survives a crash of the machine.
+/// Whether committed transactions survive a crash of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
-    /// As a server is set up by default.
+    /// With the default settings.
     Durable,
-    /// Without fsync: for tests in which no machine crashes.
+    /// Without fsync, for tests in which no machine crashes.
     Fast,
 }
 
-/// A server that takes connections.
+/// A server that accepts connections.
 #[derive(Debug)]
 pub struct Postgres {
     url: String,
-    /// Ends with its standard input, which is held here.
+    /// It ends when its standard input is closed, which is held here.
     _keeper: Option<Child>,
 }
 
 impl Postgres {
-    /// Its superuser's database.
+    /// The URL of its superuser's database.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 }
 
-/// The server of this process, started by whoever asks first; `None`, and a line on standard error, where there is none.
+/// The server of this process, started at the first call; `None`, and a line on standard error, when there is none.
 ///
 /// # Panics
-/// There is none, and `PAYLAB_TEST_REQUIRE_POSTGRES` says that there must be.
+/// There is no server, and `PAYLAB_TEST_REQUIRE_POSTGRES` is set.
 #[must_use]
-#[expect(clippy::print_stderr, reason = "whoever runs the tests must see what was skipped")]
+#[expect(clippy::print_stderr, reason = "the person who runs the tests must see what was skipped")]
 pub fn postgres(durability: Durability) -> Option<&'static Postgres> {
     static DURABLE: OnceLock<Result<Postgres, String>> = OnceLock::new();
     static FAST: OnceLock<Result<Postgres, String>> = OnceLock::new();
@@ -99,7 +99,9 @@ fn find(durability: Durability) -> Result<Postgres, String> {
 fn start(durability: Durability) -> Result<Postgres, String> {
     let programs = programs().ok_or_else(|| format!("there is no {DEBIAN}/*/bin/initdb"))?;
     let failed = |error: io::Error| format!("PostgreSQL cannot be started: {error}");
-    let directory = tempfile::Builder::new().prefix("paylab-postgres-").tempdir().map_err(failed)?.keep();
+    let directory = tempfile::Builder::new().prefix("paylab-postgres-").tempdir();
+    let directory =
+        directory.map_err(|error| format!("there is no temporary directory: {error}; check TMPDIR"))?.keep();
     let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).map_err(failed)?.port();
     let options = match durability {
         Durability::Durable => "",
@@ -137,20 +139,20 @@ fn wait_ready(keeper: &mut Child, programs: &Path, port: u16) -> Result<(), Stri
     let mut ready = [0; 6];
     let made = keeper.stdout.as_mut().map(|output| output.read_exact(&mut ready));
     if !matches!(made, Some(Ok(()))) {
-        return Err("PostgreSQL cannot make its directory; see above".to_owned());
+        return Err("PostgreSQL cannot create its data directory; see above".to_owned());
     }
     let begun = Instant::now();
-    while begun.elapsed() < READY_WITHIN {
-        if takes_connections(programs, port) {
+    while begun.elapsed() < READY_TIMEOUT {
+        if accepts_connections(programs, port) {
             return Ok(());
         }
         thread::sleep(Duration::from_millis(20));
     }
-    Err(format!("PostgreSQL took no connections within {READY_WITHIN:?}"))
+    Err(format!("PostgreSQL accepted no connection within {READY_TIMEOUT:?}"))
 }
 
-/// Its own program tells a server that answers from one that still starts up and turns everybody away.
-fn takes_connections(programs: &Path, port: u16) -> bool {
+/// PostgreSQL's own program distinguishes a ready server from one that is starting up and refuses connections.
+fn accepts_connections(programs: &Path, port: u16) -> bool {
     let asked = Command::new(programs.join("pg_isready"))
         .args(["--quiet", "--host=127.0.0.1", &format!("--port={port}")])
         .status();
@@ -162,10 +164,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_that_was_found_or_started_takes_connections() {
+    fn a_server_that_was_found_or_started_accepts_connections() {
         if let Some(postgres) = postgres(Durability::Fast) {
             assert!(postgres.url().starts_with("postgres"));
-            assert_eq!(postgres.url(), super::postgres(Durability::Fast).unwrap().url(), "one server a process");
+            assert_eq!(postgres.url(), super::postgres(Durability::Fast).unwrap().url(), "one server for each process");
         }
     }
 }

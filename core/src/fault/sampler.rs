@@ -8,7 +8,7 @@ use crate::{
     fault::{
         effect::Effect,
         point::Point,
-        spec::{FAULTS_MAX, FaultSpec},
+        spec::{FAULTS_MAX, FaultSpec, PaymentRange},
     },
     payment::{AttemptId, PaymentId},
     run_id::RunId,
@@ -108,6 +108,24 @@ impl Fault {
     }
 }
 
+impl From<&Fault> for FaultSpec {
+    fn from(fault: &Fault) -> Self {
+        let Fault { name, probability, effect, attempts, payments } = fault;
+        let (reset, delay) = match effect {
+            Effect::Reset(reset) => (Some(*reset), None),
+            Effect::Delay(delay) => (None, Some(*delay)),
+        };
+        Self {
+            name: name.clone(),
+            probability: *probability,
+            reset,
+            delay,
+            attempts: attempts.as_ref().map(|list| list.iter().map(|k| k.cast_signed()).collect()),
+            payments: payments.as_ref().map(|range| PaymentRange::of(range.clone())),
+        }
+    }
+}
+
 impl Draw {
     /// The coins, one for each fault, in the order of the spec.
     #[must_use]
@@ -176,7 +194,7 @@ impl FaultSampler {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fault::{reset::Reset, spec::PaymentRange};
+    use crate::fault::reset::Reset;
 
     fn fault(name: &str, probability: f64, at: Point) -> FaultSpec {
         FaultSpec {

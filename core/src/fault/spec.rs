@@ -79,6 +79,12 @@ impl FaultSpec {
 }
 
 impl PaymentRange {
+    /// The payments of a range of indices.
+    #[must_use]
+    pub const fn of(indices: Range<u64>) -> Self {
+        Self { from: indices.start.cast_signed(), to: indices.end.cast_signed() }
+    }
+
     /// The same as a range of indices.
     #[must_use]
     pub const fn indices(self) -> Range<u64> {

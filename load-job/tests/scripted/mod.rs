@@ -1,5 +1,4 @@
-//! A server on a real socket that does what a test tells it, and the plans and loads of the tests. It stands where the proxy
-//! would, and sees only what came over the wire.
+//! A server on a real socket that follows the script of a test, in place of the proxy; and the plans and loads of the tests.
 
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses its part")]
 
@@ -9,8 +8,8 @@ use std::{
     time::Duration,
 };
 
-use load_job::{Load, Progress, deliver::deliver};
-use paylab_experiment::{history::History, payment::AttemptId, plan::Plan};
+use load_job::{Load, Progress, sending::deliver};
+use paylab_core::{payment::AttemptId, plan::Plan, witness::history::History};
 use serde_json::{Value, json};
 use socket2::SockRef;
 use tokio::{
@@ -21,11 +20,11 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-/// No test waits longer for anything.
+/// The longest wait in any test.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 pub const PAID: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 
-/// One request as it came.
+/// One request as it was received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     pub text: String,
@@ -37,17 +36,17 @@ pub struct Request {
 #[derive(Debug, Clone)]
 pub enum Act {
     Send(String),
-    /// Sends the answer and the end of the connection in one segment, so that the client learns of both at once.
+    /// Sends the response and the end of the connection in one segment, so that the client receives both at once.
     SendAndClose(String),
-    /// Waits until so many requests have come in all.
+    /// Waits until this many requests have come in total.
     AwaitRequests(usize),
     /// Ends the connection cleanly.
     Close,
-    /// Ends it cleanly, but gives the client a moment to be the first.
+    /// Ends it cleanly, but gives the client a moment to close first.
     CloseLate,
     /// Ends it with a reset.
     Reset,
-    /// Says nothing until the client has gone.
+    /// Sends nothing until the client has closed the connection.
     Silence,
 }
 
@@ -55,10 +54,10 @@ pub enum Act {
 pub struct Seen {
     pub connections: usize,
     pub requests: Vec<Request>,
-    /// Requests read and not yet answered, and the most of them at any time.
+    /// Requests that were read and not yet answered, and the maximum of that number.
     pub in_flight: usize,
     pub in_flight_most: usize,
-    /// Clients that went away while the server was silent.
+    /// Clients that closed the connection while the server was silent.
     pub gone: usize,
 }
 
@@ -71,8 +70,7 @@ pub struct Server {
 
 impl Request {
     pub fn header(&self, name: &str) -> Option<&str> {
-        let prefix = format!("{name}: ");
-        self.text.lines().find_map(|line| line.strip_prefix(&prefix))
+        header(&self.text, name)
     }
 
     pub fn attempt(&self) -> AttemptId {
@@ -125,7 +123,7 @@ where
     let mut connections = JoinSet::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else {
-            // A test has taken away the descriptors for a while.
+            // A test has limited the file descriptors for a while.
             tokio::time::sleep(Duration::from_millis(1)).await;
             continue;
         };
@@ -135,7 +133,7 @@ where
             seen.connections - 1
         };
         let (seen, script) = (seen.clone(), script.clone());
-        // What goes wrong here is the client's doing, and the test looks at the client.
+        // Errors here are caused by the client, which the test checks.
         connections.spawn(async move { converse(stream, number, &seen, &*script).await });
     }
 }
@@ -174,7 +172,7 @@ async fn converse(
                 }
                 Act::Close => return stream.shutdown().await,
                 Act::CloseLate => {
-                    // Long enough for a client that does not wait, far less than a client waits for.
+                    // Long enough for a client that closes at once, much shorter than the time for which a client waits.
                     let _ = timeout(Duration::from_millis(50), stream.read(&mut [0])).await;
                     return stream.shutdown().await;
                 }
@@ -190,14 +188,20 @@ async fn converse(
     Ok(())
 }
 
+/// The value of a header, whose name may be in any case.
+fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    let fields = head.lines().skip(1).take_while(|line| !line.is_empty()).filter_map(|line| line.split_once(": "));
+    fields.into_iter().find_map(|(field, value)| field.eq_ignore_ascii_case(name).then_some(value))
+}
+
 /// One request, as its Content-Length says; `None` when the client has closed.
 async fn read_request(stream: &mut TcpStream) -> io::Result<Option<String>> {
     let mut bytes = Vec::new();
     loop {
         let text = String::from_utf8_lossy(&bytes);
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).unwrap();
-            if body.len() == length.parse::<usize>().unwrap() {
+            let length = header(head, "Content-Length").map_or(0, |length| length.parse::<usize>().unwrap());
+            if body.len() == length {
                 return Ok(Some(text.into_owned()));
             }
         }
@@ -209,14 +213,14 @@ async fn read_request(stream: &mut TcpStream) -> io::Result<Option<String>> {
     }
 }
 
-/// Waits, with a bound, until something is so.
+/// Waits, with a timeout, until a condition holds.
 pub async fn until(mut so: impl FnMut() -> bool) {
     let wait = async {
         while !so() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    timeout(PATIENCE, wait).await.expect("it never came to be so");
+    timeout(PATIENCE, wait).await.expect("the condition never held");
 }
 
 /// Answers with a text, then closes.
@@ -224,24 +228,24 @@ pub fn say(text: &str) -> Vec<Act> {
     vec![Act::Send(text.to_owned()), Act::Close]
 }
 
-/// Pays every request.
+/// Acknowledges every request.
 pub fn pay(_: &Request) -> Vec<Act> {
     say(PAID)
 }
 
-/// A plan of so many payments, with the client as in `client`.
+/// A plan of this many payments, with the client as in `client`.
 pub fn plan(count: u64, client: Value) -> Plan {
     plan_with(count, json!({"client": client}))
 }
 
-/// A plan of so many payments, with fields of the spec replaced.
+/// A plan of this many payments, with fields of the spec replaced.
 pub fn plan_with(count: u64, fields: Value) -> Plan {
     let mut spec = json!({"claim": "AtLeastOnce", "seed": 42, "payments": {"count": count}});
     spec.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
-    Plan::parse(&serde_json::from_value(spec).unwrap(), 0).unwrap()
+    paylab_resource::plan::plan(&serde_json::from_value(spec).unwrap(), 0).unwrap()
 }
 
-/// A load of a plan that sends to `proxy` and knows no other part.
+/// A load of a plan that sends to `proxy`; the addresses of the other parts are unusable.
 pub fn load(plan: Plan, proxy: &str) -> Load {
     Load {
         plan,
@@ -249,13 +253,13 @@ pub fn load(plan: Plan, proxy: &str) -> Load {
         proxy: proxy.to_owned(),
         control: "127.0.0.1:1".to_owned(),
         service: "127.0.0.1:1".to_owned(),
-        shard: 0,
+        worker: 0,
         lease: Duration::from_secs(30),
         patience: Duration::ZERO,
     }
 }
 
-/// Delivers to its end.
+/// Delivers all payments.
 pub async fn run(load: &Load) -> History {
     run_watched(load, &Progress::default()).await
 }

@@ -1,19 +1,21 @@
-//! The parts alone, as the pods start them: logs, a signal that ends them cleanly, one thread.
+//! The parts alone, as the pods start them: with logs, one thread, and a clean end on a signal.
 
 use clap::Args;
+use paylab_core::fault::sampler::seed_of_run;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     exit::Exit,
-    lab::one_thread,
+    lab::{draw_run_id, one_thread},
     logs::{self, Logs},
+    source::Source,
 };
 
-/// A part's options and how it logs.
+/// The options of a part, and how it logs.
 #[derive(Debug, Clone, Args)]
 pub struct Logged<T: Args> {
-    /// The part's own.
+    /// The options of the part.
     #[command(flatten)]
     pub part: T,
     /// How it logs.
@@ -38,13 +40,18 @@ pub fn reset_proxy(options: Logged<reset_proxy::options::Options>) -> anyhow::Re
     serve(&logs.or_toxiproxys(), async |shutdown| Ok(reset_proxy::run(part, shutdown).await?))
 }
 
-/// Runs one share of a load to its report, which goes to standard output too.
+/// Runs one share of a load to its report, which is also printed on standard output.
 ///
 /// # Errors
-/// It cannot begin, or its report cannot be left.
+/// The experiment is invalid, the load cannot begin, or its report cannot be written.
 pub fn load_job(options: Logged<load_job::options::Options>) -> anyhow::Result<Exit> {
-    serve(&options.logs, async |shutdown| {
-        let report = load_job::run(options.part.clone(), shutdown).await?;
+    let Logged { part, logs } = options;
+    let run = part.run_id.clone().map_or_else(draw_run_id, Ok)?;
+    let seed = part.seed.and_then(|seed| i64::try_from(seed).ok());
+    let source = Source { file: part.experiment.clone(), seed, concurrency: None };
+    let plan = source.read_with(seed_of_run(&run))?.plan;
+    serve(&logs, async |shutdown| {
+        let report = load_job::run(part, run, plan, shutdown).await?;
         anstream::println!("{}", serde_json::to_string(&report)?);
         Ok(())
     })

@@ -10,18 +10,16 @@ use paylab_core::{
     outcome::{Outcome, Setting},
     plan::Plan,
     prediction::Prediction,
-    run_id::RunId,
     targets::Target,
 };
 use paylab_present::{json, junit, text::TextReport};
 use paylab_resource::file::Experiment;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::{
     commands::{part, progress},
     exit::Exit,
-    lab::{Database, DatabaseParser, Lab, one_thread},
+    lab::{Database, DatabaseParser, Lab, draw_run_id, one_thread},
     logs::{self, Logs},
     source::{InvalidExperiment, Source},
 };
@@ -122,8 +120,4 @@ fn check_machine(plan: &Plan, options: &Options) -> Result<(), InvalidExperiment
         return Err(options.source.refuse("spec.service.replicas", problem));
     }
     Ok(())
-}
-
-pub(crate) fn draw_run_id() -> anyhow::Result<RunId> {
-    Ok(Uuid::new_v4().simple().to_string().parse()?)
 }

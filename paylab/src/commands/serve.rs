@@ -21,12 +21,9 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    commands::{
-        part::{self, Logged},
-        run::draw_run_id,
-    },
+    commands::part::{self, Logged},
     exit::Exit,
-    lab::{CONNECTIONS_MAX, DIAL_TIMEOUT, Database, DatabaseParser, Ledger},
+    lab::{CONNECTIONS_MAX, DIAL_TIMEOUT, Database, DatabaseParser, Ledger, draw_run_id},
 };
 
 /// The options of `paylab serve`.

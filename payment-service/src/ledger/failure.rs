@@ -1,10 +1,53 @@
-//! What a message may say about a failure of the database: the cause, once, and nothing of the URL.
+//! Failures of the database: the cause, told once, and no part of the URL.
 
 use std::fmt;
 
-use sqlx::{error::DatabaseError, migrate::MigrateError};
+use sqlx::migrate::MigrateError;
+use thiserror::Error;
 
-use super::url::DatabaseUrl;
+use super::{
+    explain::{explain, explain_migration},
+    url::{BadUrl, DatabaseUrl, UrlOrigin},
+};
+
+/// Why a ledger cannot be opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The database URL is not one that can be used.
+    #[error(transparent)]
+    Url(#[from] BadUrl),
+    /// The schema's name would need quotes.
+    #[error(
+        "{0} cannot be the name of a schema; use 1 to 63 lower-case letters, digits and underscores, not a digit first"
+    )]
+    Schema(String),
+    /// The database cannot be reached, or it refuses. The cause shows no part of its URL.
+    #[error("cannot open the ledger's database, whose URL is in {origin}: {cause}")]
+    Connect {
+        /// Where the URL was read.
+        origin: UrlOrigin,
+        /// What has failed.
+        cause: String,
+    },
+    /// The tables cannot be made. The cause shows no part of the database's URL.
+    #[error("cannot make the ledger's tables in the database whose URL is in {origin}: {cause}")]
+    Migrate {
+        /// Where the URL was read.
+        origin: UrlOrigin,
+        /// What has failed.
+        cause: String,
+    },
+}
+
+impl OpenError {
+    pub(super) fn connect(error: &sqlx::Error, url: &DatabaseUrl) -> Self {
+        Self::Connect { origin: url.origin(), cause: explain(error, url) }
+    }
+
+    pub(super) fn migrate(error: &MigrateError, url: &DatabaseUrl) -> Self {
+        Self::Migrate { origin: url.origin(), cause: explain_migration(error, url) }
+    }
+}
 
 /// A failure of the database. It has no text of its own, because the library's may repeat parts of the URL; `Ledger::explain` has one.
 pub(crate) struct LedgerError(sqlx::Error);
@@ -24,56 +67,5 @@ impl From<sqlx::Error> for LedgerError {
 impl fmt::Debug for LedgerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LedgerError").finish_non_exhaustive()
-    }
-}
-
-/// The cause of a failure. Where the library's own words repeat a part of the URL, they are left out.
-pub(super) fn explain(error: &sqlx::Error, url: &DatabaseUrl) -> String {
-    match error {
-        sqlx::Error::Database(error) => explain_code(error.as_ref(), url),
-        sqlx::Error::Migrate(error) => explain_migration(error, url),
-        sqlx::Error::Configuration(error) => shown(error.to_string(), url),
-        sqlx::Error::Io(error) => {
-            let cause = shown(error.to_string(), url);
-            format!(
-                "the database server cannot be reached: {cause}; check that it runs, and the host and port of the URL"
-            )
-        }
-        sqlx::Error::Tls(error) => format!("no TLS connection: {}", shown(error.to_string(), url)),
-        sqlx::Error::PoolTimedOut => "no connection to the database could be had in time".to_owned(),
-        other => shown(other.to_string(), url),
-    }
-}
-
-/// Why the tables could not be made.
-pub(super) fn explain_migration(error: &MigrateError, url: &DatabaseUrl) -> String {
-    match error {
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => explain(error, url),
-        other => shown(other.to_string(), url),
-    }
-}
-
-/// The codes are those of PostgreSQL (five characters) and SQLite (a number).
-fn explain_code(error: &dyn DatabaseError, url: &DatabaseUrl) -> String {
-    let code = error.code().unwrap_or_default();
-    let known = match &*code {
-        "28P01" => "the database server refused the password; check user and password of the URL",
-        "28000" => "the database server refused the user; check the user of the URL and the server's pg_hba.conf",
-        "3D000" => "there is no database of this name on the server; check the end of the URL",
-        "53300" => "the database server has no connection left; raise its max_connections or the role's limit",
-        "14" => {
-            "the database file cannot be opened; check that its directory is there and that this user may write to it"
-        }
-        "26" => "the file is not an SQLite database",
-        _ => return format!("{} (code {code})", shown(error.message().to_owned(), url)),
-    };
-    format!("{known} (code {code})")
-}
-
-fn shown(text: String, url: &DatabaseUrl) -> String {
-    if url.is_shown_in(&text) {
-        "the reason is not shown, because it repeats a part of the database URL".to_owned()
-    } else {
-        text
     }
 }

@@ -7,9 +7,6 @@ use percent_encoding::percent_decode_str;
 use sqlx::{postgres::PgConnectOptions, sqlite::SqliteConnectOptions};
 use tracing::warn;
 
-use super::failure;
-use crate::error::Error;
-
 /// The environment variable that holds the URL.
 pub const DATABASE_ENV: &str = "PAYLAB_DATABASE";
 /// What a URL must look like.
@@ -120,16 +117,16 @@ impl DatabaseUrl {
         &self.text
     }
 
-    pub(super) fn sqlite(&self) -> Result<SqliteConnectOptions, Error> {
+    pub(super) fn sqlite(&self) -> Result<SqliteConnectOptions, BadUrl> {
         SqliteConnectOptions::from_str(&self.text).map_err(|error| self.unreadable(&error))
     }
 
-    pub(super) fn postgres(&self) -> Result<PgConnectOptions, Error> {
+    pub(super) fn postgres(&self) -> Result<PgConnectOptions, BadUrl> {
         PgConnectOptions::from_str(&self.known_parameters()).map_err(|error| self.unreadable(&error))
     }
 
     /// Whether a text of another program shows a word of the URL: then the text must not be printed.
-    pub(super) fn is_shown_in(&self, text: &str) -> bool {
+    fn is_shown_in(&self, text: &str) -> bool {
         let secret = self.text.split_once(':').map_or(self.text.as_str(), |(_, behind)| behind);
         let decoded = percent_decode_str(secret).decode_utf8_lossy().into_owned();
         words(text)
@@ -146,8 +143,21 @@ impl DatabaseUrl {
         if known.is_empty() { address.to_owned() } else { format!("{address}?{}", known.join("&")) }
     }
 
-    fn unreadable(&self, error: &sqlx::Error) -> Error {
-        Error::Database(self.bad(format!("cannot be read: {}", failure::explain(error, self))))
+    /// A text of another program, unless it repeats a part of the URL.
+    pub(super) fn shown(&self, text: String) -> String {
+        if self.is_shown_in(&text) {
+            "the reason is not shown, because it repeats a part of the database URL".to_owned()
+        } else {
+            text
+        }
+    }
+
+    fn unreadable(&self, error: &sqlx::Error) -> BadUrl {
+        let cause = match error {
+            sqlx::Error::Configuration(cause) => cause.to_string(),
+            other => other.to_string(),
+        };
+        self.bad(format!("cannot be read: {}", self.shown(cause)))
     }
 
     fn bad(&self, fault: String) -> BadUrl {

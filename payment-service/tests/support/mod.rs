@@ -10,13 +10,15 @@ use std::{
     time::Duration,
 };
 
-use paylab_experiment::{
-    contract::{KEY_HEADER, LEDGER_PATH, REFERENCE_HEADER, STATS_PATH},
-    evidence::Sealer,
-    ledger::{Entry, LedgerFooter, LedgerItem},
-    span::Span,
-    spec::{Dedup, MissingKey, OnDisconnect},
+use paylab_core::{
+    duration_text::DurationText,
+    targets::ours::{Dedup, MissingKey, OnDisconnect},
+    witness::{
+        ledger::{Entry, LedgerFooter, LedgerItem},
+        seal::Sealer,
+    },
 };
+use paylab_part::contract::{KEY_HEADER, LEDGER_PATH, REFERENCE_HEADER, STATS_PATH};
 use paylab_testbed::{Durability, postgres};
 use payment_service::{
     Error, PaymentService, drop_schema,
@@ -32,16 +34,16 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// No amounts at all.
+/// An empty list of amounts.
 pub(crate) const NOTHING: [i64; 0] = [];
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Awaits what must happen soon.
+/// Awaits a future, with a timeout.
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
 }
 
-/// An empty database of a test's own.
+/// An empty database for one test.
 pub(crate) struct Database {
     pub(crate) url: String,
     pub(crate) schema: Option<String>,
@@ -55,7 +57,7 @@ impl Database {
         Self { url, schema: None, _directory: Some(directory) }
     }
 
-    /// A schema of the tests' server, where there is one.
+    /// A schema on the server for tests, if there is one.
     pub(crate) fn postgres() -> Option<Self> {
         static SCHEMAS: AtomicU32 = AtomicU32::new(0);
         let url = postgres(Durability::Fast)?.url().to_owned();
@@ -63,7 +65,7 @@ impl Database {
         Some(Self { url, schema: Some(schema), _directory: None })
     }
 
-    /// A service on it that is as safe as the mode allows.
+    /// Options for a service on this database that is as safe as the mode allows.
     pub(crate) fn options(&self, dedup: Dedup) -> Options {
         Options {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -71,7 +73,7 @@ impl Database {
             schema: self.schema.clone(),
             dedup,
             on_disconnect: OnDisconnect::Finish,
-            processing_time: Span::from_ms(0),
+            processing_time: DurationText::from_ms(0),
             key_ttl: None,
             missing_key: MissingKey::Book,
             commit: Commit::Group,
@@ -82,7 +84,7 @@ impl Database {
         Service::start(self.options(dedup)).await
     }
 
-    /// Runs a statement beside the service; the first column of its first row, where it has one.
+    /// Runs a statement on a connection of its own and returns the first column of the first row, if there is one.
     pub(crate) async fn sql(&self, statement: &str) -> Option<i64> {
         let statement = AssertSqlSafe(statement.to_owned());
         let row = if let Some(schema) = &self.schema {
@@ -103,7 +105,7 @@ impl Database {
     }
 }
 
-/// Runs a test on SQLite, then on PostgreSQL where there is one.
+/// Runs a test on SQLite, then on PostgreSQL if there is a server.
 pub(crate) async fn on_each_database(test: impl AsyncFn(&Database)) {
     for database in [Some(Database::sqlite()), Database::postgres()].into_iter().flatten() {
         test(&database).await;
@@ -150,7 +152,7 @@ impl Service {
         self.send(payment.request()).await
     }
 
-    /// Pays the same from several connections at once; how often each status came.
+    /// Sends the same payment on several connections at once and counts the statuses.
     pub(crate) async fn pay_at_once(&self, payment: &Payment<'_>, copies: usize) -> Vec<u16> {
         let answers = futures::future::join_all((0..copies).map(|_| self.pay(payment))).await;
         let mut statuses: Vec<_> = answers.iter().map(|answer| answer.status).collect();

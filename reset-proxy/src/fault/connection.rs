@@ -64,7 +64,7 @@ impl ClientConnection {
     /// A connection that was just accepted.
     pub(crate) fn new(plane: Arc<FaultPlane>, client: TcpStream) -> Self {
         Self {
-            in_flight: Some(plane.flights.begin()),
+            in_flight: Some(plane.in_flight.begin()),
             numbering: RequestNumbering::accepted(&plane.rules),
             plane,
             client,
@@ -104,7 +104,7 @@ impl ClientConnection {
             }
             match poll_fn(|cx| self.poll_idle(cx)).await {
                 IdleEvent::ClientSent if self.in_flight.is_none() => {
-                    self.in_flight = Some(self.plane.flights.begin());
+                    self.in_flight = Some(self.plane.in_flight.begin());
                 }
                 IdleEvent::ClientSent => {}
                 // A part of a head and then the end is no request, but its bytes are passed on.

@@ -125,11 +125,11 @@ async fn show_plan(
 }
 
 async fn show_counters(State(plane): State<Arc<FaultPlane>>) -> Json<ProxyCounters> {
-    Json(plane.counters.show(plane.flights.count()))
+    Json(plane.counters.show(plane.in_flight.count()))
 }
 
 async fn drain(State(plane): State<Arc<FaultPlane>>, Query(query): Query<DrainQuery>) -> Result<StatusCode, Refusal> {
-    plane.flights.answer(query).await
+    plane.in_flight.answer(query).await
 }
 
 fn check_plan(from: u64, to: u64, attempts: u32) -> Vec<FieldError> {

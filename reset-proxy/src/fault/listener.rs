@@ -37,8 +37,8 @@ pub(crate) async fn serve(
     let room = Arc::new(Semaphore::new(connections_max as usize));
     let stop = CancellationToken::new();
     shutdown.run_until_cancelled(accept_all(listener, &plane, &room, &stop)).await;
-    if !plane.flights.drain(SHUTDOWN_DRAIN_TIMEOUT).await {
-        warn!(in_flight = plane.flights.count(), "stopped before these requests had ended");
+    if !plane.in_flight.drain(SHUTDOWN_DRAIN_TIMEOUT).await {
+        warn!(in_flight = plane.in_flight.count(), "stopped before these requests had ended");
     }
     stop.cancel();
     let _ = timeout(TASK_END_TIMEOUT, room.acquire_many(connections_max)).await;

@@ -1,6 +1,6 @@
 //! What all connections of the fault plane share.
 
-use paylab_part::flights::Flights;
+use paylab_part::drain::DrainTracker;
 
 use crate::{
     fault::{counters::Counters, rules::RuleBook},
@@ -14,7 +14,7 @@ pub(crate) struct FaultPlane {
     pub(crate) rules: RuleBook,
     pub(crate) counters: Counters,
     /// The requests in flight.
-    pub(crate) flights: Flights,
+    pub(crate) in_flight: DrainTracker,
     pub(crate) upstream: Upstream,
     /// Whether clients of an experiment are served at all; otherwise only named proxies are.
     pub(crate) serves_clients: bool,
@@ -25,7 +25,7 @@ impl FaultPlane {
         Self {
             rules: RuleBook::default(),
             counters: Counters::default(),
-            flights: Flights::default(),
+            in_flight: DrainTracker::default(),
             serves_clients: options.listen().is_some(),
             upstream: Upstream::new(options.upstream().to_string(), options.dial_timeout.duration()),
         }

@@ -7,8 +7,8 @@ use std::{
 };
 
 use paylab::{commands::run::measure, lab::Database};
-use paylab_e2e::Node;
 use paylab_core::outcome::Setting;
+use paylab_e2e::Node;
 use paylab_present::status;
 use paylab_resource::file;
 use paylab_testbed::postgres::{Durability, postgres};

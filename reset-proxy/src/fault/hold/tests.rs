@@ -91,7 +91,7 @@ impl Lab {
         turns().await;
         advance(HOLD - LAST_MOMENT).await;
         turns().await;
-        assert_eq!(self.plane.flights.count(), 1, "a request that is held is in flight");
+        assert_eq!(self.plane.in_flight.count(), 1, "a request that is held is in flight");
         assert!(self.completed().is_empty());
     }
 

@@ -1,41 +1,27 @@
-//! A payment as a caller asks for it: body and headers, read exactly or refused by the name of the field.
+//! Reads a payment from the headers and the body of a request, exactly, or refuses it with the name of the field.
 
 use axum::http::HeaderMap;
-use paylab_experiment::{
-    contract::{DRAFT_KEY_HEADER, KEY_HEADER, KEY_LEN_MAX, REFERENCE_HEADER},
-    money::MinorUnits,
-};
+use paylab_core::money::MinorUnits;
+use paylab_part::contract::{DRAFT_KEY_HEADER, KEY_HEADER, KEY_LEN_MAX, REFERENCE_HEADER};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use sfv::{BareItem, Item, Parser, Version};
 
-/// Longer names of accounts are refused.
-pub const ACCOUNT_LEN_MAX: usize = 64;
+use crate::payment::Payment;
 
-/// One payment to be booked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Payment {
-    /// Traces it in every mode.
-    pub reference: Option<String>,
-    /// Tells its repeats.
-    pub key: Option<String>,
-    /// Who pays.
-    pub src: String,
-    /// Who is paid.
-    pub dest: String,
-    /// How much.
-    pub amount: MinorUnits,
-}
+/// The longest name of an account, in bytes.
+const ACCOUNT_LEN_MAX: usize = 64;
 
 /// What is wrong with a request: the field or header, and what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub(crate) struct RequestFault {
     /// Which field or header; `None`: the body as a whole.
-    pub field: Option<&'static str>,
+    pub(crate) field: Option<&'static str>,
     /// What is wrong and what is allowed.
-    pub detail: String,
+    pub(crate) detail: String,
 }
 
-/// The body's fields as they stand in the text: an amount must never pass through a float.
+/// The fields of the body as they are written: an amount must never become a float.
 #[derive(Deserialize)]
 struct Body<'a> {
     #[serde(borrow)]
@@ -46,38 +32,27 @@ struct Body<'a> {
     amount: Option<&'a RawValue>,
 }
 
-impl Payment {
-    /// Reads a payment.
-    ///
-    /// # Errors
-    /// The first fault found.
-    pub fn read(headers: &HeaderMap, body: &[u8]) -> Result<Self, Fault> {
-        let key = key(headers)?;
-        let reference = header(headers, REFERENCE_HEADER)?.or_else(|| key.clone());
-        let Body { src, dest, amount } = serde_json::from_slice(body)
-            .map_err(|error| fault(None, format!("the body is not one JSON object: {error}")))?;
-        let (src, dest) = (account("src", src)?, account("dest", dest)?);
-        Ok(Self { reference, key, src, dest, amount: read_amount(amount)? })
-    }
-
-    /// What makes two requests the same, whatever their spelling.
-    #[must_use]
-    pub fn fingerprint(&self) -> String {
-        serde_json::json!([self.src, self.dest, self.amount.0]).to_string()
-    }
+/// Reads a payment; the error is the first fault found.
+pub(crate) fn read_payment(headers: &HeaderMap, body: &[u8]) -> Result<Payment, RequestFault> {
+    let key = key(headers)?;
+    let reference = header(headers, REFERENCE_HEADER)?.or_else(|| key.clone());
+    let Body { src, dest, amount } = serde_json::from_slice(body)
+        .map_err(|error| fault(None, format!("the body is not one JSON object: {error}")))?;
+    let (src, dest) = (account("src", src)?, account("dest", dest)?);
+    Ok(Payment { reference, key, src, dest, amount: read_amount(amount)? })
 }
 
-fn fault(field: Option<&'static str>, detail: impl Into<String>) -> Fault {
-    Fault { field, detail: detail.into() }
+fn fault(field: Option<&'static str>, detail: impl Into<String>) -> RequestFault {
+    RequestFault { field, detail: detail.into() }
 }
 
-fn present<'a>(field: &'static str, value: Option<&'a RawValue>) -> Result<&'a RawValue, Fault> {
+fn present<'a>(field: &'static str, value: Option<&'a RawValue>) -> Result<&'a RawValue, RequestFault> {
     value.ok_or_else(|| fault(Some(field), format!("{field} is missing")))
 }
 
-fn account(field: &'static str, value: Option<&RawValue>) -> Result<String, Fault> {
+fn account(field: &'static str, value: Option<&RawValue>) -> Result<String, RequestFault> {
     let account: String = serde_json::from_str(present(field, value)?.get())
-        .map_err(|_| fault(Some(field), format!("{field} must be a text")))?;
+        .map_err(|_| fault(Some(field), format!("{field} must be a string")))?;
     let fits = (1..=ACCOUNT_LEN_MAX).contains(&account.len()) && !account.contains(char::is_control);
     if fits {
         Ok(account)
@@ -86,17 +61,20 @@ fn account(field: &'static str, value: Option<&RawValue>) -> Result<String, Faul
     }
 }
 
-/// A number or a text, taken as it is written.
-fn read_amount(value: Option<&RawValue>) -> Result<MinorUnits, Fault> {
+/// A number or a string, read as it is written.
+fn read_amount(value: Option<&RawValue>) -> Result<MinorUnits, RequestFault> {
     let raw = present("amount", value)?.get();
     let text = if raw.starts_with('"') { serde_json::from_str(raw).unwrap_or_default() } else { raw.to_owned() };
     MinorUnits::parse_payable(&text).map_err(|error| fault(Some("amount"), format!("amount {error}")))
 }
 
-/// The lesson's header, or the draft's; both only when they agree.
-fn key(headers: &HeaderMap) -> Result<Option<String>, Fault> {
+/// The key in the lesson's header or in the draft's; both are accepted when they agree.
+fn key(headers: &HeaderMap) -> Result<Option<String>, RequestFault> {
     let bare = header(headers, KEY_HEADER)?;
-    let draft = header(headers, DRAFT_KEY_HEADER)?.map(|text| unquoted(&text)).transpose()?;
+    let draft = match only_value(headers, DRAFT_KEY_HEADER)? {
+        None => None,
+        Some(value) => Some(fitting(DRAFT_KEY_HEADER, unquoted(value)?)?),
+    };
     match (bare, draft) {
         (Some(bare), Some(draft)) if bare != draft => {
             Err(fault(Some(DRAFT_KEY_HEADER), format!("{DRAFT_KEY_HEADER} and {KEY_HEADER} differ; send one of them")))
@@ -105,36 +83,40 @@ fn key(headers: &HeaderMap) -> Result<Option<String>, Fault> {
     }
 }
 
-fn header(headers: &HeaderMap, name: &'static str) -> Result<Option<String>, Fault> {
+fn header(headers: &HeaderMap, name: &'static str) -> Result<Option<String>, RequestFault> {
+    only_value(headers, name)?.map(|value| fitting(name, value.to_owned())).transpose()
+}
+
+fn only_value<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, RequestFault> {
     let refuse = |detail: &str| fault(Some(name), format!("{name} {detail}"));
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
         return Err(refuse("is there more than once"));
     }
-    let text = value.to_str().map_err(|_| refuse("must be visible ASCII"))?;
+    value.to_str().map(Some).map_err(|_| refuse("must be visible ASCII"))
+}
+
+fn fitting(name: &'static str, text: String) -> Result<String, RequestFault> {
     if (1..=KEY_LEN_MAX).contains(&text.len()) {
-        Ok(Some(text.to_owned()))
+        Ok(text)
     } else {
-        Err(refuse(&format!("must have 1 to {KEY_LEN_MAX} characters")))
+        Err(fault(Some(name), format!("{name} must have 1 to {KEY_LEN_MAX} characters")))
     }
 }
 
-/// A structured-field string without its quotes; a bare text as it is.
-fn unquoted(text: &str) -> Result<String, Fault> {
-    let refuse = || fault(Some(DRAFT_KEY_HEADER), format!("{DRAFT_KEY_HEADER} is not a well-formed quoted string"));
-    let Some(inner) = text.strip_prefix('"') else { return Ok(text.to_owned()) };
-    let inner = inner.strip_suffix('"').ok_or_else(refuse)?;
-    let mut key = String::with_capacity(inner.len());
-    let mut characters = inner.chars();
-    while let Some(character) = characters.next() {
-        match character {
-            '\\' => key.push(characters.next().filter(|next| matches!(next, '"' | '\\')).ok_or_else(refuse)?),
-            '"' => return Err(refuse()),
-            other => key.push(other),
+/// The string of a quoted key, a structured field (RFC 8941) whose parameters are ignored; a bare key as it is.
+fn unquoted(text: &str) -> Result<String, RequestFault> {
+    if !text.starts_with('"') {
+        return Ok(text.to_owned());
+    }
+    match Parser::new(text).with_version(Version::Rfc8941).parse::<Item>() {
+        Ok(Item { bare_item: BareItem::String(key), params: _ }) => Ok(key.as_str().to_owned()),
+        Ok(_) | Err(_) => {
+            let detail = format!("{DRAFT_KEY_HEADER} is not a well-formed quoted string (RFC 8941)");
+            Err(fault(Some(DRAFT_KEY_HEADER), detail))
         }
     }
-    if key.is_empty() { Err(refuse()) } else { Ok(key) }
 }
 
 #[cfg(test)]
@@ -148,13 +130,13 @@ mod tests {
             let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
             (name, HeaderValue::from_str(value).unwrap())
         });
-        Payment::read(&headers.collect(), body.as_bytes()).map_err(|fault| fault.field)
+        read_payment(&headers.collect(), body.as_bytes()).map_err(|fault| fault.field)
     }
 
     const BODY: &str = r#"{"src":"bianca","dest":"marc","amount":"1.00"}"#;
 
     #[test]
-    fn an_amount_may_be_a_number_or_a_text_and_is_read_exactly() {
+    fn an_amount_may_be_a_number_or_a_string_and_is_read_exactly() {
         for (amount, minor) in [("1", 100), ("\"1\"", 100), ("1.00", 100), ("\"1.5\"", 150), ("0.29", 29)] {
             let body = format!(r#"{{"src":"a","dest":"b","amount":{amount},"note":"ignored"}}"#);
             assert_eq!(read(&[], &body).map(|payment| payment.amount.0), Ok(minor), "{amount}");
@@ -178,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_payment_is_refused_by_the_name_of_its_field() {
+    fn a_bad_payment_is_refused_with_the_name_of_its_field() {
         for (body, field) in [
             ("", None),
             ("{", None),
@@ -217,7 +199,30 @@ mod tests {
     }
 
     #[test]
-    fn the_reference_is_the_labs_or_else_the_key() {
+    fn a_quoted_key_is_a_structured_field_string() {
+        let key = |value: &str| read(&[(DRAFT_KEY_HEADER, value)], BODY).map(|payment| payment.key);
+        for (value, expected) in [
+            (r#""k1";v=1"#, "k1"),
+            (r#""k1"; v="x;y";flag"#, "k1"),
+            (r#""k1"  "#, "k1"),
+            (r#""a\\b""#, r"a\b"),
+            ("k1;v=1", "k1;v=1"),
+            ("a b", "a b"),
+        ] {
+            assert_eq!(key(value), Ok(Some(expected.to_owned())), "{value}");
+        }
+        for len in [254, KEY_LEN_MAX] {
+            let (bare, longest) = ("k".repeat(len), format!("\"{}\"", "k".repeat(len)));
+            assert_eq!(key(&longest), Ok(Some(bare)), "the quotes do not count");
+        }
+        let too_long = format!("\"{}\"", "k".repeat(KEY_LEN_MAX + 1));
+        for broken in [&too_long, r#""k1";"#, r#""k1";V=1"#, r#""k1" x"#, r#""k1", "k2""#, "\"\";v=1"] {
+            assert_eq!(key(broken), Err(Some(DRAFT_KEY_HEADER)), "{broken}");
+        }
+    }
+
+    #[test]
+    fn the_reference_is_its_header_or_else_the_key() {
         let reference = |headers: &[(&'static str, &str)]| read(headers, BODY).map(|payment| payment.reference);
         assert_eq!(reference(&[(KEY_HEADER, "k"), (REFERENCE_HEADER, "r")]), Ok(Some("r".into())));
         assert_eq!(reference(&[(KEY_HEADER, "k")]), Ok(Some("k".into())));
@@ -225,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn spelling_does_not_change_a_fingerprint_and_content_does() {
+    fn a_fingerprint_depends_on_the_content_and_not_on_how_it_is_written() {
         let of = |body: &str| read(&[], body).unwrap().fingerprint();
         assert_eq!(of(BODY), of(r#"{"amount":1,"dest":"marc","src":"bianca"}"#));
         assert_ne!(of(BODY), of(r#"{"amount":1.01,"dest":"marc","src":"bianca"}"#));

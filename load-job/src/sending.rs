@@ -1,9 +1,11 @@
 //! The retry loop: payments in the order of the share, each tried as the plan says, every outcome noted in the history.
 //! It must not know of the ledger, the record or the verdict.
 //!
-//! A try that never left this machine (nothing listened, no port was left) is no attempt: the proxy has not seen it and its
-//! fate is not used up. It is counted in the totals, and the *same* attempt number is tried again, so that the payment's row
-//! holds exactly the attempts that the proxy can have recorded.
+//! A try that never left this machine (nothing listened, no port was left) is no attempt: the proxy has not seen it, so the faults of
+//! that attempt number are still to come. It is counted in the totals, and the *same* attempt number is tried again, so that the
+//! payment's row holds exactly the attempts that the proxy can have recorded.
+
+mod progress;
 
 use std::{
     cell::{Cell, OnceCell, RefCell},
@@ -14,11 +16,15 @@ use std::{
 };
 
 use futures::future::join_all;
-use paylab_experiment::{
-    history::{ATTEMPTS_MAX, History, Outcome, Rejection, Stop},
+use paylab_core::{
+    client::{ATTEMPTS_MAX, ConnectionPolicy},
+    fault::point::Point,
     payment::{AttemptId, PaymentId},
     plan::Plan,
-    spec::{ConnectionPolicy, Point},
+    witness::{
+        attempt::{AttemptOutcome, Rejection},
+        history::{History, Stop},
+    },
 };
 use tokio::{
     net::lookup_host,
@@ -28,29 +34,30 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+pub use self::progress::{Latency, Progress};
 use crate::{
-    Error, Load, Progress,
-    answer::After,
-    request::Template,
-    wire::{Attempted, Line, Wire},
+    error::Error,
+    load::Load,
+    shape::Shape,
+    wire::{Attempted, KeptConnection, Reuse, Wire},
 };
 
-/// When nothing but tries that never left this machine was seen for this long, the load stops.
+/// The load stops when for this long every try failed to leave this machine.
 pub const UNREACHED_FOR_MAX: Duration = Duration::from_secs(10);
-/// The first pause after such a try, whatever the plan's backoff; each further one is twice as long.
+/// The first pause after a try that never left this machine, whatever the plan's backoff; each further pause is twice as long.
 const UNREACHED_PAUSE_MIN: Duration = Duration::from_millis(1);
-/// No pause after such a try is longer.
+/// The longest pause after a try that never left this machine.
 const UNREACHED_PAUSE_MAX: Duration = Duration::from_millis(100);
-/// No payment is put off longer by `rate`; every deadline comes first.
+/// The longest time by which `rate` delays a payment; every deadline is shorter.
 const SPACING_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// Sends the payments of the load's share and tells what the client believes of each. Ends early, with the reason in the history,
-/// when the plan's deadline passes, `shutdown` is cancelled, nothing answers, or a payment meets the bound of attempts.
+/// Sends the payments of the load's share and returns what the client believes of each. Ends early, with the reason in the history,
+/// when the plan's deadline passes, `shutdown` is cancelled, nothing answers, or a payment reaches the bound of attempts.
 ///
 /// In an open loop (`rate`) a payment begins at its intended time, or, when `concurrency` payments are in flight, as soon as one of
 /// them has ended; how late that is counts in the latency.
 ///
-/// It runs on a thread and a runtime of its own, so that nothing else delays the load; dropping the future stops it.
+/// The load runs on a thread and a runtime of its own, so that nothing else delays it; dropping the future stops it.
 ///
 /// # Errors
 /// The proxy's name cannot be resolved, or the thread cannot be started.
@@ -63,29 +70,29 @@ pub async fn deliver(load: &Load, progress: &Progress, shutdown: &CancellationTo
     let (done, history) = oneshot::channel();
     let work = move || {
         let history = runtime.block_on(delivery.run(&shutdown));
-        // Nobody waits for it any more when the future was dropped.
+        // The receiver is gone when the future was dropped.
         let _ = done.send(history);
     };
     thread::Builder::new().name("load".into()).spawn(work).map_err(Error::Start)?;
     history.await.map_err(|_| Error::Crashed)
 }
 
-/// The first address of a `HOST:PORT`, of version 4 where there is one: `localhost` has two, and parts listen on that one.
+/// The first IPv4 address of a `HOST:PORT`, or else its first address: `localhost` has both, and the parts listen on IPv4.
 async fn resolve(proxy: &str) -> Result<SocketAddr, Error> {
-    let unresolved = |source| Error::Address { address: proxy.to_owned(), source };
+    let unresolved = |cause| Error::Address { address: proxy.to_owned(), cause };
     let addresses: Vec<_> = lookup_host(proxy).await.map_err(unresolved)?.collect();
     let first = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
     first.copied().ok_or_else(|| unresolved(std::io::ErrorKind::NotFound.into()))
 }
 
-/// A load on its way. One thread owns it; no borrow is held while it waits.
+/// A load that runs. One thread owns it; no borrow is held across an await.
 struct Delivery {
     load: Load,
-    template: Template,
+    shape: Shape,
     wire: Wire,
     progress: Progress,
     begun: Instant,
-    /// The first payment that nobody has begun.
+    /// The first payment that no sender has begun.
     next: Cell<u64>,
     share_end: u64,
     stopped: OnceCell<Stop>,
@@ -94,7 +101,7 @@ struct Delivery {
     unreached_since: Cell<Option<Instant>>,
 }
 
-/// The load ends before this payment has had its end.
+/// The load stops before this payment has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stopped;
 
@@ -103,7 +110,7 @@ impl Delivery {
         let share = load.share();
         progress.begin(share.end - share.start);
         Self {
-            template: Template::new(&load.plan, &load.run, &load.proxy),
+            shape: Shape::new(&load.plan, &load.run, &load.proxy),
             wire: Wire { proxy, timeout: load.plan.client.attempt_timeout, stop: CancellationToken::new() },
             progress,
             begun: Instant::now(),
@@ -138,10 +145,11 @@ impl Delivery {
 
     /// One of `concurrency` senders: one payment after the other until none is left.
     async fn send_payments(&self) {
-        let mut lines: Vec<Line> = (0..self.plan().client.hedge.max(1)).map(|_| Line::default()).collect();
+        let copies = 0..self.plan().client.hedge.max(1);
+        let mut connections: Vec<_> = copies.map(|_| KeptConnection::default()).collect();
         while let Some((payment, intended)) = self.next_payment() {
             let ended = match self.pause_until(intended).await {
-                Ok(()) => self.pay(payment, intended, &mut lines).await,
+                Ok(()) => self.pay(payment, intended, &mut connections).await,
                 Err(Stopped) => Err(Stopped),
             };
             match ended {
@@ -165,10 +173,15 @@ impl Delivery {
         Some((PaymentId(payment), intended))
     }
 
-    /// Tries one payment until it has its end. With `hedge`, each round sends a copy on each line, numbered one after the other.
-    async fn pay(&self, payment: PaymentId, intended: Instant, lines: &mut [Line]) -> Result<(), Stopped> {
+    /// Tries one payment until it has ended. With `hedge`, each round sends one copy on each connection, with consecutive numbers.
+    async fn pay(
+        &self,
+        payment: PaymentId,
+        intended: Instant,
+        connections: &mut [KeptConnection],
+    ) -> Result<(), Stopped> {
         let mut since = intended;
-        for first in (1..=ATTEMPTS_MAX).step_by(lines.len()) {
+        for first in (1..=ATTEMPTS_MAX).step_by(connections.len()) {
             let before = AttemptId { payment, attempt: first - 1 };
             if !self.plan().client.may_try_after(before.attempt) {
                 return Ok(());
@@ -177,7 +190,7 @@ impl Delivery {
                 self.pause(self.plan().client.pause_after(self.plan().seed(), before)).await?;
                 since = Instant::now();
             }
-            if self.round(AttemptId { payment, attempt: first }, since, lines).await?.is_break() {
+            if self.round(AttemptId { payment, attempt: first }, since, connections).await?.is_break() {
                 return Ok(());
             }
         }
@@ -185,14 +198,19 @@ impl Delivery {
         Err(Stopped)
     }
 
-    /// Sends one attempt on each line, as far as the plan allows so many, and waits for all of them.
-    async fn round(&self, first: AttemptId, since: Instant, lines: &mut [Line]) -> Result<ControlFlow<()>, Stopped> {
+    /// Sends one attempt on each connection, as far as the plan allows so many, and waits for all of them.
+    async fn round(
+        &self,
+        first: AttemptId,
+        since: Instant,
+        connections: &mut [KeptConnection],
+    ) -> Result<ControlFlow<()>, Stopped> {
         let copies = (first.attempt..)
             .take_while(|attempt| self.plan().client.may_try_after(attempt - 1))
-            .zip(lines)
-            .map(|(attempt, line)| self.reach(AttemptId { attempt, ..first }, since, line));
+            .zip(connections)
+            .map(|(attempt, kept)| self.reach(AttemptId { attempt, ..first }, since, kept));
         let outcomes = join_all(copies).await;
-        if outcomes.iter().any(|outcome| matches!(outcome, Ok(Outcome::Acknowledged(_)))) {
+        if outcomes.iter().any(|outcome| matches!(outcome, Ok(AttemptOutcome::Acknowledged(_)))) {
             self.progress.note_acknowledged();
         }
         if outcomes.iter().flatten().any(|outcome| outcome.is_final()) {
@@ -201,20 +219,24 @@ impl Delivery {
         if self.wire.stop.is_cancelled() { Err(Stopped) } else { Ok(ControlFlow::Continue(())) }
     }
 
-    /// One attempt, tried until it gets as far as the proxy.
-    async fn reach(&self, id: AttemptId, since: Instant, line: &mut Line) -> Result<Outcome, Stopped> {
-        let request = self.template.request(self.plan(), id);
+    /// Makes one attempt; tries again until it reaches the proxy.
+    async fn reach(&self, id: AttemptId, since: Instant, kept: &mut KeptConnection) -> Result<AttemptOutcome, Stopped> {
+        let request = self.shape.encode(self.plan(), id);
         let mut pause = UNREACHED_PAUSE_MIN;
         // Bounded by UNREACHED_FOR_MAX and the plan's deadline.
         loop {
             let tried_at = Instant::now();
-            let attempted = self.wire.attempt(&request, self.after(id), line).await;
+            let attempted = self.wire.attempt(&self.shape, &request, self.reuse(id), kept).await;
             match attempted.outcome {
-                Outcome::Rejected(Rejection::Unreached) => {
+                AttemptOutcome::Rejected(Rejection::Unreached) => {
                     self.note_unreached(attempted, tried_at, Stop::Unreachable)?
                 }
-                Outcome::Rejected(Rejection::NoPort) => self.note_unreached(attempted, tried_at, Stop::NoPort)?,
-                Outcome::Rejected(Rejection::Refused) | Outcome::Acknowledged(_) | Outcome::Unknown(_) => {
+                AttemptOutcome::Rejected(Rejection::NoPort) => {
+                    self.note_unreached(attempted, tried_at, Stop::NoPort)?
+                }
+                AttemptOutcome::Rejected(Rejection::Refused)
+                | AttemptOutcome::Acknowledged(_)
+                | AttemptOutcome::Unknown(_) => {
                     self.note(id, attempted, since);
                     return Ok(attempted.outcome);
                 }
@@ -224,16 +246,16 @@ impl Delivery {
         }
     }
 
-    /// What to do with a connection after an answer that leaves it open.
+    /// What to do with a connection after a response that leaves it open.
     ///
-    /// This is the one place where the client looks at a fate, and no outcome depends on it: a connection that the proxy is about
-    /// to reset behind a whole answer must not carry the next attempt, or that would be lost before the proxy could record it.
-    fn after(&self, id: AttemptId) -> After {
+    /// This is the only place where the client looks at a fault, and no outcome depends on it: a connection that the proxy is about
+    /// to reset after a whole response must not carry the next attempt, which would be lost before the proxy could record it.
+    fn reuse(&self, id: AttemptId) -> Reuse {
         match self.plan().client.connection {
-            ConnectionPolicy::PerAttempt => After::Close,
+            ConnectionPolicy::PerAttempt => Reuse::Close,
             ConnectionPolicy::KeepAlive => {
-                let dice = &self.plan().dice;
-                if dice.point(&dice.draw(id)) == Some(Point::AfterResponse) { After::Close } else { After::Keep }
+                let sampler = &self.plan().sampler;
+                if sampler.point(&sampler.draw(id)) == Some(Point::AfterResponse) { Reuse::Close } else { Reuse::Keep }
             }
         }
     }
@@ -244,7 +266,7 @@ impl Delivery {
         self.progress.note_attempt(attempted.outcome, attempted.at.saturating_duration_since(since));
     }
 
-    /// Counts a try that never left this machine; when there was nothing else for too long, the load stops.
+    /// Counts a try that never left this machine; when all tries were so for too long, the load stops.
     fn note_unreached(&self, attempted: Attempted, tried_at: Instant, reason: Stop) -> Result<(), Stopped> {
         if self.wire.stop.is_cancelled() {
             return Err(Stopped);

@@ -1,4 +1,4 @@
-//! What is under way, so that a drain can wait for everything that had begun before it, whatever begins after it.
+//! Tracks the work in flight, so that a drain can wait for everything that had begun before it, whatever begins after it.
 
 use std::{
     mem,
@@ -6,21 +6,21 @@ use std::{
     time::Duration,
 };
 
-use axum::http::StatusCode;
 use crate::contract::DrainQuery;
+use axum::http::StatusCode;
 use tokio::time::timeout;
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 use crate::refusal::Refusal;
 
-/// A drain waits so long unless it is told otherwise.
+/// How long a drain waits unless the query says otherwise, in milliseconds.
 const DRAIN_MS: u64 = 10_000;
-/// And never longer than this.
+/// The longest wait that a query may ask for, in milliseconds.
 const DRAIN_MS_MAX: u64 = 60_000;
 
-/// Generations of what is under way. Each drain begins a new one and waits for all the older.
+/// Tracks the work in flight in generations. Each drain begins a new generation and waits for all older ones.
 #[derive(Debug, Default)]
-pub struct Flights(Mutex<Generations>);
+pub struct DrainTracker(Mutex<Generations>);
 
 #[derive(Debug, Default)]
 struct Generations {
@@ -28,21 +28,21 @@ struct Generations {
     older: Vec<TaskTracker>,
 }
 
-impl Flights {
-    /// Something has begun; it has ended when the token is dropped.
+impl DrainTracker {
+    /// Tracks a piece of work from now until the token is dropped.
     pub fn begin(&self) -> TaskTrackerToken {
         self.lock().current.token()
     }
 
-    /// How many are under way.
+    /// How many pieces of work are in flight.
     pub fn count(&self) -> u64 {
         let generations = self.lock();
         generations.older.iter().chain([&generations.current]).map(|generation| generation.len() as u64).sum()
     }
 
-    /// Waits for everything that has begun before; false when that takes longer than `most`.
+    /// Waits for all work that has begun before; false when it has not ended within `most`.
     pub async fn drain(&self, most: Duration) -> bool {
-        let earlier = self.turn();
+        let earlier = self.begin_generation();
         let ended = async {
             for generation in &earlier {
                 generation.wait().await;
@@ -51,10 +51,10 @@ impl Flights {
         timeout(most, ended).await.is_ok()
     }
 
-    /// Answers `GET /drain`: 200 once everything that has begun before has ended, 503 when that takes too long.
+    /// Answers `GET /drain`: 200 once all work that has begun before has ended, 503 when that takes too long.
     ///
     /// # Errors
-    /// It takes too long, or is asked to wait too long.
+    /// The work has not ended in time, or the query asks for too long a wait.
     pub async fn answer(&self, query: DrainQuery) -> Result<StatusCode, Refusal> {
         let timeout_ms = query.timeout_ms.unwrap_or(DRAIN_MS);
         if timeout_ms > DRAIN_MS_MAX {
@@ -71,7 +71,7 @@ impl Flights {
     }
 
     /// Begins a new generation and returns the older ones that have not ended.
-    fn turn(&self) -> Vec<TaskTracker> {
+    fn begin_generation(&self) -> Vec<TaskTracker> {
         let mut generations = self.lock();
         let past = mem::take(&mut generations.current);
         past.close();
@@ -81,7 +81,7 @@ impl Flights {
     }
 
     fn lock(&self) -> MutexGuard<'_, Generations> {
-        // Generations are whole after every single change.
+        // A panic while the lock is held cannot leave the generations half-changed, so a poisoned lock is still good.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -93,18 +93,18 @@ mod tests {
     const SHORT: Duration = Duration::from_secs(1);
 
     #[tokio::test(start_paused = true)]
-    async fn a_drain_waits_for_what_was_there_and_not_for_what_comes() {
-        let flights = Flights::default();
-        let early = flights.begin();
-        assert!(!flights.drain(SHORT).await, "the early one is still under way");
-        let (drained, late) = tokio::join!(flights.drain(SHORT), async {
-            let late = flights.begin();
+    async fn a_drain_waits_for_work_that_began_before_it_and_not_for_later_work() {
+        let tracker = DrainTracker::default();
+        let early = tracker.begin();
+        assert!(!tracker.drain(SHORT).await, "the early work is still in flight");
+        let (drained, late) = tokio::join!(tracker.drain(SHORT), async {
+            let late = tracker.begin();
             drop(early);
             late
         });
-        assert!(drained, "what began during the drain does not hold it");
-        assert_eq!(flights.count(), 1);
+        assert!(drained, "work that began during the drain does not delay it");
+        assert_eq!(tracker.count(), 1);
         drop(late);
-        assert!(flights.drain(SHORT).await);
+        assert!(tracker.drain(SHORT).await);
     }
 }

@@ -1,4 +1,4 @@
-//! How far a load is, for a progress bar or the log. It must not decide anything: nothing reads it back.
+//! How far a load is, for a progress bar or the log. No decision of the load depends on it.
 
 use std::{
     sync::{
@@ -9,11 +9,11 @@ use std::{
 };
 
 use hdrhistogram::Histogram;
-use paylab_experiment::history::Outcome;
+use paylab_core::witness::attempt::AttemptOutcome;
 
-/// Longer waits are counted as this long, in microseconds: one hour.
+/// The longest latency that is told apart, in microseconds: one hour. Longer ones count as this long.
 const LATENCY_US_MAX: u64 = 3_600_000_000;
-/// Two decimal digits: a latency is right to 1 %, and a histogram takes 14 KB.
+/// Two decimal digits: a latency is exact to 1 %, and a histogram takes 14 KB.
 const SIGNIFICANT_DIGITS: u8 = 2;
 
 /// Counts that may be read at any time while the load runs. Clones share them.
@@ -37,7 +37,7 @@ pub struct Latency {
     pub acknowledged: Histogram<u32>,
     /// Attempts that were refused.
     pub rejected: Histogram<u32>,
-    /// Attempts of which nobody can tell.
+    /// Attempts whose outcome is unknown.
     pub unknown: Histogram<u32>,
 }
 
@@ -48,7 +48,7 @@ impl Progress {
         self.0.payments.load(Ordering::Relaxed)
     }
 
-    /// Payments that have had their end: acknowledged, refused or given up.
+    /// Payments that have ended: acknowledged, refused or given up.
     #[must_use]
     pub fn ended(&self) -> u64 {
         self.0.ended.load(Ordering::Relaxed)
@@ -60,7 +60,7 @@ impl Progress {
         self.0.acknowledged.load(Ordering::Relaxed)
     }
 
-    /// Attempts that got as far as the proxy.
+    /// Attempts that reached the proxy.
     #[must_use]
     pub fn attempts(&self) -> u64 {
         self.0.attempts.load(Ordering::Relaxed)
@@ -83,7 +83,7 @@ impl Progress {
         self.0.payments.store(payments, Ordering::Relaxed);
     }
 
-    pub(crate) fn note_attempt(&self, outcome: Outcome, took: Duration) {
+    pub(crate) fn note_attempt(&self, outcome: AttemptOutcome, took: Duration) {
         self.0.attempts.fetch_add(1, Ordering::Relaxed);
         self.lock().record(outcome, took);
     }
@@ -101,17 +101,17 @@ impl Progress {
     }
 
     fn lock(&self) -> MutexGuard<'_, Latency> {
-        // A half-noted latency is still a latency.
+        // A panic cannot leave a histogram that is not one, so a poisoned lock is still good.
         self.0.latency.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Latency {
-    fn record(&mut self, outcome: Outcome, took: Duration) {
+    fn record(&mut self, outcome: AttemptOutcome, took: Duration) {
         let histogram = match outcome {
-            Outcome::Acknowledged(_) => &mut self.acknowledged,
-            Outcome::Rejected(_) => &mut self.rejected,
-            Outcome::Unknown(_) => &mut self.unknown,
+            AttemptOutcome::Acknowledged(_) => &mut self.acknowledged,
+            AttemptOutcome::Rejected(_) => &mut self.rejected,
+            AttemptOutcome::Unknown(_) => &mut self.unknown,
         };
         histogram.saturating_record(u64::try_from(took.as_micros()).unwrap_or(LATENCY_US_MAX));
     }

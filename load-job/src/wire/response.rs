@@ -1,0 +1,274 @@
+//! An HTTP/1.1 response, read as its bytes come. It must not know of sockets, nor what a response means.
+
+use paylab_core::witness::attempt::AttemptOutcome;
+use paylab_part::chunked::Chunked;
+
+use crate::shape::Shape;
+
+/// Longer heads are not taken for HTTP, in bytes.
+const HEAD_LEN_MAX: usize = 16 * 1024;
+/// More header fields are not taken for HTTP.
+const FIELDS_MAX: usize = 64;
+
+/// The bytes are no HTTP/1 response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Malformed;
+
+/// Reads one response; interim ones (1xx) are skipped.
+#[derive(Debug)]
+pub(super) struct ResponseReader<'a> {
+    shape: &'a Shape,
+    /// The bytes of a head that is not whole yet.
+    pending: Vec<u8>,
+    open: Option<(ResponseHead, Framing)>,
+}
+
+/// How much of a response has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Received {
+    /// Not all of it.
+    Partial,
+    /// All of it.
+    Whole(ResponseHead),
+}
+
+/// What the head of a final response says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ResponseHead {
+    /// What the client may believe once all of the response has come.
+    pub(super) outcome: AttemptOutcome,
+    /// What becomes of the connection.
+    pub(super) reuse: Reuse,
+}
+
+/// What becomes of a connection after a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reuse {
+    /// It ends.
+    Close,
+    /// It can carry another request.
+    Keep,
+}
+
+/// The first head in the bytes so far.
+enum ParsedHead {
+    /// It is not whole.
+    Partial,
+    /// It is an interim one (1xx), with its length.
+    Interim { len: usize },
+    /// It is a final one, with its length.
+    Final { len: usize, head: ResponseHead, framing: Framing },
+}
+
+/// Where the body of a response ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Framing {
+    Length { left: u64 },
+    Chunked(Chunked),
+    UntilEnd,
+}
+
+impl<'a> ResponseReader<'a> {
+    /// A reader of one response of this shape.
+    pub(super) const fn new(shape: &'a Shape) -> Self {
+        Self { shape, pending: Vec::new(), open: None }
+    }
+
+    /// Takes bytes as they come.
+    pub(super) fn take(&mut self, bytes: &[u8]) -> Result<Received, Malformed> {
+        if let Some((head, framing)) = &mut self.open {
+            return framing.take(*head, bytes);
+        }
+        self.pending.extend_from_slice(bytes);
+        loop {
+            match parse(&self.pending, self.shape)? {
+                ParsedHead::Partial => break,
+                ParsedHead::Interim { len } => drop(self.pending.drain(..len)),
+                ParsedHead::Final { len, head, mut framing } => {
+                    let received = framing.take(head, &self.pending[len..]);
+                    self.open = Some((head, framing));
+                    return received;
+                }
+            }
+        }
+        if self.pending.len() > HEAD_LEN_MAX { Err(Malformed) } else { Ok(Received::Partial) }
+    }
+
+    /// The connection has ended cleanly, which may also be the end of the response.
+    pub(super) fn end(&self) -> Received {
+        match self.open {
+            Some((head, Framing::UntilEnd)) => Received::Whole(head),
+            Some((_, Framing::Length { .. } | Framing::Chunked(_))) | None => Received::Partial,
+        }
+    }
+}
+
+impl Framing {
+    fn take(&mut self, head: ResponseHead, bytes: &[u8]) -> Result<Received, Malformed> {
+        let used = match self {
+            Self::Length { left } => {
+                let len = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
+                *left -= len as u64;
+                len
+            }
+            Self::Chunked(chunked) => chunked.take(bytes),
+            Self::UntilEnd => bytes.len(),
+        };
+        // Bytes that nobody asked for make the connection useless for another request.
+        let reuse = if used < bytes.len() { Reuse::Close } else { head.reuse };
+        match self {
+            Self::Length { left: 0 } | Self::Chunked(Chunked::Done) => {
+                Ok(Received::Whole(ResponseHead { reuse, ..head }))
+            }
+            Self::Chunked(Chunked::Broken) => Err(Malformed),
+            Self::Length { .. } | Self::Chunked(_) | Self::UntilEnd => Ok(Received::Partial),
+        }
+    }
+}
+
+const fn is_interim(status: u16) -> bool {
+    matches!(status, 100 | 102..=199)
+}
+
+/// Reads the first head in `bytes`.
+fn parse(bytes: &[u8], shape: &Shape) -> Result<ParsedHead, Malformed> {
+    let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    let mut response = httparse::Response::new(&mut fields);
+    let httparse::Status::Complete(len) = response.parse(bytes).map_err(|_| Malformed)? else {
+        return Ok(ParsedHead::Partial);
+    };
+    let (Some(status), Some(version)) = (response.code, response.version) else { return Err(Malformed) };
+    if is_interim(status) {
+        return Ok(ParsedHead::Interim { len });
+    }
+    let mut reuse = if version == 0 { Reuse::Close } else { Reuse::Keep };
+    let mut framing = Framing::UntilEnd;
+    for field in response.headers.iter() {
+        read_field(field, &mut reuse, &mut framing)?;
+    }
+    if matches!(status, 204 | 304) {
+        framing = Framing::Length { left: 0 };
+    }
+    if framing == Framing::UntilEnd {
+        reuse = Reuse::Close;
+    }
+    let outcome = shape.decode(status, response.headers);
+    Ok(ParsedHead::Final { len, head: ResponseHead { outcome, reuse }, framing })
+}
+
+fn read_field(field: &httparse::Header<'_>, reuse: &mut Reuse, framing: &mut Framing) -> Result<(), Malformed> {
+    let value = field.value.trim_ascii();
+    if field.name.eq_ignore_ascii_case("content-length") {
+        let left = length(value)?;
+        match *framing {
+            Framing::UntilEnd => *framing = Framing::Length { left },
+            Framing::Length { left: earlier } if earlier != left => return Err(Malformed),
+            Framing::Length { .. } | Framing::Chunked(_) => {}
+        }
+    } else if field.name.eq_ignore_ascii_case("transfer-encoding") {
+        let chunked = value.eq_ignore_ascii_case(b"chunked");
+        *framing = if chunked { Framing::Chunked(Chunked::START) } else { return Err(Malformed) };
+    } else if field.name.eq_ignore_ascii_case("connection")
+        && value.split(|byte| *byte == b',').any(|word| word.trim_ascii().eq_ignore_ascii_case(b"close"))
+    {
+        *reuse = Reuse::Close;
+    }
+    Ok(())
+}
+
+fn length(value: &[u8]) -> Result<u64, Malformed> {
+    let text = std::str::from_utf8(value).map_err(|_| Malformed)?;
+    if text.starts_with('+') { Err(Malformed) } else { text.parse().map_err(|_| Malformed) }
+}
+
+#[cfg(test)]
+mod tests {
+    use paylab_core::{
+        plan::Plan,
+        witness::attempt::{Acknowledgement, Uncertainty},
+    };
+    use serde_json::json;
+
+    use super::*;
+
+    const NEW: AttemptOutcome = AttemptOutcome::Acknowledged(Acknowledgement::New);
+
+    fn shape() -> Shape {
+        let plan = paylab_resource::plan::plan(&serde_json::from_value(json!({"claim": "AtLeastOnce"})).unwrap(), 0).unwrap();
+        Shape::new(&plan, &"run-1".parse().unwrap(), "127.0.0.1:1")
+    }
+
+    /// What has come after a response was fed in pieces.
+    fn read(bytes: &[u8], piece: usize) -> Result<Received, Malformed> {
+        let shape = shape();
+        let (mut reader, mut received) = (ResponseReader::new(&shape), Received::Partial);
+        for part in bytes.chunks(piece) {
+            received = reader.take(part)?;
+        }
+        Ok(received)
+    }
+
+    const fn whole(outcome: AttemptOutcome, reuse: Reuse) -> Received {
+        Received::Whole(ResponseHead { outcome, reuse })
+    }
+
+    #[test]
+    fn responses_read_the_same_however_they_are_cut() {
+        let kept = whole(NEW, Reuse::Keep);
+        let closed = whole(NEW, Reuse::Close);
+        for (text, received) in [
+            ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", kept),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\nConnection: Close\r\n\r\nhi", closed),
+            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", kept),
+            ("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi", closed),
+            ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", kept),
+            ("HTTP/1.1 204 No\r\n\r\n", whole(AttemptOutcome::Unknown(Uncertainty::Garbled), Reuse::Keep)),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nh", Received::Partial),
+            ("HTTP/1.1 200 OK\r\n\r\nhi", Received::Partial),
+            (
+                "HTTP/1.1 200 OK\r\nidempotency-replayed: true\r\nContent-Length: 0\r\n\r\n",
+                whole(AttemptOutcome::Acknowledged(Acknowledgement::Repeat), Reuse::Keep),
+            ),
+        ] {
+            for piece in 1..=text.len() {
+                assert_eq!(read(text.as_bytes(), piece), Ok(received), "{text:?} in pieces of {piece}");
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_behind_a_response_make_its_connection_useless() {
+        let received = read(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1", 100);
+        assert_eq!(received, Ok(whole(NEW, Reuse::Close)));
+    }
+
+    #[test]
+    fn a_body_without_a_length_ends_with_its_connection() {
+        let shape = shape();
+        let mut reader = ResponseReader::new(&shape);
+        assert_eq!(reader.take(b"HTTP/1.1 200 OK\r\n\r\nhi"), Ok(Received::Partial));
+        assert_eq!(reader.end(), whole(NEW, Reuse::Close));
+        let mut cut = ResponseReader::new(&shape);
+        cut.take(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nhi").unwrap();
+        assert_eq!(cut.end(), Received::Partial);
+    }
+
+    #[test]
+    fn bytes_that_are_not_http_are_refused() {
+        let endless = format!("HTTP/1.1 200 OK\r\nA: {}", "x".repeat(HEAD_LEN_MAX));
+        for text in [
+            "garbage\r\n\r\n",
+            "HTTP/2 200\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: +1\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\nx\n0\n\n",
+            &endless,
+        ] {
+            assert_eq!(read(text.as_bytes(), 1000), Err(Malformed), "{text:.60}");
+        }
+    }
+}
