@@ -183,7 +183,8 @@ impl Ledger {
         match database {
             Database::Temporary => {
                 let directory = tempfile::Builder::new().prefix("paylab-").tempdir();
-                let directory = directory.context("there is no temporary directory for the ledger; check TMPDIR")?;
+                let directory =
+                    directory.context("cannot make a temporary directory for the ledger (TMPDIR names its place)")?;
                 let url = format!("sqlite:{}", directory.path().join("ledger.db").display());
                 Ok(Self { url: url.into(), schema: None, _directory: Some(directory) })
             }
