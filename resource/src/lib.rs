@@ -4,7 +4,9 @@
 
 pub mod definition;
 pub mod file;
+mod path;
 pub mod plan;
 pub mod spec;
 pub mod status;
 pub mod validation;
+mod yaml;
