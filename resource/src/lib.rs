@@ -6,6 +6,7 @@ pub mod definition;
 pub mod file;
 mod path;
 pub mod plan;
+pub mod reference;
 pub mod spec;
 pub mod status;
 pub mod validation;

@@ -19,3 +19,11 @@ pub(crate) fn documents(text: &str) -> Vec<Document> {
     let documents = split::documents(text).into_iter().map(|part| part.and_then(compose::compose));
     documents.filter(|document| *document != Ok(Value::Null)).collect()
 }
+
+/// Whether a text is read as itself without quotes, in every place of a document.
+pub(crate) fn is_plain_text(text: &str) -> bool {
+    let is_safe = |character: char| character.is_ascii_alphanumeric() || matches!(character, '.' | '_' | '-' | '/');
+    text.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && text.chars().all(is_safe)
+        && scalar::value(text, true, None) == Ok(Value::from(text))
+}

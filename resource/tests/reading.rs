@@ -307,7 +307,9 @@ fn a_flood_of_errors_is_told_in_twenty_lines_and_within_a_second() {
         assert!(lines.len() == 21 && lines[0].starts_with(first), "{told}");
         assert!(lines[20].starts_with("and ") && lines[20].ends_with(" more"), "{told}");
         assert!(lines.iter().all(|line| line.len() < 300), "{told}");
-        eprintln!("TOOK {took:?} {first}");
+        // Without optimization, and beside other tests, it takes some seconds.
+        let allowed = if cfg!(debug_assertions) { 30 } else { 1 };
+        assert!(took < Duration::from_secs(allowed), "{took:?}");
     }
 }
 
