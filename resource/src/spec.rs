@@ -155,8 +155,8 @@ pub struct Client {
     /// The largest number of payments that one worker has in flight at the same time. By default 8.
     #[schemars(range(min = 1, max = 1024))]
     pub concurrency: i32,
-    /// The number of workers: load pods on a cluster, parallel loads on one machine. Each sends its share of the payments, a range of
-    /// equal length. By default 1.
+    /// The number of workers: load pods on a cluster, parallel loads on one machine. Each sends its share of the payments, and
+    /// the shares are equal. By default 1.
     #[schemars(range(min = 1, max = 64))]
     pub workers: i32,
     /// The number of copies of each request that the client sends at the same time (hedged requests), each as an attempt of its own.

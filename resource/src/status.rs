@@ -232,8 +232,8 @@ pub struct SampleStatus {
     pub payment: i64,
     /// What is wrong with the payment: one of the anomalies in the section about reasons.
     pub class: String,
-    /// The number of attempts that were made for it.
+    /// The number of attempts that were made for the payment.
     pub attempts: i64,
-    /// The number of its entries in the ledger.
+    /// The number of entries of the payment in the ledger.
     pub entries: i64,
 }

@@ -1,13 +1,11 @@
 //! The fields of spec and status, found in the definition.
 
-use std::collections::BTreeMap;
-
-use schemars::generate::SchemaSettings;
-use serde_json::{Map, Value, json};
+use schemars::{JsonSchema, generate::SchemaSettings};
+use serde_json::{Value, json};
 
 use crate::{
     definition::definition,
-    reference::{example, words},
+    reference::{example, reasons, words},
     spec::ChaosExperimentSpec,
     status::ChaosExperimentStatus,
 };
@@ -31,18 +29,19 @@ pub struct Field {
     rules: Vec<String>,
 }
 
-/// Values of an enum and their meanings, by the list of values.
-type Meanings = BTreeMap<Vec<String>, Vec<String>>;
-
 /// Every field of the spec and of the status, in the order of paths.
 #[must_use]
 pub fn fields() -> Vec<Field> {
     let schema = json!(definition())["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone();
-    let mut walk = Walk { meanings: meanings(), fields: Vec::new(), rules: Vec::new() };
-    for part in ["spec", "status"] {
-        walk.visit(part, &schema["properties"][part], part == "spec");
-    }
-    let Walk { meanings: _, mut fields, rules } = walk;
+    let mut walk = Walk::default();
+    walk.visit(
+        "spec",
+        Schemas { defined: &schema["properties"]["spec"], written: &written::<ChaosExperimentSpec>() },
+        true,
+    );
+    let status = written::<ChaosExperimentStatus>();
+    walk.visit("status", Schemas { defined: &schema["properties"]["status"], written: &status }, false);
+    let Walk { mut fields, rules } = walk;
     for (path, message) in rules {
         if let Some(field) = fields.iter_mut().find(|field| field.path == path) {
             field.rules.push(message);
@@ -51,52 +50,55 @@ pub fn fields() -> Vec<Field> {
     fields
 }
 
-/// The meanings of enum values. They are lost on the way to a definition, so they come from the schemas of the types.
-fn meanings() -> Meanings {
-    let mut meanings = Meanings::new();
-    let generator = || SchemaSettings::default().into_generator();
-    let spec = json!(generator().into_root_schema_for::<ChaosExperimentSpec>());
-    let status = json!(generator().into_root_schema_for::<ChaosExperimentStatus>());
-    for definition in [spec, status].iter().flat_map(|schema| schema["$defs"].as_object().into_iter().flatten()) {
-        let variants = definition.1["oneOf"].as_array().into_iter().flatten();
-        let (values, told) =
-            variants.map(|one| (words::plain(&one["const"]), words::plain(&one["description"]))).unzip();
-        meanings.insert(values, told);
-    }
-    meanings
+/// The schema of a type as schemars makes it.
+fn written<T: JsonSchema>() -> Value {
+    let settings = SchemaSettings::default().with(|settings| settings.inline_subschemas = true);
+    json!(settings.into_generator().into_root_schema_for::<T>())
 }
 
+/// The two schemas of a field.
+#[derive(Debug, Clone, Copy)]
+struct Schemas<'a> {
+    /// That of the definition, which is in force.
+    defined: &'a Value,
+    /// That of its type. The definition has lost the meanings of the values of enums, and of fields that may be absent.
+    written: &'a Value,
+}
+
+#[derive(Default)]
 struct Walk {
-    meanings: Meanings,
     fields: Vec<Field>,
     /// The messages of rules, each with the path of the field that it is about.
     rules: Vec<(String, String)>,
 }
 
 impl Walk {
-    fn visit(&mut self, path: &str, schema: &Value, is_required: bool) {
-        let (inner_path, inner) = innermost(path, schema);
-        let properties = inner["properties"].as_object();
-        let example = example::at(path).filter(|_| properties.is_none()).map(|value| words::yaml(&value));
+    fn visit(&mut self, path: &str, schemas: Schemas<'_>, is_required: bool) {
+        let Schemas { defined, written } = schemas;
+        let (inner_path, inner) = innermost(path, schemas);
+        let is_object = inner.defined["properties"].is_object();
+        let meaning = [&written["description"], &defined["description"]].map(words::plain).into_iter();
         self.fields.push(Field {
             path: path.to_owned(),
-            meaning: words::plain(&schema["description"]),
-            values: self.values(schema),
-            example,
-            is_object: properties.is_some(),
-            facts: words::facts(schema, is_required),
+            meaning: reasons::condition_field(path)
+                .map(str::to_owned)
+                .or_else(|| meaning.clone().find(|text| !text.is_empty()))
+                .unwrap_or_default(),
+            values: values(written),
+            example: example::at(path).filter(|_| !is_object).map(|value| words::yaml(&value)),
+            is_object,
+            facts: if path.starts_with("spec") { words::facts(defined, is_required) } else { words::form(defined) },
             rules: Vec::new(),
         });
-        for rules in [(path, schema), (&inner_path, inner)].iter().take(if inner_path == path { 1 } else { 2 }) {
-            self.note_rules(rules.0, rules.1);
+        self.note_rules(path, defined);
+        if inner_path != path {
+            self.note_rules(&inner_path, inner.defined);
         }
-        self.visit_all(&inner_path, inner, properties);
-    }
-
-    fn visit_all(&mut self, path: &str, schema: &Value, properties: Option<&Map<String, Value>>) {
-        let required: Vec<_> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        for (name, property) in properties.into_iter().flatten() {
-            self.visit(&format!("{path}.{name}"), property, required.contains(&name.as_str()));
+        let required: Vec<_> = inner.defined["required"].as_array().into_iter().flatten().collect();
+        for (name, defined) in inner.defined["properties"].as_object().into_iter().flatten() {
+            let is_required = required.iter().any(|required| *required == name);
+            let schemas = Schemas { defined, written: &inner.written["properties"][name.as_str()] };
+            self.visit(&format!("{inner_path}.{name}"), schemas, is_required);
         }
     }
 
@@ -107,21 +109,30 @@ impl Walk {
             self.rules.push((about.trim_end_matches("[]").to_owned(), words::plain(&rule["message"])));
         }
     }
-
-    fn values(&self, schema: &Value) -> Vec<(String, String)> {
-        let values: Vec<_> = schema["enum"].as_array().into_iter().flatten().map(words::plain).collect();
-        let told = self.meanings.get(&values).cloned().unwrap_or_default();
-        let told = told.into_iter().chain(std::iter::repeat(String::new()));
-        values.into_iter().zip(told).collect()
-    }
 }
 
-/// The schema of the items of a list or a map, with its path; any other schema is its own.
-fn innermost<'a>(path: &str, schema: &'a Value) -> (String, &'a Value) {
-    match (&schema["items"], &schema["additionalProperties"]) {
-        (items @ Value::Object(_), _) => (format!("{path}[]"), items),
-        (_, values @ Value::Object(_)) => (format!("{path}.NAME"), values),
-        _ => (path.to_owned(), schema),
+/// The values of an enum, each with its meaning.
+fn values(written: &Value) -> Vec<(String, String)> {
+    let variants = present(written)["oneOf"].as_array().into_iter().flatten();
+    variants.map(|one| (words::plain(&one["const"]), words::plain(&one["description"]))).collect()
+}
+
+/// The schema of a field that may be absent, if it is there.
+fn present(written: &Value) -> &Value {
+    written["anyOf"].get(0).unwrap_or(written)
+}
+
+/// The schemas of the items of a list or a map, with their path; any others are their own.
+fn innermost<'a>(path: &str, Schemas { defined, written }: Schemas<'a>) -> (String, Schemas<'a>) {
+    let written = present(written);
+    match (&defined["items"], &defined["additionalProperties"]) {
+        (items @ Value::Object(_), _) => {
+            (format!("{path}[]"), Schemas { defined: items, written: present(&written["items"]) })
+        }
+        (_, values @ Value::Object(_)) => {
+            (format!("{path}.NAME"), Schemas { defined: values, written: present(&written["additionalProperties"]) })
+        }
+        _ => (path.to_owned(), Schemas { defined, written }),
     }
 }
 

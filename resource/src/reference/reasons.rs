@@ -67,6 +67,20 @@ const FAILURES: [(&str, &str); 8] = [
     ("NotReady", "A pod runs and has not become ready within `spec.activeDeadline`."),
 ];
 
+/// What a field of a condition means. Kubernetes' own words are about conditions in general.
+pub(super) fn condition_field(path: &str) -> Option<&'static str> {
+    let meaning = match path.strip_prefix("status.conditions[].")? {
+        "type" => "The type of the condition, such as `Verified`; see the section about conditions.",
+        "status" => "Whether the condition holds: `True` or `False`.",
+        "reason" => "The reason for the status of the condition, as one word; see the section about conditions.",
+        "message" => "The same as a sentence. It is empty where the reason says it all.",
+        "lastTransitionTime" => "The time at which the status of the condition has last changed.",
+        "observedGeneration" => "The `metadata.generation` of the resource that the condition is about.",
+        _ => return None,
+    };
+    Some(meaning)
+}
+
 /// What an anomaly says about a payment.
 const fn anomaly(anomaly: Anomaly) -> &'static str {
     match anomaly {

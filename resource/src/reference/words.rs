@@ -12,8 +12,7 @@ pub(super) fn plain(value: &Value) -> String {
 
 /// The type of a field, what is allowed, and its default.
 pub(super) fn facts(schema: &Value, is_required: bool) -> Vec<String> {
-    let mut facts = vec![capitalised(&kind(schema))];
-    facts.extend(bounds(schema));
+    let mut facts = form(schema);
     let default = match &schema["default"] {
         Value::Null if is_required => Some("required".to_owned()),
         Value::Null => None,
@@ -22,6 +21,11 @@ pub(super) fn facts(schema: &Value, is_required: bool) -> Vec<String> {
     };
     facts.extend(default);
     facts
+}
+
+/// The type of a field, and what is allowed.
+pub(super) fn form(schema: &Value) -> Vec<String> {
+    [capitalised(&kind(schema))].into_iter().chain(bounds(schema)).collect()
 }
 
 fn kind(schema: &Value) -> String {
@@ -62,7 +66,7 @@ fn bounds(schema: &Value) -> Vec<String> {
     // The length of a duration follows from its form.
     let length = if kind(schema) == "duration" { None } else { range("minLength", "maxLength", " characters") };
     let items = bounds_of_items(&schema["items"]);
-    [range("minimum", "maximum", ""), length, pattern.map(form), range("minItems", "maxItems", " items"), items]
+    [range("minimum", "maximum", ""), length, pattern.map(text), range("minItems", "maxItems", " items"), items]
         .into_iter()
         .flatten()
         .collect()
@@ -75,10 +79,10 @@ fn bounds_of_items(items: &Value) -> Option<String> {
 }
 
 /// The form of a text in words.
-fn form(pattern: &str) -> String {
+fn text(pattern: &str) -> String {
     let form = text_form::ALL.iter().find(|form| form.pattern == pattern);
     let allowed = form.and_then(|form| form.mismatch.split_once("; ")).map(|(_, allowed)| allowed);
-    allowed.map_or_else(|| format!("matches `{pattern}`"), str::to_owned)
+    allowed.map_or_else(|| format!("matches `{pattern}`"), |allowed| allowed.trim_start_matches("use ").to_owned())
 }
 
 /// A value as it is written in a file.
@@ -126,7 +130,7 @@ mod tests {
             (
                 json!({"type": "string", "pattern": text_form::CURRENCY.pattern}),
                 true,
-                "Text; use three capital letters, such as EUR; required",
+                "Text; three capital letters, such as EUR; required",
             ),
             (
                 json!({"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1, "maxItems": 100}),
