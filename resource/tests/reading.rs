@@ -171,6 +171,7 @@ fn broken_yaml_is_refused_with_its_line_and_column() {
         "seed: 5\n--- seed: 6",
         "seed: 5\n] ",
         "- 1",
+        "seed: 5\n{a: b}",
     ]
     .map(|more| refusal(&with(more)))
     .into();
@@ -196,10 +197,12 @@ fn broken_yaml_is_refused_with_its_line_and_column() {
         line 8, column 1: nothing may follow the end of the document
         document 2: line 7, column 4: only a comment may follow the separator ---
         line 7, column 1: this bracket closes nothing
-        line 6, column 5: a key and a colon are expected here; check the indentation"#]]
+        line 6, column 5: a key and a colon are expected here; check the indentation
+        line 7, column 1: a key and a colon are expected here; check the indentation"#]]
     .assert_eq(&told.join("\n"));
-    expect!["document 1: line 2, column 1: a directive is not allowed here"]
+    expect!["document 1: line 1, column 1: a directive such as %YAML is not allowed"]
         .assert_eq(&refusal(&format!("%YAML 1.1\n---\n{GOOD}")));
+    expect!["line 2, column 1: a line of --- is expected between two documents"].assert_eq(&refusal("{\"a\": 1}\n{\"a\": 1}"));
 }
 
 #[test]

@@ -23,7 +23,7 @@ const COPIES_MAX: usize = 100_000;
 /// Composes the first document of a part, which must be its only one.
 pub(super) fn compose(part: Part<'_>) -> Document {
     let mut composer = Composer {
-        parser: Parser::new_from_str(part.text),
+        parser: Parser::new_from_str_with_options(part.text, granit_parser::options! { disallow_directives: true }),
         lines_before: part.lines_before,
         anchors: BTreeMap::new(),
         copies: 0,

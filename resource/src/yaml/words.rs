@@ -51,7 +51,8 @@ fn problem(kind: &ErrorKind) -> String {
         }
         ErrorKind::UnknownAnchor => "no anchor of this name was defined above",
         ErrorKind::InvalidDocumentEnd => "nothing may follow the end of the document",
-        ErrorKind::ExpectedDocumentStart => "a directive is not allowed here",
+        ErrorKind::DirectiveDisallowed => "a directive such as %YAML is not allowed",
+        ErrorKind::ExpectedDocumentStart => "a line of --- is expected between two documents",
         ErrorKind::RecursionLimitExceeded => "the text is nested too deep",
         other => return other.to_string(),
     };
