@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Claim {
-    /// No payment is booked twice; some may be missing.
+    /// No payment is booked twice. Some may not be booked at all.
     AtMostOnce,
-    /// No payment is missing; some may be booked twice.
+    /// Every payment is booked. Some may be booked twice or more often.
     AtLeastOnce,
-    /// Every payment is booked, and none twice.
+    /// Every payment is booked exactly once.
     ExactlyOnce,
 }
 
@@ -18,10 +18,10 @@ pub enum Claim {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Expectation {
-    /// The claim holds.
+    /// The experiment succeeds if the evidence agrees with the claim.
     #[default]
     Upheld,
-    /// The claim is broken.
+    /// The experiment succeeds if the evidence breaks the claim.
     Violated,
 }
 
@@ -29,11 +29,11 @@ pub enum Expectation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Verdict {
-    /// The evidence agrees with the claim.
+    /// The evidence is sufficient, and it agrees with the claim.
     Upheld,
     /// The evidence breaks the claim.
     Violated,
-    /// The evidence does not suffice for a verdict.
+    /// The evidence is not sufficient to say whether the claim holds.
     Inconclusive,
 }
 

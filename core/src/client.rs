@@ -40,12 +40,12 @@ pub struct ClientPlan {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum KeyPolicy {
-    /// No key.
+    /// Requests carry no key.
     #[default]
     None,
-    /// One key for all attempts of a payment, made before the first attempt.
+    /// All attempts of a payment carry the same key, which is made before the first attempt.
     PerPayment,
-    /// A new key for every attempt: a client bug worth showing.
+    /// Every attempt carries a new key, so that the service takes repeats for new payments. This is a bug of some clients.
     PerAttempt,
 }
 
@@ -53,10 +53,10 @@ pub enum KeyPolicy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum ConnectionPolicy {
-    /// A new connection for every attempt.
+    /// Every attempt opens a new connection.
     #[default]
     PerAttempt,
-    /// A connection carries attempts until it breaks.
+    /// A connection is kept after a whole response and carries further attempts until it breaks.
     KeepAlive,
 }
 
@@ -64,10 +64,10 @@ pub enum ConnectionPolicy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum BodyDrift {
-    /// The same as the first attempt.
+    /// A repeat asks for the same as the first attempt.
     #[default]
     None,
-    /// Attempt `k` asks for `k - 1` minor units more, under the same key: a client bug worth showing.
+    /// Attempt number `k` asks for `k - 1` minor units (such as cents) more than the first, under the same key.
     Amount,
 }
 

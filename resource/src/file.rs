@@ -1,13 +1,19 @@
-//! The file of an experiment. A laptop refuses what a cluster refuses: everything that is wrong is told at once, each with the
-//! path of its field and what is allowed.
+//! The file of experiments. A laptop reads it as `kubectl` and the API server do, and refuses what they refuse. Everything that
+//! is wrong is told at once, each with the path of its field and what is allowed.
 
 use paylab_core::{field_error::FieldError, plan::Plan};
 use serde_json::Value;
 
-use crate::{plan, spec::ChaosExperiment, validation};
+use crate::{plan, spec::ChaosExperiment, validation, yaml};
 
 /// Longer files are refused: more than any resource of a cluster can hold.
 pub const FILE_LEN_MAX: usize = 1024 * 1024;
+/// At most this many errors of a file are told.
+pub const ERRORS_TOLD_MAX: usize = 20;
+
+/// What a text without an experiment lacks.
+const EXPECTED: &str =
+    "an experiment has apiVersion: paylab.dev/v1alpha1, kind: ChaosExperiment, a metadata.name and a spec with a claim";
 
 /// An experiment that can be run.
 #[derive(Debug, Clone)]
@@ -18,28 +24,78 @@ pub struct Experiment {
     pub plan: Plan,
 }
 
-/// Reads an experiment. `drawn_seed` is used when it names no seed.
+/// Reads the only experiment of a text. `drawn_seed` is used when it names no seed.
 ///
 /// # Errors
 /// Everything that is wrong, one error each, in the order of fields.
 pub fn parse(text: &str, drawn_seed: u64) -> Result<Experiment, Vec<FieldError>> {
-    if text.len() > FILE_LEN_MAX {
-        return Err(vec![FieldError::new("", format!("the file has more than {FILE_LEN_MAX} bytes"))]);
+    let mut experiments = parse_all(text, || drawn_seed)?;
+    match (experiments.pop(), experiments.len()) {
+        (Some(only), 0) => Ok(only),
+        (_, others) => {
+            Err(vec![FieldError::new("", format!("holds {} experiments; exactly one is expected here", others + 1))])
+        }
     }
-    let value: Value = serde_saphyr::from_str(text).map_err(|error| vec![not_yaml(&error.to_string())])?;
-    let errors = validation::check_resource(&value);
+}
+
+/// Reads the experiments of a text, one of each document, in their order. `drawn_seed` is asked for a seed for each that names
+/// none.
+///
+/// # Errors
+/// Everything that is wrong in all documents, one error each, by document and field; at most [`ERRORS_TOLD_MAX`] of them, and
+/// then how many more there are.
+pub fn parse_all(text: &str, mut drawn_seed: impl FnMut() -> u64) -> Result<Vec<Experiment>, Vec<FieldError>> {
+    if text.len() > FILE_LEN_MAX {
+        return Err(vec![FieldError::new("", format!("has more than {FILE_LEN_MAX} bytes"))]);
+    }
+    let documents = yaml::documents(text);
+    if documents.is_empty() {
+        return Err(vec![FieldError::new("", format!("is empty; {EXPECTED}"))]);
+    }
+    let several = documents.len() > 1;
+    let (mut experiments, mut refused) = (Vec::new(), Vec::new());
+    for (index, document) in documents.into_iter().enumerate() {
+        match document.and_then(|resource| experiment(resource, &mut drawn_seed)) {
+            Ok(experiment) => experiments.push(experiment),
+            Err(errors) if several => refused.extend(errors.into_iter().map(|error| in_document(index + 1, error))),
+            Err(errors) => refused.extend(errors),
+        }
+    }
+    if refused.is_empty() { Ok(experiments) } else { Err(first_of(refused)) }
+}
+
+fn experiment(mut resource: Value, drawn_seed: &mut impl FnMut() -> u64) -> Result<Experiment, Vec<FieldError>> {
+    let Value::Object(fields) = &mut resource else {
+        return Err(vec![FieldError::new("", format!("is not a resource; {EXPECTED}"))]);
+    };
+    // The API server drops the status of a new resource too.
+    fields.remove("status");
+    validation::prune_nulls(&mut resource);
+    let errors = validation::check_resource(&resource);
     if !errors.is_empty() {
         return Err(errors);
     }
     let resource: ChaosExperiment =
-        serde_json::from_value(value).map_err(|error| vec![FieldError::new("", error.to_string())])?;
-    let plan = plan::plan(&resource.spec, drawn_seed)?;
+        serde_json::from_value(resource).map_err(|error| vec![FieldError::new("", error.to_string())])?;
+    let seed = if resource.spec.seed.is_none() { drawn_seed() } else { 0 };
+    let plan = plan::plan(&resource.spec, seed)?;
     Ok(Experiment { resource, plan })
 }
 
-fn not_yaml(error: &str) -> FieldError {
-    let line = error.lines().next().unwrap_or_default();
-    FieldError::new("", format!("is not the YAML of one resource: {line}"))
+fn in_document(number: usize, error: FieldError) -> FieldError {
+    let FieldError { field, problem } = error;
+    let separator = if field.is_empty() { "" } else { ": " };
+    FieldError { field: format!("document {number}{separator}{field}"), problem }
+}
+
+/// As many errors as a terminal shows, and the number of the others.
+fn first_of(mut errors: Vec<FieldError>) -> Vec<FieldError> {
+    let others = errors.len().saturating_sub(ERRORS_TOLD_MAX);
+    errors.truncate(ERRORS_TOLD_MAX);
+    if others > 0 {
+        errors.push(FieldError::new("", format!("and {others} more")));
+    }
+    errors
 }
 
 #[cfg(test)]
@@ -103,7 +159,7 @@ spec:
             spec.payments.from: "" is not an account or key; use letters, digits, dots, dashes and underscores
             spec.seed: -1 is too small; at least 0 is allowed
             spec.service.dedup: "Magic" is not allowed; use "None", "UniqueKey", "Replay", "CheckThenInsert", "Memory", "KeyThenApply", "ApplyThenKey", "AckThenApply"
-            spec.service.replicas: 1.5 is not a whole number"#]].assert_eq(&faults_of(text));
+            and 1 more"#]].assert_eq(&faults_of(text));
     }
 
     #[test]
@@ -119,7 +175,7 @@ spec:
         );
         expect_test::expect![[r#"
             spec.client.retry.attemptTimeout: 0s leaves no time for an answer; use at least 1ms
-            spec.client.retry.maxAttempts: 0 (until acknowledged) never ends, because a fault of probability 1 meets every attempt; bound the attempts or lower its probability
+            spec.client.retry.maxAttempts: 0 (until acknowledged) never ends, because a fault of probability 1 keeps every answer from the client; bound the attempts or lower its probability
             spec.faults: each fault needs a name of its own
             spec.faults[1].payments: is empty; `from` must be below `to`
             spec.payments.amount: 0 must be more than zero; use a positive amount such as "1.00"
@@ -128,15 +184,6 @@ spec:
             spec.service.replicas: several replicas need one database; set service.database.secretKeyRef to a Secret with the URL of a PostgreSQL, or use 1"#]].assert_eq(&faults_of(&text));
         expect_test::expect!["spec.client.idempotencyKey: None sends no key, and dedup Replay tells repeats by nothing else; use PerPayment"]
             .assert_eq(&faults_of(&format!("{GOOD}  service: {{dedup: Replay}}\n")));
-    }
-
-    #[test]
-    fn what_is_no_resource_is_refused_in_one_line() {
-        for text in ["", "a: [", "- 1", "hello", &format!("{GOOD}---\n{GOOD}"), &"x".repeat(FILE_LEN_MAX + 1)] {
-            let faults = faults_of(text);
-            assert!(!faults.is_empty() && faults.len() < 600, "{faults}");
-        }
-        assert!(faults_of(&format!("{GOOD}  claim: AtMostOnce\n")).contains("claim"), "a field given twice");
     }
 
     #[test]

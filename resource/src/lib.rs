@@ -4,7 +4,10 @@
 
 pub mod definition;
 pub mod file;
+mod path;
 pub mod plan;
+pub mod reference;
 pub mod spec;
 pub mod status;
 pub mod validation;
+mod yaml;

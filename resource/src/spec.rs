@@ -64,38 +64,48 @@ const NOT_ZERO: &str = "!self.matches('^0+(ms|s|m|h)$')";
      "message": "None sends no key, and dedup Replay tells repeats by nothing else; use PerPayment"},
 ]))]
 pub struct ChaosExperimentSpec {
-    /// What the payment path is claimed to do.
+    /// What the payment path (client, network and payment service together) is claimed to do with every payment. The experiment
+    /// tests this claim.
     pub claim: Claim,
-    /// The verdict that makes this experiment a success. A lesson may be about a path that breaks its claim.
+    /// The verdict that makes this experiment a success. By default the claim is expected to hold; a lesson may be about a path
+    /// that breaks its claim.
     #[serde(default)]
     pub expect: Expectation,
-    /// The seed that decides which attempts meet which faults. If it is absent, one is drawn and recorded in the status.
+    /// The seed that decides which attempts meet which faults. The same seed gives the same run again. If it is absent, a seed is
+    /// drawn at random and shown in `status.seed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub seed: Option<i64>,
-    /// The payments to be made.
+    /// The payments to be made. By default 1000 payments of 1.00 EUR from `bianca` to `marc`.
     #[serde(default)]
     pub payments: Payments,
-    /// How the client sends and retries.
+    /// How the client sends payments, and when it tries them again. By default it sends 8 payments at a time, without idempotency
+    /// keys, and tries each until it is acknowledged.
     #[serde(default)]
     pub client: Client,
-    /// How the payment service treats repeats.
+    /// How the payment service treats repeats. By default it books every request that reaches it.
     #[serde(default)]
     pub service: Service,
-    /// The faults: what breaks, where, and how often.
+    /// The faults: what breaks, at which point of a request, and how often. By default nothing breaks. If several faults meet the
+    /// same attempt, only the one at the earliest point takes effect.
     #[serde(default)]
     #[schemars(length(max = FAULTS_MAX))]
     pub faults: Vec<FaultSpec>,
-    /// The verdict is `Inconclusive` if the path had fewer chances than this to break its claim
-    /// (default 100, or what the experiment can deliver if that is less).
+    /// The smallest number of exposures that a verdict needs. An exposure is a chance to break the claim: for `AtMostOnce` and
+    /// `ExactlyOnce` a repeat that reaches the service after an earlier request of the same payment, for `AtLeastOnce` an attempt
+    /// that does not reach the service. With fewer exposures the verdict is `Inconclusive`. If it is absent, 100 are needed, or
+    /// as many as the experiment can deliver if that is less.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub min_exposures: Option<i64>,
-    /// The load is stopped after this time, and the verdict is then `Inconclusive`.
+    /// The longest time that the load may take, from its start. After it the load is stopped, and the verdict is `Inconclusive`. On
+    /// a cluster it also bounds the time that the parts may take to get ready; if they do not, the experiment fails. By default
+    /// 10 minutes.
     #[serde(default = "ten_minutes")]
     #[schemars(extend("x-kubernetes-validations" = [{"rule": NOT_ZERO, "message": "0s leaves no time for the load; use at least 1ms"}]))]
     pub active_deadline: DurationText,
-    /// Whether the operator keeps the parts of a finished experiment.
+    /// Whether the operator keeps the parts of a finished experiment (pods, Services, ConfigMap), so that they can be looked at. By
+    /// default they are kept only if the verdict is not the expected one. `paylab run` ignores this field.
     #[serde(default)]
     pub retain: Retain,
 }
@@ -110,19 +120,21 @@ pub struct ChaosExperimentSpec {
      "message": "amount times count must be at most 10000000000000.00"},
 ]))]
 pub struct Payments {
-    /// The number of payments.
+    /// The number of payments that the experiment makes. By default 1000.
     #[schemars(range(min = 1, max = 100_000_000))]
     pub count: i64,
-    /// The amount of each, in major units with at most two decimals.
+    /// The amount of each payment, in major units of the currency (such as euros) with at most two decimals, as a text. By default
+    /// 1.00.
     #[schemars(length(max = 13), extend("pattern" = text_form::AMOUNT.pattern))]
     pub amount: String,
-    /// The three capital letters of the currency.
+    /// The currency of the amount, as its three capital letters. It is only shown: every currency has two decimals here. By default
+    /// EUR.
     #[schemars(length(max = 16), extend("pattern" = text_form::CURRENCY.pattern))]
     pub currency: String,
-    /// The account that pays.
+    /// The account that every payment is taken from. By default `bianca`.
     #[schemars(length(max = 64), extend("pattern" = text_form::ACCOUNT_OR_KEY.pattern))]
     pub from: String,
-    /// The account that is paid.
+    /// The account that every payment goes to. By default `marc`.
     #[schemars(length(max = 64), extend("pattern" = text_form::ACCOUNT_OR_KEY.pattern))]
     pub to: String,
 }
@@ -135,53 +147,62 @@ pub struct Payments {
      "message": "fewer attempts cannot hold the copies of client.hedge"},
 ]))]
 pub struct Client {
-    /// When and how often to try again.
+    /// When and how often a payment is tried again. By default at once, until it is acknowledged.
     pub retry: Retry,
-    /// Whether requests carry an idempotency key, and which.
+    /// Whether requests carry an idempotency key, by which the service can tell a repeat from a new payment. By default they carry
+    /// none.
     pub idempotency_key: KeyPolicy,
-    /// Payments in flight per worker.
+    /// The largest number of payments that one worker has in flight at the same time. By default 8.
     #[schemars(range(min = 1, max = 1024))]
     pub concurrency: i32,
-    /// Workers (load pods). Each sends its share of the payments.
+    /// The number of workers: load pods on a cluster, parallel loads on one machine. Each sends its share of the payments, and
+    /// the shares are equal. By default 1.
     #[schemars(range(min = 1, max = 64))]
     pub workers: i32,
-    /// Copies of each request that are sent at once.
+    /// The number of copies of each request that the client sends at the same time (hedged requests), each as an attempt of its own.
+    /// The payment is acknowledged if any copy is. By default 1: no copies.
     #[schemars(range(min = 1, max = 8))]
     pub hedge: i32,
-    /// Payments begun per second and worker; absent: as fast as answers come.
+    /// The number of payments that one worker begins per second. A payment is begun later only if `concurrency` payments are in flight
+    /// at that time. If it is absent, a new payment is begun as soon as an earlier one has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     // The API server cuts a minimum's fraction off where the value is a whole number, such as 0.
     #[schemars(range(min = 0.01, max = 1_000_000.0), extend("x-kubernetes-validations" = [
         {"rule": "self >= 0.01", "message": "should be greater than or equal to 0.01"},
     ]))]
     pub rate: Option<f64>,
-    /// Whether each attempt opens a connection of its own.
+    /// Whether each attempt opens a TCP connection of its own. By default it does.
     pub connection: ConnectionPolicy,
-    /// What a repeat asks for: the same, or another amount (a client bug worth showing).
+    /// Whether the body of a repeat differs from that of the first attempt, which is a bug of some clients. By default it does not.
     pub body_drift: BodyDrift,
 }
 
-/// When and how often a payment is tried again.
+/// When and how often a payment is tried again. A payment is tried again if the outcome of an attempt is unknown: after a reset, a
+/// timeout, or a response with status 409, 425, 429 or 5xx.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Retry {
-    /// Attempts per payment; 0 retries until one is acknowledged.
+    /// The largest number of attempts per payment, the first included. 1 never tries again. 0, the default, tries until an attempt is
+    /// acknowledged or refused for good; a payment that is neither after 10000 attempts makes the verdict `Inconclusive`.
     #[schemars(range(min = 0, max = 1000))]
     pub max_attempts: i32,
-    /// The pause before the next attempt.
+    /// The pause before the next attempt. By default there is none.
     pub backoff: Backoff,
-    /// How long one attempt may take.
+    /// The longest time that one attempt may take, from connecting to the last byte of the response. After it the client hangs up, and
+    /// the outcome of the attempt is unknown. By default 5 seconds.
     #[schemars(extend("x-kubernetes-validations" = [{"rule": NOT_ZERO, "message": "0s leaves no time for an answer; use at least 1ms"}]))]
     pub attempt_timeout: DurationText,
 }
 
-/// Capped exponential backoff with full jitter: `uniform(0, min(cap, base * 2^(k-1)))`.
+/// Capped exponential backoff with full jitter: after attempt `k` the client waits for a time between zero and
+/// `min(cap, base * 2^(k-1))`, drawn from the seed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Backoff {
-    /// The upper bound of the first pause; `0s` retries at once.
+    /// The upper bound of the pause after the first attempt; it doubles after each further attempt. By default `0s`: the client tries
+    /// again at once.
     pub base: DurationText,
-    /// The upper bound of every pause.
+    /// The upper bound of every pause, however often it was doubled. By default 1 second.
     pub cap: DurationText,
 }
 
@@ -195,22 +216,26 @@ pub struct Backoff {
      "message": "is known to dedup: Replay only; remove it or use Replay"},
 ]))]
 pub struct Service {
-    /// How repeats are told from new payments.
+    /// How the service tells a repeat from a new payment. By default it does not: it books every request. `UniqueKey` and `Replay` are
+    /// correct; the five modes after them are broken on purpose.
     pub dedup: Dedup,
-    /// Service pods.
+    /// The number of pods that serve payments. Several need `database`, and `paylab run` refuses them. By default 1.
     #[schemars(range(min = 1, max = 16))]
     pub replicas: i32,
-    /// What becomes of a request whose client hangs up.
+    /// What becomes of a booking whose client hangs up before it has the response. By default it is finished.
     pub on_disconnect: OnDisconnect,
-    /// A wait inside the critical section of the dedup mode.
+    /// A time for which the service waits in the middle of each booking, at the step of the dedup mode where another request, a crash
+    /// or a client that hangs up can do the most harm. By default `0s`: it does not wait.
     pub processing_time: DurationText,
-    /// How long `Replay` remembers a key; absent: for ever.
+    /// The time for which dedup mode `Replay` remembers a key. A repeat that comes later is booked as a new payment. If it is absent,
+    /// keys are remembered for ever.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-kubernetes-validations" = [{"rule": NOT_ZERO, "message": "0s forgets every key at once; use at least 1ms"}]))]
     pub key_ttl: Option<DurationText>,
-    /// What becomes of a request without a key.
+    /// What becomes of a request without an idempotency key in a dedup mode that needs one. By default it is booked.
     pub missing_key: MissingKey,
-    /// The database that holds the ledger on a cluster; absent: SQLite on the pod's own disk, for one replica.
+    /// The database that holds the ledger on a cluster. If it is absent, the ledger is an SQLite file on the disk of the only service
+    /// pod. `paylab run` ignores this field and has the option `--database`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub database: Option<Database>,
 }
@@ -227,10 +252,10 @@ pub struct Database {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SecretKeyRef {
-    /// The name of the Secret.
+    /// The name of the Secret, in the namespace of the experiment.
     #[schemars(length(max = 253), extend("pattern" = text_form::SECRET_NAME.pattern))]
     pub name: String,
-    /// The key in it.
+    /// The key of the Secret's data that holds the URL.
     #[schemars(length(max = 253), extend("pattern" = text_form::ACCOUNT_OR_KEY.pattern))]
     pub key: String,
 }
@@ -238,12 +263,12 @@ pub struct SecretKeyRef {
 /// Whether the operator keeps the parts of a finished experiment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum Retain {
-    /// Removes them.
+    /// The parts are removed as soon as the experiment has ended.
     Never,
-    /// Keeps them when the verdict is not the expected one.
+    /// The parts are kept if the verdict is not the expected one or if there is none, and removed otherwise.
     #[default]
     OnFailure,
-    /// Keeps them.
+    /// The parts are kept until the experiment is deleted.
     Always,
 }
 

@@ -15,146 +15,148 @@ pub const LISTED_MAX: usize = 10;
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ChaosExperimentStatus {
-    /// The generation of the spec this is about.
+    /// The `metadata.generation` of the resource that this status is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// How far it is.
+    /// How far the experiment has come. It is absent until the operator has seen the resource.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
-    /// Names the run.
+    /// The identity of the run. References and idempotency keys of its payments begin with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run_id: Option<String>,
-    /// The seed that decided every fate.
+    /// The seed that decided which attempts met which faults: `spec.seed`, or the one that was drawn.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<i64>,
-    /// Absent until the judge spoke.
+    /// Whether the claim held. It is absent until the run was judged, and for ever if the experiment has failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
-    /// What the evidence shows the path to do.
+    /// What the path did according to the ledger, whatever was claimed. It is absent if the ledger could not be read completely.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed: Option<Observed>,
-    /// One word for the verdict's reason.
+    /// The reason of the verdict or of the failure, as one word; see the section about reasons.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The verdict in a sentence.
+    /// The verdict as a sentence; before it, what the experiment waits for, if that takes long.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// While the load runs.
+    /// How far the load has come. It is only there while the load runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<ProgressStatus>,
-    /// The money, as exact decimals in major units.
+    /// The sums of the ledger, as exact decimals in major units. It is absent until the run was judged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ledger: Option<LedgerStatus>,
-    /// The payments by what became of them.
+    /// The numbers of payments, by what became of them. It is absent until the run was judged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payments: Option<PaymentsStatus>,
-    /// The attempts by what the client may believe.
+    /// The numbers of attempts, by what the client knows about them. It is absent until the run was judged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempts: Option<AttemptsStatus>,
-    /// What broke.
+    /// What each fault did, in the order of `spec.faults`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<FaultStatus>,
-    /// The lab's own instruments.
+    /// What the instruments of the lab have counted: the proxy's record, the exposures and the findings. It is absent until the run was
+    /// judged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lab: Option<LabStatus>,
-    /// What should have happened.
+    /// What should have happened, for this seed and on average over all seeds. It is absent until the run was judged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prediction: Option<PredictionStatus>,
-    /// The first payments that prove the verdict, at most 10.
+    /// The first payments that prove a `Violated` verdict, at most 10. If nothing breaks the claim, the first payments that were not
+    /// booked exactly once.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]
     pub samples: Vec<SampleStatus>,
-    /// When the operator began.
+    /// The time at which the operator began to work on the experiment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,
-    /// When the verdict was written.
+    /// The time at which the experiment ended, with or without a verdict. Afterwards the status does not change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<Time>,
-    /// Accepted, EnvironmentReady, LoadComplete, FaultsDelivered, LedgerReconciled, Verified, Ready, Stalled.
+    /// The conditions of the experiment, such as `Verified`, for `kubectl wait` and other tools; see the section about conditions.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }
 
-/// How far an experiment is: computed from what is seen.
+/// How far an experiment has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Phase {
-    /// Accepted, nothing made.
+    /// The spec is accepted, and nothing is made yet.
     Pending,
-    /// The parts are starting.
+    /// The payment service and the proxy are starting.
     Preparing,
-    /// The load runs.
+    /// The load sends payments.
     Loading,
     /// The ledger is being read and judged.
     Reconciling,
-    /// The verdict is there.
+    /// The experiment has ended with a verdict.
     Completed,
-    /// There will be no verdict.
+    /// The experiment has ended without a verdict.
     Failed,
 }
 
-/// How far the load is.
+/// How far the load has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ProgressStatus {
-    /// Payments intended.
+    /// The number of payments that the experiment makes.
     pub payments: i64,
-    /// Payments acknowledged so far.
+    /// The number of payments that were acknowledged so far.
     pub acknowledged: i64,
-    /// Attempts so far.
+    /// The number of attempts so far.
     pub attempts: i64,
 }
 
-/// The money, as exact decimals in major units.
+/// The sums of the ledger, as exact decimals in major units.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LedgerStatus {
-    /// The currency's three letters.
+    /// The currency, as its three letters.
     pub currency: String,
-    /// What should have been booked.
+    /// The sum that should have been booked, in major units: the amount times the number of payments.
     pub intended: String,
-    /// What was booked.
+    /// The sum that was booked, in major units.
     pub booked: String,
-    /// Booked less intended.
+    /// The booked sum less the intended sum, in major units. It is negative if money is missing.
     pub difference: String,
-    /// Rows of the ledger.
+    /// The number of entries of the ledger, which are bookings of payments.
     pub entries: i64,
 }
 
-/// The payments by what became of them.
+/// The numbers of payments, by what became of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PaymentsStatus {
-    /// Payments of the experiment.
+    /// The number of payments that the experiment makes.
     pub intended: i64,
-    /// The client saw an acknowledgement.
+    /// The number of payments for which the client received an acknowledgement.
     pub acknowledged: i64,
-    /// At least one entry.
+    /// The number of payments with at least one entry in the ledger.
     pub booked: i64,
-    /// No entry.
+    /// The number of payments without an entry in the ledger.
     pub lost: i64,
-    /// Two entries or more.
+    /// The number of payments with two or more entries in the ledger.
     pub duplicated: i64,
-    /// Entries that nobody asked for.
+    /// The number of entries that no payment of the experiment asked for.
     pub phantom: i64,
-    /// An amount or party differs from what was asked for.
+    /// The number of payments whose amount or accounts in the ledger differ from what was asked for or acknowledged.
     pub mismatched: i64,
-    /// The client cannot know.
+    /// The number of payments of which the client does not know whether they were booked.
     pub unknown: i64,
 }
 
-/// The attempts by what the client may believe.
+/// The numbers of attempts, by what the client knows about them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct AttemptsStatus {
-    /// All attempts.
+    /// The number of all attempts.
     pub total: i64,
-    /// A 2xx was read in full.
+    /// The number of attempts whose response was 200, 201, 202 or 208 and was received completely.
     pub acknowledged: i64,
-    /// It may have been booked or not.
+    /// The number of attempts of which the client does not know whether they were booked, such as after a reset or a timeout.
     pub unknown: i64,
-    /// Certainly without effect.
+    /// The number of attempts that were certainly not booked: no connection was made, or the service refused the request for good.
     pub rejected: i64,
-    /// Acknowledged as a repeat of a booked payment.
+    /// The number of attempts that the service acknowledged as repeats of a payment that it had booked before.
     pub repeats: i64,
 }
 
@@ -162,62 +164,63 @@ pub struct AttemptsStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct FaultStatus {
-    /// The fault's name.
+    /// The name of the fault.
     pub name: String,
-    /// As in the spec, as text.
+    /// The probability of the fault, as in the spec, as a text.
     pub probability: String,
-    /// Coins drawn.
+    /// The number of attempts for which it was decided whether they meet the fault.
     pub drawn: i64,
-    /// Coins that fired.
+    /// The number of attempts for which the fault was drawn, also if a fault at an earlier point took effect instead.
     pub fired: i64,
-    /// Attempts on which it took effect.
+    /// The number of attempts on which the fault took effect.
     pub effective: i64,
 }
 
-/// The lab's own instruments.
+/// What the instruments of the lab have counted.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LabStatus {
-    /// Requests in the proxy's record.
+    /// The number of requests in the proxy's record.
     pub recorded: i64,
-    /// Requests forwarded whole to the service.
+    /// The number of requests that the proxy forwarded completely to the service.
     pub forwarded: i64,
-    /// Attempts on which a fault took effect.
+    /// The number of attempts on which a fault took effect, over all faults.
     pub struck: i64,
-    /// Resets that no fault ordered.
+    /// The number of connections that were reset though no fault ordered it. Any makes the verdict `Inconclusive`.
     pub unintended_resets: i64,
-    /// Chances the path had to break its claim.
+    /// The number of chances that the path had to break its claim; see `spec.minExposures`.
     pub exposures: i64,
-    /// What the lab found wrong with itself or unexpected; at most 10.
+    /// What is doubtful about the evidence, and what is unexpected without changing the verdict, as sentences; at most 10.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]
     pub findings: Vec<String>,
 }
 
-/// What should have happened.
+/// What should have happened, for this seed and on average over all seeds.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PredictionStatus {
-    /// Exact for this seed; absent where the result depends on timing.
+    /// The exact totals for this seed: `attempts`, `entries`, `acknowledged`, `repeats`, `duplicated`, `lost` and `bookedUnknown`
+    /// (payments booked without an acknowledgement to the client). It is empty if the result depends on timing.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub exact: BTreeMap<String, i64>,
-    /// Why there is no exact prediction.
+    /// What the result depends on besides the seed. It is absent if the prediction is exact.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub depends_on: Option<String>,
-    /// In theory, with the interval that holds 95 % of all seeds.
+    /// The same totals on average over all seeds, with the interval that holds 95 % of the seeds. It is empty if there is no formula.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub theory: BTreeMap<String, TheoryStatus>,
 }
 
-/// A mean and the interval that holds 95 % of all seeds.
+/// The mean of a total over all seeds, and the interval that holds 95 % of them.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TheoryStatus {
-    /// With one decimal.
+    /// The mean over all seeds, with one decimal, as a text.
     pub mean: String,
-    /// The lower bound.
+    /// The lower bound of the interval.
     pub low: i64,
-    /// The upper bound.
+    /// The upper bound of the interval.
     pub high: i64,
 }
 
@@ -225,12 +228,12 @@ pub struct TheoryStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SampleStatus {
-    /// Its index.
+    /// The index of the payment, counted from 0.
     pub payment: i64,
-    /// What is wrong with it.
+    /// What is wrong with the payment: one of the anomalies in the section about reasons.
     pub class: String,
-    /// How often it was tried.
+    /// The number of attempts that were made for the payment.
     pub attempts: i64,
-    /// How often it was booked.
+    /// The number of entries of the payment in the ledger.
     pub entries: i64,
 }

@@ -8,6 +8,11 @@ mod words;
 use paylab_core::field_error::FieldError;
 use serde_json::Value;
 
+/// Removes the fields of a resource that are null, as the API server does before it applies defaults.
+pub fn prune_nulls(resource: &mut Value) {
+    schema::prune_nulls(resource);
+}
+
 /// Everything that is wrong with a whole resource, in the order of fields.
 #[must_use]
 pub fn check_resource(resource: &Value) -> Vec<FieldError> {

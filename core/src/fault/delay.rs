@@ -20,9 +20,10 @@ pub const DELAY_MAX: Duration = Duration::from_secs(30);
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Delay {
-    /// The point of the request at which it is held.
+    /// The point of the request at which the request or the response is held.
     pub at: Point,
-    /// How long it is held, from 1ms to 30s.
+    /// The time for which it is held, from 1ms to 30s. If it is longer than what is left of `client.retry.attemptTimeout`, the client
+    /// hangs up meanwhile; what was held is passed on all the same.
     #[serde(rename = "for")]
     #[cfg_attr(
         feature = "schema",

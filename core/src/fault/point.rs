@@ -6,19 +6,19 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Point {
-    /// The client has connected; nothing was read from it, and the service was not dialled.
+    /// The client has connected. Nothing was read from the client, and no connection to the service was made.
     Connect,
-    /// The head of the request was read; nothing was forwarded.
+    /// The proxy has read the head of the request and forwarded nothing to the service.
     BeforeRequest,
-    /// Part of the request was forwarded.
+    /// The proxy has forwarded a part of the request to the service.
     MidRequest,
-    /// The whole request was forwarded; the service is working on it.
+    /// The proxy has forwarded the whole request, and the service is working on it.
     AfterRequest,
-    /// The whole response has come from the service; nothing of it was forwarded.
+    /// The proxy has the whole response of the service and has forwarded nothing of it to the client.
     BeforeResponse,
-    /// Part of the response was forwarded.
+    /// The proxy has forwarded a part of the response to the client.
     MidResponse,
-    /// The whole response was forwarded; the connection was not closed yet.
+    /// The proxy has forwarded the whole response and has not yet closed the connection.
     AfterResponse,
 }
 

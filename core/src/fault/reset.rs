@@ -12,7 +12,8 @@ use crate::{
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Reset {
-    /// The point of the request at which the connection is reset.
+    /// The point of the request at which the connection is reset (TCP RST). Before the service has received the whole request, it must
+    /// not book it; after that it has booked or will book it, and only the client does not know.
     pub at: Point,
 }
 

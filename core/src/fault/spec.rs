@@ -29,26 +29,30 @@ pub const FAULTS_MAX: usize = 16;
     ]))
 )]
 pub struct FaultSpec {
-    /// The fault's name, unique in the experiment. The fates depend on it: under another name the fault meets other attempts.
+    /// The name of the fault, which must be unique in the experiment. Which attempts meet the fault depends on its name: under another
+    /// name it meets others.
     #[cfg_attr(
         feature = "schema",
         schemars(length(min = 1, max = 63), extend("pattern" = text_form::FAULT_NAME.pattern))
     )]
     pub name: String,
-    /// The probability with which an attempt meets the fault.
+    /// The probability with which an attempt meets the fault, from 0 (never) to 1 (always). The decision follows from the seed, the
+    /// payment, the number of the attempt and the name of the fault.
     #[cfg_attr(feature = "schema", schemars(range(min = 0.0, max = 1.0)))]
     pub probability: f64,
-    /// The connection is reset at a point of the request.
+    /// The effect `reset`: the proxy resets the connection at a point of the request. Each fault has exactly one effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reset: Option<Reset>,
-    /// The request or the response is held at a point for some time, and then passed on.
+    /// The effect `delay`: the proxy holds the request or the response at a point for some time and then passes it on. Each fault has
+    /// exactly one effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay: Option<Delay>,
-    /// Only attempts with these numbers can meet the fault; absent: all.
+    /// The numbers of the attempts that can meet the fault; the first attempt of a payment is number 1. If it is absent, every attempt
+    /// can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 100), inner(range(min = 1, max = 10_000))))]
     pub attempts: Option<Vec<i32>>,
-    /// Only these payments can meet the fault; absent: all.
+    /// The payments whose attempts can meet the fault. If it is absent, those of every payment can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payments: Option<PaymentRange>,
 }
@@ -62,10 +66,10 @@ pub struct FaultSpec {
     schemars(extend("x-kubernetes-validations" = [{"rule": "self.from < self.to", "message": "is empty; `from` must be below `to`"}]))
 )]
 pub struct PaymentRange {
-    /// The first payment.
+    /// The index of the first payment of the range. Payments are counted from 0.
     #[cfg_attr(feature = "schema", schemars(range(min = 0)))]
     pub from: i64,
-    /// One past the last payment.
+    /// The index of the first payment after the range.
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub to: i64,
 }

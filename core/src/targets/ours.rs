@@ -33,22 +33,26 @@ pub struct OurService {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Dedup {
-    /// Books every request.
+    /// The service books every request, also a repeat.
     #[default]
     None,
-    /// A unique column in the transaction that books; a repeat is answered 208.
+    /// The service stores the key in a unique column in the transaction that books. It answers a repeat with 208 and ignores its body.
+    /// This mode is correct.
     UniqueKey,
-    /// Key, fingerprint and answer in the transaction that books; a repeat gets the stored answer.
+    /// The service stores the key, a fingerprint of the body and its response in the transaction that books. A repeat gets the stored
+    /// response, one with another body 422, and one that comes while the first is in flight 409. This mode is correct.
     Replay,
-    /// Looks for the key, then inserts, without a unique column that would hold the two together.
+    /// The service looks for the key and then books, without a unique column. Two requests at the same time are both booked.
     CheckThenInsert,
-    /// A set in the memory of the process.
+    /// The service remembers keys in the memory of its process. They are lost with a restart, and each replica has its own.
     Memory,
-    /// The key in one transaction, the booking in the next.
+    /// The service stores the key in one transaction and books in the next. If it fails in between, the payment is never booked, and
+    /// its repeat is acknowledged.
     KeyThenApply,
-    /// The booking in one transaction, the key in the next.
+    /// The service books in one transaction and stores the key in the next. If it fails in between, or if two requests come at the same
+    /// time, the payment is booked twice.
     ApplyThenKey,
-    /// Answers 202 and books later, from memory.
+    /// The service answers 202 at once and books later, from memory. If its process ends in between, the payment is lost.
     AckThenApply,
 }
 
@@ -56,10 +60,10 @@ pub enum Dedup {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum OnDisconnect {
-    /// The booking runs to its end.
+    /// The service finishes the booking.
     #[default]
     Finish,
-    /// The booking is dropped where it stands, as Rust's HTTP servers do.
+    /// The service drops the booking at the step that it has reached, as many Rust servers do.
     Cancel,
 }
 
@@ -67,10 +71,10 @@ pub enum OnDisconnect {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum MissingKey {
-    /// It is booked, and its repeat cannot be recognised.
+    /// The request is booked, and its repeats are booked too, since nothing tells them from new payments.
     #[default]
     Book,
-    /// It is refused with 400.
+    /// The request is refused with status 400, and nothing is booked.
     Refuse,
 }
 

@@ -3,13 +3,16 @@
 use std::sync::LazyLock;
 
 use jsonschema::{ValidationError, Validator, error::ValidationErrorKind, paths::LocationSegment};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use paylab_core::{field_error::FieldError, text_form::EXPERIMENT_NAME};
+use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
 use crate::{
     definition::definition,
+    path::join,
     spec::NAME_LEN_MAX,
-    validation::words::{join, kind_of, mismatch, path_of, shown},
+    validation::words::{kind_of, mismatch, path_of, shown},
 };
 
 /// A schema that is ready to be evaluated.
@@ -33,9 +36,27 @@ pub(super) fn check_spec(spec: &Value) -> Vec<FieldError> {
     SPEC.check(spec)
 }
 
+/// Removes the fields of a resource that are null: the API server treats them as absent, and so do the rules.
+pub(super) fn prune_nulls(resource: &mut Value) {
+    prune(resource, &RESOURCE.schema);
+}
+
+fn prune(value: &mut Value, schema: &Value) {
+    match value {
+        Value::Object(fields) => {
+            let known = &schema["properties"];
+            fields.retain(|field, value| !value.is_null() || known.get(field).is_none());
+            fields.iter_mut().for_each(|(field, value)| prune(value, &known[field.as_str()]));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| prune(item, &schema["items"])),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
 impl Schema {
     fn of(schema: Value, prefix: &'static str) -> Self {
-        let validator = jsonschema::validator_for(&schema).map_err(|error| error.to_string());
+        let validator =
+            jsonschema::options().should_validate_formats(true).build(&schema).map_err(|error| error.to_string());
         Self { schema, validator, prefix }
     }
 
@@ -60,7 +81,6 @@ fn spec_schema() -> Value {
 
 /// The schema of a whole resource.
 fn resource_schema() -> Value {
-    let name = json!({"type": "string", "maxLength": NAME_LEN_MAX, "pattern": EXPERIMENT_NAME.pattern});
     json!({
         "type": "object",
         "required": ["apiVersion", "kind", "metadata", "spec"],
@@ -68,14 +88,26 @@ fn resource_schema() -> Value {
         "properties": {
             "apiVersion": {"enum": ["paylab.dev/v1alpha1"]},
             "kind": {"enum": ["ChaosExperiment"]},
-            "metadata": {"type": "object", "required": ["name"], "properties": {"name": name}},
+            "metadata": metadata_schema(),
             "spec": spec_schema(),
             "status": {},
         },
     })
 }
 
-/// Turns the API server's dialect of JSON Schema into the standard: closed objects, and types that may be null.
+/// The schema of a resource's metadata, in which a name is required.
+fn metadata_schema() -> Value {
+    let settings = SchemaSettings::default().with(|settings| settings.inline_subschemas = true);
+    let mut metadata = json!(settings.into_generator().into_root_schema_for::<ObjectMeta>());
+    metadata["required"] = json!(["name"]);
+    metadata["properties"]["name"] =
+        json!({"type": "string", "maxLength": NAME_LEN_MAX, "pattern": EXPERIMENT_NAME.pattern});
+    close(&mut metadata);
+    metadata
+}
+
+/// Turns the API server's dialect of JSON Schema into the standard: closed objects, types that may be null, and the bounds that
+/// the size of an integer sets.
 fn close(schema: &mut Value) {
     let Value::Object(fields) = schema else { return };
     if fields.contains_key("properties") {
@@ -84,6 +116,15 @@ fn close(schema: &mut Value) {
     if fields.remove("nullable") == Some(json!(true)) {
         let kind = fields.get("type").cloned().unwrap_or_default();
         fields.insert("type".to_owned(), json!([kind, "null"]));
+    }
+    let bounds = match fields.get("format").and_then(Value::as_str) {
+        Some("int32") => Some((i64::from(i32::MIN), i64::from(i32::MAX))),
+        Some("int64") => Some((i64::MIN, i64::MAX)),
+        _ => None,
+    };
+    if let Some((least, most)) = bounds {
+        fields.entry("minimum").or_insert(json!(least));
+        fields.entry("maximum").or_insert(json!(most));
     }
     if let Some(Value::Object(properties)) = fields.get_mut("properties") {
         properties.values_mut().for_each(close);
@@ -121,6 +162,7 @@ fn errors_of(error: &ValidationError<'_>, schema: &Value) -> Vec<FieldError> {
         ValidationErrorKind::MinItems { limit } => one(format!("has too few items; at least {limit}")),
         ValidationErrorKind::MaxItems { limit } => one(format!("has too many items; at most {limit} are allowed")),
         ValidationErrorKind::Pattern { pattern } => one(format!("{value} {}", mismatch(pattern))),
+        ValidationErrorKind::Format { .. } => one(format!("{value} is not a time such as \"2026-01-31T12:00:00Z\"")),
         ValidationErrorKind::Type { kind } => one(format!("{value} is not {}", kind_of(kind))),
         // The schema uses no other keyword; should it one day, the library's own words are better than none.
         _ => one(error.to_string()),

@@ -4,8 +4,7 @@ use jsonschema::{ValidationError, error::TypeKind, paths::LocationSegment};
 use paylab_core::text_form;
 use serde_json::Value;
 
-/// A value is shown in a message up to this many characters.
-const VALUE_SHOWN: usize = 40;
+use crate::path::{cut, join, join_index};
 
 /// What is wrong with a text that does not match a pattern.
 pub(super) fn mismatch(pattern: &str) -> String {
@@ -33,13 +32,8 @@ pub(super) fn kind_of(kind: &TypeKind) -> String {
 pub(super) fn path_of(error: &ValidationError<'_>) -> String {
     error.instance_path().into_iter().fold(String::new(), |path, segment| match segment {
         LocationSegment::Property(field) => join(&path, &field),
-        LocationSegment::Index(index) => format!("{path}[{index}]"),
+        LocationSegment::Index(index) => join_index(&path, index),
     })
-}
-
-pub(super) fn join(path: &str, field: &str) -> String {
-    let field = cut(field);
-    if path.is_empty() { field } else { format!("{path}.{field}") }
 }
 
 /// A value as JSON, cut to a length that fits a line; whole numbers without a fraction.
@@ -47,18 +41,11 @@ pub(super) fn shown(value: &Value) -> String {
     match value {
         Value::Array(_) => "a list".to_owned(),
         Value::Object(_) => "an object".to_owned(),
-        Value::Null => "nothing".to_owned(),
+        Value::Null => "null".to_owned(),
         Value::Number(number) => {
             let text = number.to_string();
             text.strip_suffix(".0").unwrap_or(&text).to_owned()
         }
         Value::String(_) | Value::Bool(_) => cut(&value.to_string()),
-    }
-}
-
-pub(super) fn cut(text: &str) -> String {
-    match text.char_indices().nth(VALUE_SHOWN) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
     }
 }
