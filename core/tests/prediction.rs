@@ -113,7 +113,7 @@ fn delayed(lasts: &str) -> Plan {
 fn a_short_delay_changes_no_total_and_a_long_one_makes_the_client_try_again() {
     let (short, long) = (predict(&delayed("100ms")), predict(&delayed("3s")));
     assert_eq!((short.attempts, short.entries, short.timeouts, short.exposures), (1000, 1000, 0, 0));
-    assert_eq!(short.faults[0].effective, 287);
+    assert_eq!(short.faults[0].effective, 300);
     assert!(long.timeouts > 0 && long.attempts == 1000 + long.timeouts, "{long:?}");
     // What was held arrives all the same: every attempt is forwarded.
     assert_eq!((long.forwarded, long.entries, long.lost), (long.attempts, 1000, 0));

@@ -1,4 +1,5 @@
 //! What is expected over all seeds.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use serde_json::json;
 

@@ -43,7 +43,7 @@ async fn the_shares_of_the_workers_cover_every_payment_once() {
     let plan = plan(100, json!({"workers": 3}));
     let mut shares = Vec::new();
     for worker in 0..3 {
-        let load = load_job::Load { worker: worker, ..load(plan.clone(), &server.address) };
+        let load = load_job::Load { worker, ..load(plan.clone(), &server.address) };
         let history = run(&load).await;
         assert!(history.rows().all(|(_, row)| row.belief == Belief::Acknowledged));
         shares.push(history.share());

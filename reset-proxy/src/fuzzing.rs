@@ -1,10 +1,10 @@
 //! What the fuzz targets in `fuzz/` call; it is compiled for them only. Each function panics when a property is violated.
 
+use paylab_part::chunked::Chunked;
 use serde_json::Value;
 
 use crate::{
     http::{
-        chunked::ChunkedBody,
         head::ParsedHead,
         request::{Method, parse_request},
         response::parse_response,
@@ -53,7 +53,7 @@ pub fn head(bytes: &[u8]) {
             assert_eq!(find(&bytes[..len - 1]), ParsedHead::Partial, "a head without its last byte must be partial");
         }
     }
-    let (mut whole, mut bytewise) = (ChunkedBody::START, ChunkedBody::START);
+    let (mut whole, mut bytewise) = (Chunked::START, Chunked::START);
     let taken = whole.take(bytes);
     let one_by_one: usize = bytes.iter().map(|byte| bytewise.take(&[*byte])).sum();
     assert_eq!((taken, whole), (one_by_one, bytewise));

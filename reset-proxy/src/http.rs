@@ -2,7 +2,6 @@
 //! never rebuilt. Nothing here may know of sockets, faults or toxics.
 
 pub(crate) mod body;
-pub(crate) mod chunked;
 pub(crate) mod head;
 pub(crate) mod request;
 pub(crate) mod response;

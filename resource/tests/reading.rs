@@ -202,7 +202,8 @@ fn broken_yaml_is_refused_with_its_line_and_column() {
     .assert_eq(&told.join("\n"));
     expect!["document 1: line 1, column 1: a directive such as %YAML is not allowed"]
         .assert_eq(&refusal(&format!("%YAML 1.1\n---\n{GOOD}")));
-    expect!["line 2, column 1: a line of --- is expected between two documents"].assert_eq(&refusal("{\"a\": 1}\n{\"a\": 1}"));
+    expect!["line 2, column 1: a line of --- is expected between two documents"]
+        .assert_eq(&refusal("{\"a\": 1}\n{\"a\": 1}"));
 }
 
 #[test]

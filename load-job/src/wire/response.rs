@@ -183,10 +183,7 @@ fn length(value: &[u8]) -> Result<u64, Malformed> {
 
 #[cfg(test)]
 mod tests {
-    use paylab_core::{
-        plan::Plan,
-        witness::attempt::{Acknowledgement, Uncertainty},
-    };
+    use paylab_core::witness::attempt::{Acknowledgement, Uncertainty};
     use serde_json::json;
 
     use super::*;
@@ -194,7 +191,8 @@ mod tests {
     const NEW: AttemptOutcome = AttemptOutcome::Acknowledged(Acknowledgement::New);
 
     fn shape() -> Shape {
-        let plan = paylab_resource::plan::plan(&serde_json::from_value(json!({"claim": "AtLeastOnce"})).unwrap(), 0).unwrap();
+        let plan =
+            paylab_resource::plan::plan(&serde_json::from_value(json!({"claim": "AtLeastOnce"})).unwrap(), 0).unwrap();
         Shape::new(&plan, &"run-1".parse().unwrap(), "127.0.0.1:1")
     }
 

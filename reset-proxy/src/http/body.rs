@@ -2,7 +2,7 @@
 
 use httparse::Header;
 
-use crate::http::chunked::ChunkedBody;
+use paylab_part::chunked::Chunked;
 
 /// How the end of a body is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,7 +10,7 @@ pub(crate) enum BodyEnd {
     /// After this many more bytes.
     Length(u64),
     /// After its last chunk.
-    Chunked(ChunkedBody),
+    Chunked(Chunked),
     /// With the end of the stream.
     UntilEnd,
 }
@@ -41,12 +41,12 @@ impl BodyEnd {
 
     /// Whether the last byte of the body was taken.
     pub(crate) fn is_done(&self) -> bool {
-        matches!(self, Self::Length(0) | Self::Chunked(ChunkedBody::Done))
+        matches!(self, Self::Length(0) | Self::Chunked(Chunked::Done))
     }
 
     /// Whether the body ends where the stream ends.
     pub(crate) fn ends_with_stream(&self) -> bool {
-        matches!(self, Self::UntilEnd | Self::Chunked(ChunkedBody::Broken))
+        matches!(self, Self::UntilEnd | Self::Chunked(Chunked::Broken))
     }
 }
 

@@ -4,11 +4,10 @@ use std::mem::MaybeUninit;
 
 use httparse::{Header, ParserConfig, Request, Status};
 use paylab_core::payment::AttemptId;
-use paylab_part::contract::ATTEMPT_HEADER;
+use paylab_part::{chunked::Chunked, contract::ATTEMPT_HEADER};
 
 use crate::http::{
     body::{BodyEnd, Framing, framing},
-    chunked::ChunkedBody,
     head::{FIELDS_MAX, ParsedHead},
 };
 
@@ -43,7 +42,7 @@ pub(crate) fn parse_request(bytes: &[u8]) -> ParsedHead<RequestHead> {
     let body = match framing(request.headers) {
         Framing::Absent => BodyEnd::Length(0),
         Framing::Length(length) => BodyEnd::Length(length),
-        Framing::Chunked => BodyEnd::Chunked(ChunkedBody::START),
+        Framing::Chunked => BodyEnd::Chunked(Chunked::START),
         Framing::Unclear => return ParsedHead::Foreign,
     };
     let method = match request.method {
@@ -79,7 +78,7 @@ mod tests {
             ("", BodyEnd::Length(0)),
             ("Content-Length: 12\r\n", BodyEnd::Length(12)),
             ("content-length: 7\r\nContent-Length: 7\r\n", BodyEnd::Length(7)),
-            ("Transfer-Encoding: gzip, Chunked\r\nContent-Length: 5\r\n", BodyEnd::Chunked(ChunkedBody::START)),
+            ("Transfer-Encoding: gzip, Chunked\r\nContent-Length: 5\r\n", BodyEnd::Chunked(Chunked::START)),
         ] {
             let text = format!("POST /payments/ HTTP/1.1\r\nHost: x\r\n{fields}\r\n");
             let head = whole(&text);
@@ -129,7 +128,7 @@ mod tests {
         #[test]
         fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let _ = parse_request(&bytes);
-            let mut chunked = ChunkedBody::START;
+            let mut chunked = Chunked::START;
             prop_assert!(chunked.take(&bytes) <= bytes.len());
         }
     }

@@ -3,10 +3,10 @@
 use std::mem::MaybeUninit;
 
 use httparse::{Header, ParserConfig, Response, Status};
+use paylab_part::chunked::Chunked;
 
 use crate::http::{
     body::{BodyEnd, Framing, framing},
-    chunked::ChunkedBody,
     head::{FIELDS_MAX, ParsedHead},
     request::Method,
 };
@@ -41,7 +41,7 @@ pub(crate) fn parse_response(bytes: &[u8], method: Method) -> ParsedHead<Respons
     let body = match (framing(response.headers), method, status) {
         (_, Method::Head, _) | (_, _, 100..=199 | 204 | 304) | (_, Method::Connect, 200..=299) => BodyEnd::Length(0),
         (Framing::Length(length), _, _) => BodyEnd::Length(length),
-        (Framing::Chunked, _, _) => BodyEnd::Chunked(ChunkedBody::START),
+        (Framing::Chunked, _, _) => BodyEnd::Chunked(Chunked::START),
         (Framing::Absent | Framing::Unclear, _, _) => BodyEnd::UntilEnd,
     };
     let persistence = if body == BodyEnd::UntilEnd { Persistence::Closing } else { persistence(response.headers) };
@@ -93,7 +93,7 @@ mod tests {
             (100, "", Method::Other, BodyEnd::Length(0)),
             (200, "", Method::Connect, BodyEnd::Length(0)),
             (200, "", Method::Other, BodyEnd::UntilEnd),
-            (200, "Transfer-Encoding: chunked\r\n", Method::Other, BodyEnd::Chunked(ChunkedBody::START)),
+            (200, "Transfer-Encoding: chunked\r\n", Method::Other, BodyEnd::Chunked(Chunked::START)),
             (200, "Content-Length: x\r\n", Method::Other, BodyEnd::UntilEnd),
         ] {
             let head = whole(&format!("HTTP/1.1 {status} Whatever\r\n{fields}\r\n"), method);
