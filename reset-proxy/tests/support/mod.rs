@@ -21,7 +21,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-const TEST_TIMEOUT: Duration = Duration::from_secs(20);
+const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a test watches a connection on which nothing may happen.
 const QUIET_TIME: Duration = Duration::from_millis(100);
 pub(crate) const SEED: u64 = 42;

@@ -4,6 +4,7 @@ mod admission;
 mod crash;
 mod fake_kubelet;
 mod request_faults;
+mod yaml_reading;
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -31,6 +32,9 @@ const ADMISSION: &[Test] = &[
     }),
     ("a_resource_that_runs_on_one_machine_is_admitted", |node| {
         run(node, async |client| admission::admits_valid_resources(&client).await);
+    }),
+    ("yaml_is_read_as_on_one_machine", |node| {
+        run(node, async |client| yaml_reading::is_the_same(&client).await);
     }),
     ("an_accepted_spec_cannot_be_changed", |node| {
         run(node, async |client| admission::refuses_changes_of_the_spec(&client).await);
