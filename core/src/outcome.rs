@@ -61,7 +61,7 @@ pub struct Outcome {
 pub struct Setting {
     /// The name of the experiment.
     pub experiment: String,
-    /// The file that it was read from; `None` on a cluster.
+    /// The file that it was read from; `None` on a cluster, and for standard input.
     pub file: Option<String>,
     /// The number of payments in flight, where the command line has replaced the file's.
     pub concurrency: Option<i32>,

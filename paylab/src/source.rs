@@ -86,6 +86,12 @@ impl Source {
         self.file.display().to_string()
     }
 
+    /// The file, if it can be read again: standard input cannot.
+    #[must_use]
+    pub fn named_file(&self) -> Option<String> {
+        (self.file.as_os_str() != "-").then(|| self.name())
+    }
+
     /// Refuses a field for a reason that only this machine has.
     pub(crate) fn refuse(&self, field: &str, problem: String) -> InvalidExperiment {
         InvalidExperiment { file: self.name(), errors: vec![FieldError::new(field, problem)] }

@@ -212,11 +212,12 @@ fn proof(Example { payment, attempts, entries: booked }: &Example) -> String {
 
 fn write_end(f: &mut Formatter<'_>, outcome: &Outcome) -> fmt::Result {
     let Outcome { plan, setting, report, .. } = outcome;
-    let Setting { experiment: _, file: Some(file), concurrency: _, database, elapsed } = setting else { return Ok(()) };
-    let seconds = elapsed.unwrap_or_default().as_secs_f64();
-    let database = database.as_deref().unwrap_or("an unknown database");
-    let repeat = sentence::repeat_command(outcome).unwrap_or_default();
-    write!(f, "\n  {seconds:.2} s on {database}   again: {repeat}")?;
+    let Setting { experiment: _, file, concurrency: _, database, elapsed } = setting;
+    if let (Some(elapsed), Some(database)) = (elapsed, database) {
+        write!(f, "\n  {:.2} s on {database}", elapsed.as_secs_f64())?;
+    }
+    let (Some(file), Some(repeat)) = (file, sentence::repeat_command(outcome)) else { return Ok(()) };
+    write!(f, "   again: {repeat}")?;
     let examples = report.anomalies.values().flat_map(|examples| &examples.first);
     match examples.map(|example| example.payment).min() {
         Some(payment) => write!(f, "\n  explain one: paylab explain {file} {payment} --seed {}", plan.seed()),

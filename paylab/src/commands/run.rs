@@ -67,7 +67,7 @@ pub fn run(options: &Options) -> anyhow::Result<Exit> {
     for Experiment { resource, plan } in experiments {
         let setting = Setting {
             experiment: resource.metadata.name.unwrap_or_default(),
-            file: Some(options.source.name()),
+            file: options.source.named_file(),
             concurrency: options.source.concurrency,
             ..Setting::default()
         };
