@@ -120,7 +120,7 @@ fn is_ready(address: SocketAddr) -> std::io::Result<bool> {
     Ok(&head == b"HTTP/1.1 200")
 }
 
-/// The sum of two fields of /proc/PID/stat, in seconds. A field is its number in the manual page, minus 1.
+/// The sum of two fields of /proc/PID/stat, in seconds. A field is its number in proc(5), minus 1.
 fn cpu_of(process: &str, fields: [usize; 2]) -> anyhow::Result<f64> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
     // The second field is a name in parentheses that may hold spaces.

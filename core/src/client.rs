@@ -105,7 +105,7 @@ mod tests {
     use crate::payment::PaymentId;
 
     #[test]
-    fn a_key_leads_back_to_its_payment_and_to_no_other_run() {
+    fn a_key_identifies_its_payment_and_belongs_to_no_other_run() {
         let run: RunId = "7c1f-a".parse().unwrap();
         let other: RunId = "7c1f".parse().unwrap();
         let id = AttemptId { payment: PaymentId(5), attempt: 2 };

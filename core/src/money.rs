@@ -1,4 +1,4 @@
-//! Money as whole minor units (cents); decimal text at the edges, floats nowhere.
+//! Money as whole minor units (cents). It is read and shown as decimal text, and it is never a floating-point number.
 
 use std::fmt;
 

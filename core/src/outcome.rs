@@ -38,7 +38,7 @@ pub struct Outcome {
     pub setting: Setting,
     /// The witnesses added up, with every doubt.
     pub report: Report,
-    /// What the seed says.
+    /// The prediction for the seed.
     pub prediction: Prediction,
     /// What is expected over all seeds; `None` where there is no closed form.
     pub theory: Option<Theory>,

@@ -1,4 +1,4 @@
-//! What will happen: the coins of a plan, walked payment by payment without any network. A measured run equals this
+//! What will happen: every payment of a plan is simulated with its coins, without any network. A measured run equals this
 //! prediction, unless [`depends_on_timing`] names why its result depends on timing.
 
 use std::ops::Range;
@@ -81,7 +81,7 @@ pub fn repeats_are_exact(plan: &Plan) -> bool {
     depends_on_timing(plan).is_none() && !(plan.overlap() == Overlap::Possible && tells_repeats)
 }
 
-/// Walks one payment, attempt by attempt, and returns the client's belief at the end.
+/// Simulates one payment, attempt by attempt, and returns the client's belief at the end.
 pub fn walk(plan: &Plan, payment: PaymentId, mut visit: impl FnMut(&PredictedAttempt)) -> Belief {
     let mut state = PaymentState::new(plan.target.treatment(&plan.client));
     let mut belief = Belief::Untried;
@@ -127,7 +127,7 @@ fn predict(plan: &Plan, state: &mut PaymentState, id: AttemptId) -> PredictedAtt
 }
 
 impl Prediction {
-    /// Walks the payments of a share. Exact when [`depends_on_timing`] is `None`; else it tells what happens when no two requests
+    /// Simulates the payments of a share. Exact when [`depends_on_timing`] is `None`; else it is the result when no two requests
     /// of a payment race.
     #[must_use]
     pub fn of(plan: &Plan, share: Range<u64>) -> Self {

@@ -1,6 +1,6 @@
 //! What happens on average over all seeds: closed forms, and the interval that holds 95 % of all runs.
 //!
-//! Per payment: an attempt is lost on its way in with probability `u`, booked but not answered with `D = (1-u)d`, answered
+//! Per payment: the request of an attempt is lost with probability `u`, booked but not answered with `D = (1-u)d`, answered
 //! with `s = (1-u)(1-d)`; at most `K` attempts. Counts of payments are binomial; attempts and entries of unlimited
 //! retries are negative binomial; those of limited retries are sums of many bounded numbers, so the normal interval is used.
 
@@ -141,7 +141,7 @@ impl Chances {
         }
     }
 
-    /// Entries when every arriving request is booked; `u` drops out of unlimited retries.
+    /// Entries when every arriving request is booked; with unlimited retries they do not depend on `u`.
     fn entries(self, count: u64) -> Estimate {
         match self.most {
             None => negative_binomial(count, 1.0 - self.d),
@@ -163,7 +163,7 @@ impl Chances {
 #[expect(clippy::cast_precision_loss, reason = "counts stay below 2^53")]
 fn binomial(count: u64, p: f64) -> Estimate {
     let mean = count as f64 * p;
-    // Rounding may leave a chance a hair outside of 0..1.
+    // After rounding a chance may be slightly outside of 0..1.
     match Binomial::new(p.clamp(0.0, 1.0), count) {
         Ok(binomial) if p > 1e-12 && p < 1.0 - 1e-12 => {
             let [low, high] = TAILS.map(|tail| binomial.inverse_cdf(tail));

@@ -1,4 +1,4 @@
-//! The judge, told by evidence that is honest and evidence that is not.
+//! The judge, with correct evidence and with falsified evidence.
 
 use serde_json::json;
 
@@ -17,10 +17,10 @@ use paylab_core::{
 };
 use paylab_testbed::evidence::{Evidence, lesson, safe_lesson};
 
-/// The verdict and its reason after the evidence of the safe lesson was bent.
-fn after(bend: impl FnOnce(&mut Evidence)) -> (Verdict, String) {
+/// The verdict and its reason after the evidence of the safe lesson was changed.
+fn after(change: impl FnOnce(&mut Evidence)) -> (Verdict, String) {
     let mut evidence = Evidence::of(safe_lesson());
-    bend(&mut evidence);
+    change(&mut evidence);
     let Outcome { verdict, reason, .. } = evidence.conclude();
     (verdict, reason.to_string())
 }
@@ -34,21 +34,22 @@ fn inconclusive(doubt: Doubt) -> (Verdict, String) {
 }
 
 #[test]
-fn honest_evidence_upholds_the_safe_path_and_convicts_the_path_without_dedup() {
+fn with_correct_evidence_the_safe_path_is_upheld_and_the_path_without_dedup_is_violated() {
     let safe = Evidence::of(safe_lesson()).conclude();
     assert_eq!((safe.verdict, safe.exposures, safe.broken.len()), (Verdict::Upheld, 455, 0));
-    let blind = Evidence::of(lesson(&json!({}))).conclude();
-    assert_eq!((blind.verdict, blind.report.count(Anomaly::Duplicated)), (Verdict::Violated, 329));
-    assert_eq!((blind.findings.len(), blind.report.doubts.len()), (0, 0));
+    let without_dedup = Evidence::of(lesson(&json!({}))).conclude();
+    let duplicated = without_dedup.report.count(Anomaly::Duplicated);
+    assert_eq!((without_dedup.verdict, duplicated), (Verdict::Violated, 329));
+    assert_eq!((without_dedup.findings.len(), without_dedup.report.doubts.len()), (0, 0));
 }
 
 #[test]
-fn a_service_that_drops_an_acknowledged_entry_is_convicted() {
+fn a_dropped_entry_of_an_acknowledged_payment_is_a_violation() {
     assert_eq!(after(|evidence| drop(evidence.entries.remove(500))), violated(Anomaly::AcknowledgedButLost));
 }
 
 #[test]
-fn a_service_that_answers_and_does_not_book_is_convicted_though_the_client_never_saw_the_answer() {
+fn an_answer_without_an_entry_is_a_violation_even_if_the_client_did_not_receive_it() {
     let once = json!({"claim": "AtMostOnce", "client": {"retry": {"maxAttempts": 1}}});
     let mut evidence = Evidence::of(lesson(&once));
     let hidden = evidence.requests.iter().find(|request| request.at == Some(Point::BeforeResponse)).unwrap().payment;
@@ -59,7 +60,7 @@ fn a_service_that_answers_and_does_not_book_is_convicted_though_the_client_never
 }
 
 #[test]
-fn a_service_that_doubles_an_entry_is_convicted() {
+fn a_doubled_entry_is_a_violation() {
     let double = |evidence: &mut Evidence| {
         let entry = evidence.entry(7, 100);
         evidence.entries.push(entry);
@@ -69,7 +70,7 @@ fn a_service_that_doubles_an_entry_is_convicted() {
 }
 
 #[test]
-fn a_service_that_forges_an_entry_is_convicted() {
+fn a_forged_entry_is_a_violation() {
     for reference in [Some("run-2.5"), Some("run-1.1000"), Some("run-1"), None] {
         let forge = |evidence: &mut Evidence| {
             let entry = evidence.entry(0, 100);
@@ -82,14 +83,14 @@ fn a_service_that_forges_an_entry_is_convicted() {
 }
 
 #[test]
-fn a_service_that_changes_an_entry_is_convicted() {
+fn a_changed_entry_is_a_violation() {
     assert_eq!(after(|evidence| evidence.entries[3].amount_minor = 101), violated(Anomaly::Mismatched));
     assert_eq!(after(|evidence| evidence.entries[3].dest = "mallory".to_owned()), violated(Anomaly::Mismatched));
 }
 
 #[test]
-fn a_service_that_books_what_it_refused_is_convicted() {
-    let lie = |evidence: &mut Evidence| {
+fn an_entry_of_a_refused_payment_is_a_violation() {
+    let refuse = |evidence: &mut Evidence| {
         let mut history = History::new(0..1000);
         for (payment, row) in evidence.history.rows() {
             let outcome = if payment.0 == 0 {
@@ -101,7 +102,7 @@ fn a_service_that_books_what_it_refused_is_convicted() {
         }
         evidence.history = history;
     };
-    assert_eq!(after(lie), violated(Anomaly::RejectedButBooked));
+    assert_eq!(after(refuse), violated(Anomaly::RejectedButBooked));
 }
 
 #[test]
@@ -113,9 +114,9 @@ fn silent_drift_of_the_amount_is_a_mismatch() {
 }
 
 #[test]
-fn a_payment_that_is_never_delivered_breaks_what_unlimited_retries_promise() {
-    let lie = json!({"service": {"dedup": "UniqueKey", "missingKey": "Refuse"}});
-    let outcome = Evidence::of(lesson(&lie)).conclude();
+fn an_undelivered_payment_is_a_violation_with_unlimited_retries() {
+    let refusing = json!({"service": {"dedup": "UniqueKey", "missingKey": "Refuse"}});
+    let outcome = Evidence::of(lesson(&refusing)).conclude();
     assert_eq!(
         (outcome.reason.to_string().as_str(), outcome.report.count(Anomaly::Undelivered)),
         ("Undelivered", 1000)
@@ -123,14 +124,14 @@ fn a_payment_that_is_never_delivered_breaks_what_unlimited_retries_promise() {
 }
 
 #[test]
-fn a_proxy_that_forgets_a_request_or_tosses_other_coins_is_not_believed() {
+fn a_record_without_a_request_or_with_other_coins_is_a_doubt() {
     assert_eq!(after(|evidence| drop(evidence.requests.pop())), inconclusive(Doubt::AttemptsDiffer));
     assert_eq!(after(|evidence| evidence.requests[9].coins[0].0 ^= 1), inconclusive(Doubt::CoinsDiffer));
-    let pardon = |evidence: &mut Evidence| {
+    let not_reset = |evidence: &mut Evidence| {
         let faulted = evidence.requests.iter_mut().find(|request| request.fault.is_some()).unwrap();
         faulted.rst_client_ok = Some(false);
     };
-    assert_eq!(after(pardon), inconclusive(Doubt::FaultsFailed));
+    assert_eq!(after(not_reset), inconclusive(Doubt::FaultsFailed));
     assert_eq!(after(|evidence| evidence.record_footer.lapsed = 1), inconclusive(Doubt::Lapsed));
     assert_eq!(after(|evidence| evidence.record_footer.unrecorded = 1), inconclusive(Doubt::Unrecorded));
     assert_eq!(after(|evidence| evidence.record_footer.unintended_resets = 1), inconclusive(Doubt::UnintendedResets));
@@ -140,7 +141,7 @@ fn a_proxy_that_forgets_a_request_or_tosses_other_coins_is_not_believed() {
 }
 
 #[test]
-fn a_load_that_stops_early_is_not_believed() {
+fn a_load_that_stops_early_is_a_doubt() {
     assert_eq!(after(|evidence| evidence.history.stopped = Some(Stop::Deadline)), inconclusive(Doubt::LoadStopped));
     let mut half = Evidence::of(safe_lesson());
     let tail = half.history.share().end;
@@ -208,7 +209,7 @@ fn shares_that_are_merged_come_to_the_same_as_the_whole() {
 }
 
 #[test]
-fn a_delay_that_was_not_held_for_its_whole_time_is_not_believed() {
+fn a_delay_that_was_not_held_for_its_whole_time_is_a_doubt() {
     let slow = json!({
         "claim": "AtMostOnce",
         "minExposures": 0,

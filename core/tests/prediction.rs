@@ -16,7 +16,7 @@ fn predict(plan: &Plan) -> Prediction {
 }
 
 #[test]
-fn the_lesson_ends_as_the_contract_says() {
+fn the_lesson_has_the_documented_totals() {
     let keyed = |most: i32| json!({"client": {"retry": {"maxAttempts": most}, "idempotencyKey": "PerPayment"}, "service": {"dedup": "UniqueKey"}});
     // attempts, entries without and with dedup, acknowledged, lost, duplicated, gave up but booked, 208
     for (most, expected) in [
@@ -24,33 +24,33 @@ fn the_lesson_ends_as_the_contract_says() {
         (3, [1799, 1244, 971, 850, 29, 243, 121, 198]),
         (0, [2079, 1455, 1000, 1000, 0, 329, 0, 329]),
     ] {
-        let blind = predict(&lesson(&json!({"client": {"retry": {"maxAttempts": most}}})));
+        let without_dedup = predict(&lesson(&json!({"client": {"retry": {"maxAttempts": most}}})));
         let safe = predict(&lesson(&keyed(most)));
         let totals = [
-            blind.attempts,
-            blind.entries,
+            without_dedup.attempts,
+            without_dedup.entries,
             safe.entries,
-            blind.acknowledged,
-            blind.lost,
-            blind.duplicated,
-            blind.booked_unknown,
+            without_dedup.acknowledged,
+            without_dedup.lost,
+            without_dedup.duplicated,
+            without_dedup.booked_unknown,
             safe.repeats,
         ];
         assert_eq!(totals, expected, "at most {most}");
-        assert_eq!((safe.duplicated, blind.repeats), (0, 0));
+        assert_eq!((safe.duplicated, without_dedup.repeats), (0, 0));
     }
 }
 
 #[test]
-fn faults_are_drawn_fired_and_met_by_the_earliest() {
-    let blind = predict(&lesson(&json!({})));
+fn faults_are_drawn_and_fire_and_the_earliest_takes_effect() {
+    let without_dedup = predict(&lesson(&json!({})));
     let tally = |fired, effective| FaultTally { drawn: 2079, fired, effective };
-    assert_eq!(blind.faults, [tally(624, 624), tally(645, 455)]);
-    assert_eq!((blind.exposures, blind.booked_total), (455, MinorUnits(145_500)));
+    assert_eq!(without_dedup.faults, [tally(624, 624), tally(645, 455)]);
+    assert_eq!((without_dedup.exposures, without_dedup.booked_total), (455, MinorUnits(145_500)));
 }
 
 #[test]
-fn one_payment_is_walked_attempt_by_attempt() {
+fn one_payment_is_simulated_attempt_by_attempt() {
     let plan = lesson(&json!({}));
     let mut attempts = Vec::new();
     let belief = walk(&plan, PaymentId(3), |attempt| {
@@ -87,7 +87,7 @@ fn drifting_bodies_are_dropped_silently_by_a_unique_key_and_refused_by_replay() 
 }
 
 #[test]
-fn hedged_copies_are_booked_each_unless_a_key_tells_them() {
+fn each_hedged_copy_is_booked_unless_a_key_identifies_it() {
     let hedged = |dedup: &str| {
         let client = json!({"hedge": 3, "idempotencyKey": "PerPayment"});
         lesson(&json!({"client": client, "service": {"dedup": dedup}}))

@@ -15,7 +15,7 @@ fn shown(estimate: Estimate) -> String {
 }
 
 #[test]
-fn unlimited_retries_have_the_numbers_of_the_contract() {
+fn unlimited_retries_have_the_documented_numbers() {
     let Theory { attempts, entries, acknowledged, lost, duplicated, booked_unknown, repeats } = theory(0);
     let all = [attempts, entries, acknowledged, lost, duplicated, booked_unknown, repeats].map(shown);
     expect_test::expect![[r#"
@@ -30,7 +30,7 @@ fn unlimited_retries_have_the_numbers_of_the_contract() {
 }
 
 #[test]
-fn one_try_and_three_tries_have_the_numbers_of_the_contract() {
+fn one_try_and_three_tries_have_the_documented_numbers() {
     let one = theory(1);
     let all = [one.attempts, one.entries, one.acknowledged, one.lost, one.duplicated, one.booked_unknown].map(shown);
     expect_test::expect![[r#"

@@ -1,4 +1,4 @@
-//! Why a load ends without a report. A proxy that dies during the load and missing evidence are not errors here; the judge reports them.
+//! Why a load ends without a report. A proxy that stops during the load and missing evidence are not errors here; the judge reports them.
 //!
 //! A cause is part of an error's text and not its source, so that a chain of sources does not repeat it.
 

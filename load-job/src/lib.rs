@@ -1,7 +1,7 @@
 //! The load: a payment client that retries, notes what it may believe of each payment, and at the end gives the evidence of all three
 //! witnesses (its own history, the proxy's record, the service's ledger) to the judge.
 //!
-//! | room | what is there |
+//! | module | what is there |
 //! |---|---|
 //! | [`sending`] | the retry loop, which makes the history |
 //! | `wire` | one attempt on a socket |

@@ -198,7 +198,7 @@ impl Delivery {
         Err(Stopped)
     }
 
-    /// Sends one attempt on each connection, as far as the plan allows so many, and waits for all of them.
+    /// Sends one attempt on each connection, but no more than the plan allows, and waits for all of them.
     async fn round(
         &self,
         first: AttemptId,

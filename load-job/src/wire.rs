@@ -2,7 +2,7 @@
 //! no retry here. It is written by hand, because the outcome depends on which bytes have been sent and received.
 //!
 //! A request is written at once, right behind `connect`, and the connection is read until the *server* closes it: the side that closes
-//! first keeps the port in TIME_WAIT for a minute, and a client has only so many ports.
+//! first keeps the port in TIME_WAIT for a minute, and the number of a client's ports is limited.
 
 mod response;
 

@@ -33,7 +33,7 @@ const OK: &str = "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
 type Overrides = BTreeMap<&'static str, Vec<Act>>;
 
 /// A proxy that passes everything, its control side, and a service that books every request.
-struct World {
+struct Parts {
     proxy: Arc<Server>,
     control: Server,
     service: Server,
@@ -41,7 +41,7 @@ struct World {
     asked: Arc<Mutex<Vec<String>>>,
 }
 
-impl World {
+impl Parts {
     async fn start(overrides: Overrides) -> Self {
         let proxy = Arc::new(Server::start(pay).await);
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -147,7 +147,7 @@ fn ledger(proxy: &Server) -> String {
 
 async fn report(load: &Load) -> Report {
     let (progress, never) = (Progress::default(), CancellationToken::new());
-    tokio::time::timeout(scripted::PATIENCE, execute(load, &progress, &never))
+    tokio::time::timeout(scripted::WAIT_MAX, execute(load, &progress, &never))
         .await
         .expect("the load never ended")
         .unwrap()
@@ -155,21 +155,21 @@ async fn report(load: &Load) -> Report {
 
 /// The doubts of a run of ten payments with these overrides, and the requests to the control side and the service.
 async fn doubts(overrides: Overrides) -> (Vec<Doubt>, Vec<String>) {
-    let world = World::start(overrides).await;
-    let report = report(&world.load(10)).await;
+    let parts = Parts::start(overrides).await;
+    let report = report(&parts.load(10)).await;
     assert_eq!((report.payments.acknowledged, report.attempts.total), (10, 10));
-    (report.doubts.into_keys().collect(), world.asked())
+    (report.doubts.into_keys().collect(), parts.asked())
 }
 
 #[tokio::test]
 async fn whole_evidence_is_read_after_the_drains_and_leaves_no_doubt() {
-    let world = World::start(Overrides::new()).await;
-    let report = report(&world.load(50)).await;
+    let parts = Parts::start(Overrides::new()).await;
+    let report = report(&parts.load(50)).await;
     assert_eq!(report.doubts.into_keys().collect::<Vec<_>>(), []);
     assert_eq!((report.payments.booked, report.entries, report.booked_minor), (50, 50, 5_000));
     assert_eq!((report.lab.recorded, report.lab.connections, report.lab.service_requests), (50, 50, 50));
     assert_eq!(
-        world.asked(),
+        parts.asked(),
         [
             "control PUT /paylab/rules",
             "control GET /drain?timeout_ms=10000",
@@ -182,11 +182,11 @@ async fn whole_evidence_is_read_after_the_drains_and_leaves_no_doubt() {
 
 #[tokio::test]
 async fn the_rules_sent_to_the_proxy_are_those_of_the_plan() {
-    let world = World::start(Overrides::new()).await;
+    let parts = Parts::start(Overrides::new()).await;
     let faults = json!([{"name": "late", "probability": 0.25, "reset": {"at": "AfterResponse"}, "attempts": [2]}]);
-    let load = Load { plan: plan_with(1, json!({"faults": faults})), ..world.load(1) };
+    let load = Load { plan: plan_with(1, json!({"faults": faults})), ..parts.load(1) };
     report(&load).await;
-    let put = world.control.requests()[0].clone();
+    let put = parts.control.requests()[0].clone();
     assert_eq!(put.header("Content-Type"), Some("application/json"));
     let rules: Rules = serde_json::from_str(put.body()).unwrap();
     let expected = Rules {
@@ -201,11 +201,11 @@ async fn the_rules_sent_to_the_proxy_are_those_of_the_plan() {
 #[tokio::test]
 async fn the_lease_is_renewed_while_the_load_runs_even_when_a_renewal_fails() {
     let overrides = Overrides::from([("/paylab/lease", say("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"))]);
-    let world = World::start(overrides).await;
+    let parts = Parts::start(overrides).await;
     let hanging = Server::start(|_| vec![Act::Silence]).await;
-    let load = Load { proxy: hanging.address.clone(), lease: Duration::from_millis(60), ..world.load(1) };
+    let load = Load { proxy: hanging.address.clone(), lease: Duration::from_millis(60), ..parts.load(1) };
     let shutdown = CancellationToken::new();
-    let renewals = || world.asked().iter().filter(|asked| *asked == "control POST /paylab/lease").count();
+    let renewals = || parts.asked().iter().filter(|asked| *asked == "control POST /paylab/lease").count();
     let enough = async {
         until(|| renewals() >= 4).await;
         shutdown.cancel();
@@ -213,7 +213,7 @@ async fn the_lease_is_renewed_while_the_load_runs_even_when_a_renewal_fails() {
     let progress = Progress::default();
     let (report, ()) = tokio::join!(execute(&load, &progress, &shutdown), enough);
     assert!(report.unwrap().doubts.contains_key(&Doubt::LoadStopped));
-    let body = world.control.requests().into_iter().find(|request| request.text.starts_with("POST")).unwrap();
+    let body = parts.control.requests().into_iter().find(|request| request.text.starts_with("POST")).unwrap();
     assert_eq!(body.body(), r#"{"run_id":"run-1"}"#);
 }
 
@@ -239,10 +239,10 @@ async fn a_ledger_that_may_still_change_is_not_read() {
 #[tokio::test]
 async fn a_proxy_that_refuses_the_rules_is_an_error_and_no_payment_is_sent() {
     let refusal = say("HTTP/1.1 400 Bad Request\r\nContent-Length: 9\r\n\r\nbad rules");
-    let world = World::start(Overrides::from([("/paylab/rules", refusal)])).await;
+    let parts = Parts::start(Overrides::from([("/paylab/rules", refusal)])).await;
     let run = async |load: &Load| execute(load, &Progress::default(), &CancellationToken::new()).await.unwrap_err();
-    let error = run(&world.load(1)).await.to_string();
-    let address = &world.control.address;
+    let error = run(&parts.load(1)).await.to_string();
+    let address = &parts.control.address;
     assert_eq!(
         error,
         format!(
@@ -250,11 +250,11 @@ async fn a_proxy_that_refuses_the_rules_is_an_error_and_no_payment_is_sent() {
              start the proxy first or check --control"
         )
     );
-    let dead = Load { control: "127.0.0.1:1".to_owned(), ..world.load(1) };
+    let dead = Load { control: "127.0.0.1:1".to_owned(), ..parts.load(1) };
     assert!(run(&dead).await.to_string().contains("127.0.0.1:1: Connection refused"), "{}", run(&dead).await);
-    let beyond = Load { worker: 1, ..world.load(1) };
+    let beyond = Load { worker: 1, ..parts.load(1) };
     assert!(matches!(run(&beyond).await, Error::Worker { worker: 1, workers: 1 }));
-    assert_eq!(world.proxy.connections(), 0);
+    assert_eq!(parts.proxy.connections(), 0);
 }
 
 #[tokio::test]
@@ -271,15 +271,15 @@ async fn an_error_of_control_traffic_names_its_cause() {
         (vec![Act::Send(format!("{head}Content-Length: 4\r\n\r\nbo")), Act::Reset], "Connection reset by peer"),
         (send(&long), &format!("the answer was 422: {};", "x".repeat(300))),
     ] {
-        let world = World::start(Overrides::from([("/paylab/rules", acts)])).await;
-        let error = execute(&world.load(1), &Progress::default(), &CancellationToken::new()).await.unwrap_err();
+        let parts = Parts::start(Overrides::from([("/paylab/rules", acts)])).await;
+        let error = execute(&parts.load(1), &Progress::default(), &CancellationToken::new()).await.unwrap_err();
         assert!(error.to_string().contains(cause), "{cause}: {error}");
-        assert!(std::error::Error::source(&error).is_none(), "a source would be told twice: {error}");
+        assert!(std::error::Error::source(&error).is_none(), "a source would be printed twice: {error}");
     }
 }
 
-/// Options for an experiment file with this spec, in this world.
-fn options(world: &World, directory: &std::path::Path, spec: &str) -> Options {
+/// Options for an experiment file with this spec, with the addresses of these parts.
+fn options(parts: &Parts, directory: &std::path::Path, spec: &str) -> Options {
     let experiment = directory.join("experiment.yaml");
     let head = "apiVersion: paylab.dev/v1alpha1\nkind: ChaosExperiment\nmetadata: {name: x}\nspec:\n  ";
     std::fs::write(&experiment, format!("{head}{spec}\n")).unwrap();
@@ -287,9 +287,9 @@ fn options(world: &World, directory: &std::path::Path, spec: &str) -> Options {
         experiment,
         run_id: Some("run-1".parse().unwrap()),
         seed: None,
-        proxy: world.proxy.address.clone(),
-        control: world.control.address.clone(),
-        service: world.service.address.clone(),
+        proxy: parts.proxy.address.clone(),
+        control: parts.control.address.clone(),
+        service: parts.service.address.clone(),
         worker: 0,
         report: Some(directory.join("report.json")),
         lease: "30s".parse().unwrap(),
@@ -307,9 +307,9 @@ async fn run(options: &Options) -> Result<Report, Error> {
 
 #[tokio::test]
 async fn the_report_is_written_to_the_file_that_the_options_name() {
-    let world = World::start(Overrides::new()).await;
+    let parts = Parts::start(Overrides::new()).await;
     let directory = tempfile::tempdir().unwrap();
-    let options = options(&world, directory.path(), "{claim: AtLeastOnce, seed: 7, payments: {count: 20}}");
+    let options = options(&parts, directory.path(), "{claim: AtLeastOnce, seed: 7, payments: {count: 20}}");
     let report = run(&options).await.unwrap();
     assert_eq!((report.seed, report.payments.booked, report.doubts.len()), (7, 20, 0));
     let left = std::fs::read_to_string(options.report.clone().unwrap()).unwrap();
@@ -319,10 +319,10 @@ async fn the_report_is_written_to_the_file_that_the_options_name() {
 
 #[tokio::test]
 async fn workers_of_a_run_without_a_seed_derive_the_same_one() {
-    let world = World::start(Overrides::new()).await;
+    let parts = Parts::start(Overrides::new()).await;
     let directory = tempfile::tempdir().unwrap();
     let spec = "{claim: AtLeastOnce, payments: {count: 2}, client: {workers: 2}}";
-    let first = options(&world, directory.path(), spec);
+    let first = options(&parts, directory.path(), spec);
     let second = Options { worker: 1, ..first.clone() };
     let seeds = [run(&first).await.unwrap().seed, run(&second).await.unwrap().seed];
     assert_eq!(seeds[0], seeds[1]);

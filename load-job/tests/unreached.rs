@@ -26,7 +26,7 @@ fn taken() -> (Socket, String) {
 }
 
 #[tokio::test]
-async fn a_dead_proxy_ends_the_load_within_its_bound_and_nothing_was_tried() {
+async fn a_proxy_that_does_not_run_ends_the_load_within_its_bound_and_nothing_was_tried() {
     let (_socket, address) = taken();
     let begun = Instant::now();
     let history = run(&load(plan(100, json!({"retry": {"maxAttempts": 2}})), &address)).await;

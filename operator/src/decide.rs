@@ -1,4 +1,4 @@
-//! Chooses what to do next, and adds up the evidence, from what was observed. Pure: nothing in here speaks to the cluster.
+//! Chooses what to do next, and adds up the evidence, from what was observed. Pure: nothing in here makes a request to the cluster.
 
 pub(crate) mod evidence;
 pub(crate) mod lab_changes;

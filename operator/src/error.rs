@@ -14,9 +14,7 @@ pub enum Error {
     #[error("a request to the cluster's API failed: {0}")]
     Api(#[from] kube::Error),
     /// The CustomResourceDefinition is not installed.
-    #[error(
-        "the cluster does not know the resource ChaosExperiment; install the chart, or run `paylab crd | kubectl apply -f -`"
-    )]
+    #[error("the cluster has no resource ChaosExperiment; install the chart, or run `paylab crd | kubectl apply -f -`")]
     Undefined,
     /// The address for health and metrics cannot be bound.
     #[error("cannot listen on {address}: {source}; check --listen")]

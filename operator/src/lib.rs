@@ -4,7 +4,7 @@
 //! One reconcile passes through these modules in this order: `observe` reads the cluster, `decide` chooses what to do next
 //! (pure), `desired` describes the objects (pure), `apply` creates or deletes them, `status` composes the status (pure).
 //! `controller` starts a reconcile for every change, `operator` runs the controller together with leader election, health and
-//! metrics. This crate must not know how payments are sent, faulted or booked. The only sockets that it opens are those to the
+//! metrics. This crate must not know how payments are sent, broken or booked. The only sockets that it opens are those to the
 //! Kubernetes API and one for health and metrics.
 
 mod api;

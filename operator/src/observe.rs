@@ -1,4 +1,4 @@
-//! Reads the cluster, once, at the start of a reconcile, and the facts out of what was read. It must not decide anything.
+//! Reads the cluster once at the start of a reconcile, and extracts what a decision needs. It must not decide anything.
 
 pub(crate) mod jobs;
 pub(crate) mod pods;

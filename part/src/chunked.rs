@@ -1,7 +1,7 @@
 //! Finds the end of a chunked body (RFC 9112, section 7.1), however its bytes are cut. It must not know what the chunks hold.
 //!
 //! It reads as strictly as the RFC and Node do: every line ends with a carriage return and a line feed. curl also takes a line feed
-//! alone, but two readers that disagree about the end of a body are worse than one that gives up.
+//! alone. That is not accepted here, because two readers of one stream must not disagree about the end of a body.
 
 /// The longest chunk size that is understood, in hex digits.
 const SIZE_DIGITS_MAX: u8 = 15;

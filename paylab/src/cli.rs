@@ -19,8 +19,8 @@ use crate::{
 const EXAMPLES: &str = "\
 Examples:
   paylab run examples/never-pay-too-little.yaml           run a lesson, print its verdict
-  paylab run examples/pay-exactly-once.yaml --seed 7      the same with other dice
-  paylab predict examples/never-pay-too-little.yaml       what will happen, without running
+  paylab run examples/pay-exactly-once.yaml --seed 7      the same with another seed
+  paylab predict examples/never-pay-too-little.yaml       the predicted totals, without a run
   paylab explain examples/never-pay-too-little.yaml 3     one payment, attempt by attempt
   paylab completions bash > /etc/bash_completion.d/paylab
 
@@ -57,7 +57,7 @@ Examples:
   paylab reset-proxy --upstream 127.0.0.1:8080
   paylab reset-proxy --listen 127.0.0.1:9888 --control 127.0.0.1:9474 --upstream payments.internal:80
 
-Instead of Toxiproxy (LOG_LEVEL is obeyed too):
+Instead of Toxiproxy (its variable LOG_LEVEL has an effect too):
   paylab reset-proxy --host localhost --port 8474 --config toxiproxy.json --seed 42
   curl -d '{\"name\":\"redis\",\"listen\":\"localhost:26379\",\"upstream\":\"localhost:6379\"}' localhost:8474/proxies
   curl -d '{\"type\":\"latency\",\"attributes\":{\"latency\":1000}}' localhost:8474/proxies/redis/toxics";
@@ -76,15 +76,15 @@ Examples:
 
 const OPERATOR_EXAMPLES: &str = "\
 Examples:
-  helm install paylab charts/paylab --namespace paylab --create-namespace     in the cluster, as it is meant
-  paylab operator --image registry.local/paylab:0.1.0                         against the cluster of KUBECONFIG, to try it";
+  helm install paylab charts/paylab --namespace paylab --create-namespace     in the cluster: the usual installation
+  paylab operator --image registry.local/paylab:0.1.0                         outside the cluster, with KUBECONFIG, for a trial";
 
 const WAIT_EXAMPLES: &str = "\
 Examples:
   paylab wait never-pay-too-little
   paylab wait never-pay-too-little --namespace lessons --timeout 2m
 
-Exit codes: 0 the verdict is what spec.expect says, 1 it is not, 2 inconclusive or failed, 70 it has not ended in time.";
+Exit codes: 0 the verdict is what spec.expect says, 1 it is not, 2 inconclusive or failed, 70 not ended in time.";
 
 /// Proves with evidence whether a payment path loses money or pays twice when connections break
 #[derive(Debug, Parser)]
@@ -99,13 +99,13 @@ enum Command {
     /// Run an experiment on this machine and judge it
     #[command(after_help = RUN_EXAMPLES)]
     Run(run::Options),
-    /// Tell what the totals will be: exact for the seed, expectation and 95 % interval in theory
+    /// Predict the totals: exact for the seed, and mean and 95 % interval in theory
     #[command(after_help = PREDICT_EXAMPLES)]
     Predict(predict::Options),
-    /// Show the fate of one payment, attempt by attempt, as a sequence diagram
+    /// Show what will happen to one payment, attempt by attempt, as a sequence diagram
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(explain::Options),
-    /// Play the lesson by hand: the payment service, and before it a proxy that speaks Toxiproxy's API
+    /// Start the payment service, and in front of it a proxy with Toxiproxy's API, for the lesson by hand
     #[command(after_help = SERVE_EXAMPLES)]
     Serve(part::Logged<serve::Options>),
     /// Print the CustomResourceDefinition
@@ -114,13 +114,13 @@ enum Command {
     /// Start the payment service alone
     #[command(after_help = SERVICE_EXAMPLES)]
     PaymentService(part::Logged<payment_service::options::Options>),
-    /// Start the reset proxy alone; it can stand in for Toxiproxy
+    /// Start the reset proxy alone; it can replace Toxiproxy
     #[command(after_help = PROXY_EXAMPLES)]
     ResetProxy(part::Logged<reset_proxy::options::Options>),
     /// Start one load client against a service and a proxy that run elsewhere
     #[command(after_help = LOAD_EXAMPLES)]
     LoadJob(part::Logged<load_job::options::Options>),
-    /// Start the operator, which makes of each ChaosExperiment on a cluster a lab and a verdict
+    /// Start the operator, which runs each ChaosExperiment on a cluster and writes its verdict
     #[command(after_help = OPERATOR_EXAMPLES)]
     Operator(Box<part::Logged<operator::options::Options>>),
     /// Wait until an experiment on a cluster has its verdict

@@ -1,4 +1,4 @@
-//! The commands: each one parses what it was told, does its work through the library crates, and prints through the presenters.
+//! The commands: each one reads its options, does its work through the library crates, and prints through the presenters.
 
 pub mod explain;
 pub mod part;

@@ -27,18 +27,18 @@ const LEASE: Duration = Duration::from_secs(30);
 
 /// More than the largest experiment has in flight.
 pub(crate) const CONNECTIONS_MAX: u32 = 16_384;
-/// The service is on this machine; where it cannot be dialled at once it is gone.
+/// The service is on this machine, so if it cannot be dialled within this time, it does not run any more.
 pub(crate) const DIAL_TIMEOUT: DurationText = DurationText::from_ms(5_000);
 
 /// Where the service keeps its ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Database {
-    /// SQLite in a directory that is gone after the run.
+    /// SQLite in a directory that is removed after the run.
     #[default]
     Temporary,
-    /// SQLite in a new file that stays.
+    /// SQLite in a new file that is kept.
     File(PathBuf),
-    /// PostgreSQL, in a schema of the run's own that is gone after it.
+    /// PostgreSQL, in a schema of the run's own that is dropped after it.
     Postgres(DatabaseUrl),
 }
 
@@ -116,7 +116,7 @@ impl Lab {
     /// Starts the parts of a plan on ports that the system chooses.
     ///
     /// # Errors
-    /// A part cannot start, or the database is not fit for a run.
+    /// A part cannot start, or the database cannot be used for a run.
     pub fn start(plan: &Plan, run: &RunId, database: &Database) -> anyhow::Result<Self> {
         let ledger = Ledger::prepare(run, database)?;
         let service = start_service(plan, &ledger).context("the payment service cannot start")?;
@@ -158,7 +158,7 @@ impl Lab {
         reports.into_iter().reduce(Report::merge).ok_or_else(|| anyhow!("the plan has no workers"))
     }
 
-    /// Ends the service alone, as when it dies under a load.
+    /// Ends the service alone, as if it were killed during a load.
     ///
     /// # Errors
     /// The service has failed before.
@@ -184,12 +184,12 @@ impl Ledger {
             Database::Temporary => {
                 let directory = tempfile::Builder::new().prefix("paylab-").tempdir();
                 let directory =
-                    directory.context("cannot make a temporary directory for the ledger (TMPDIR names its place)")?;
+                    directory.context("cannot make a temporary directory for the ledger (TMPDIR names its folder)")?;
                 let url = format!("sqlite:{}", directory.path().join("ledger.db").display());
                 Ok(Self { url: url.into(), schema: None, _directory: Some(directory) })
             }
             Database::File(path) if path.exists() => {
-                Err(anyhow!("{} is already there; a run needs a ledger of its own", path.display()))
+                Err(anyhow!("{} already exists; a run needs a ledger of its own", path.display()))
             }
             Database::File(path) => {
                 let url = DatabaseUrl::new(format!("sqlite:{}", path.display()), UrlOrigin::Option);
@@ -199,7 +199,7 @@ impl Ledger {
         }
     }
 
-    /// Removes what is not to stay.
+    /// Drops the schema of the run, if there is one.
     pub(crate) fn clean(&self) -> anyhow::Result<()> {
         let Some(schema) = &self.schema else { return Ok(()) };
         let dropped = one_thread()?.block_on(payment_service::drop_schema(&self.url, schema));
@@ -208,18 +208,18 @@ impl Ledger {
 }
 
 impl<A: Copy + Send + 'static> Part<A> {
-    /// Starts a thread for a part, and returns once the part has told its addresses.
+    /// Starts a thread for a part, and returns once the part has sent its addresses.
     fn start<F>(name: &'static str, serve: F) -> anyhow::Result<Self>
     where
         F: AsyncFnOnce(mpsc::Sender<A>, CancellationToken) -> anyhow::Result<()> + Send + 'static,
     {
         let shutdown = CancellationToken::new();
-        let (tell, told) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         let runtime = one_thread()?;
         let token = shutdown.clone();
         let thread =
-            thread::Builder::new().name(name.to_owned()).spawn(move || runtime.block_on(serve(tell, token)))?;
-        let Ok(addresses) = told.recv() else {
+            thread::Builder::new().name(name.to_owned()).spawn(move || runtime.block_on(serve(sender, token)))?;
+        let Ok(addresses) = receiver.recv() else {
             return Err(failure(name, thread));
         };
         Ok(Self { name, addresses, shutdown, thread: Some(thread) })
@@ -239,7 +239,7 @@ impl<A> Part<A> {
 
 impl<A> Drop for Part<A> {
     fn drop(&mut self) {
-        // Whoever wants to know how it ended has stopped it before.
+        // A caller that needs the error calls `stop` itself.
         let _ = self.stop();
     }
 }
@@ -260,9 +260,9 @@ fn start_service(plan: &Plan, ledger: &Ledger) -> anyhow::Result<Part<SocketAddr
         schema: ledger.schema.clone(),
         ..payment_service::options::Options::of(service)
     };
-    Part::start("payment-service", async move |tell, shutdown| {
+    Part::start("payment-service", async move |addresses, shutdown| {
         let service = PaymentService::start(options).await?;
-        tell.send(service.address())?;
+        addresses.send(service.address())?;
         Ok(service.serve(shutdown).await?)
     })
 }
@@ -276,10 +276,10 @@ fn start_proxy(service: SocketAddr) -> anyhow::Result<Part<ProxyAddresses>> {
         dial_timeout: DIAL_TIMEOUT,
         ..reset_proxy::options::Options::default()
     };
-    Part::start("reset-proxy", async move |tell, shutdown| {
+    Part::start("reset-proxy", async move |addresses, shutdown| {
         let proxy = ResetProxy::start(options).await?;
         let payments = proxy.address().context("the proxy listens")?;
-        tell.send(ProxyAddresses { payments, control: proxy.control_address() })?;
+        addresses.send(ProxyAddresses { payments, control: proxy.control_address() })?;
         Ok(proxy.serve(shutdown).await?)
     })
 }

@@ -1,4 +1,4 @@
-//! Structured logs on standard error, so that standard output belongs to results.
+//! Structured logs on standard error, so that standard output has results only.
 
 use std::{
     env,
@@ -13,7 +13,7 @@ use tracing_subscriber::EnvFilter;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Logs")]
 pub struct Logs {
-    /// Which messages, such as info or reset_proxy=debug; without it a run logs warnings and a part alone what it does
+    /// Which messages are logged, such as info or reset_proxy=debug; by default warn for a run and info for a part alone
     #[arg(long = "log", env = "PAYLAB_LOG", value_name = "FILTER")]
     pub filter: Option<String>,
     /// The shape of a message
@@ -31,7 +31,7 @@ pub enum Format {
 }
 
 impl Logs {
-    /// The same, but where nothing is asked for in Paylab's way, what `LOG_LEVEL` says counts, as Toxiproxy's users know it.
+    /// The same, with the level of Toxiproxy's variable `LOG_LEVEL` if neither `--log` nor `PAYLAB_LOG` is given.
     #[must_use]
     pub(crate) fn or_toxiproxys(mut self) -> Self {
         if let (None, Ok(level)) = (&self.filter, env::var("LOG_LEVEL")) {
@@ -39,7 +39,7 @@ impl Logs {
             if self.filter.is_none() {
                 anstream::eprintln!(
                     "paylab: LOG_LEVEL={level} is none of panic, fatal, error, warn, info, debug, trace and disabled; \
-                     info counts"
+                     info is used"
                 );
             }
         }
@@ -63,7 +63,7 @@ fn toxiproxys(level: &str) -> Option<&'static str> {
 /// Libraries whose messages show parts of the database's URL: a notice names the database, TLS names the host.
 const QUIET: [&str; 3] = ["sqlx::postgres::notice=off", "sqlx_postgres::options=off", "rustls=warn"];
 
-/// Starts logging, with `usual` where no filter is asked for. Only the first call in a process counts.
+/// Starts logging, with the filter `usual` if none is given. Only the first call in a process counts.
 ///
 /// # Errors
 /// The filter cannot be read.
@@ -74,7 +74,7 @@ pub fn start(logs: &Logs, usual: &str) -> anyhow::Result<()> {
     }
     let colours = io::stderr().is_terminal();
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours);
-    // It fails only when another subscriber is already there, which then does the work.
+    // It fails only if a subscriber is set already, which is then used.
     let _ = match logs.format {
         Format::Text => builder.try_init(),
         Format::Json => builder.json().try_init(),

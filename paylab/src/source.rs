@@ -19,10 +19,10 @@ pub struct Source {
     /// The experiment's file; - reads standard input
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// Decide every fate by this seed instead of the file's
+    /// The seed that decides which attempts meet which faults, instead of the file's
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
     pub seed: Option<i64>,
-    /// Keep so many payments in flight instead of the file's number
+    /// The number of payments in flight, instead of the file's
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=1024))]
     pub concurrency: Option<i32>,
 }

@@ -1,4 +1,4 @@
-//! Toxiproxy's spelling of options, `-host` for `--host`, so that its command lines work with another name in front.
+//! Toxiproxy's spelling of options, `-host` for `--host`, so that its command lines work after `paylab reset-proxy`.
 
 use std::ffi::OsString;
 
@@ -36,7 +36,7 @@ mod tests {
     }
 
     #[test]
-    fn one_dash_is_as_good_as_two() {
+    fn options_of_toxiproxy_may_have_one_dash() {
         let line = "paylab reset-proxy -host 0.0.0.0 -port=9474 -seed -7 --config x.json -proxy-metrics";
         let expected = "paylab reset-proxy --host 0.0.0.0 --port=9474 --seed -7 --config x.json --proxy-metrics";
         assert_eq!(respelled(line), expected);

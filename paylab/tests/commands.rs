@@ -1,4 +1,4 @@
-//! The binary as a user meets it: exit codes, what is on which stream, refusals by field.
+//! The binary as a user runs it: exit codes, what is on which stream, refusals by field.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
@@ -34,7 +34,7 @@ fn experiment(spec: &str) -> String {
 }
 
 #[test]
-fn exit_codes_tell_what_became_of_the_expectation() {
+fn exit_codes_say_whether_the_verdict_is_the_expected_one() {
     let lossy = "faults: [{name: lost, probability: 0.3, reset: {at: BeforeResponse}}]";
     for (spec, code) in [
         (format!("{{claim: ExactlyOnce, expect: Violated, seed: 1, {lossy}}}"), 0),
@@ -90,7 +90,7 @@ fn the_report_for_people_has_every_number_and_the_line_that_repeats_the_run() {
 }
 
 #[test]
-fn every_fault_of_a_file_has_a_line_with_its_field() {
+fn every_error_of_a_file_has_a_line_with_its_field() {
     let spec = "{claim: Twice, payments: {count: 0}, faults: [{name: a, probability: 2, reset: {at: Connect}}]}";
     let output = paylab(&["run", "-"], &experiment(spec));
     assert_eq!((output.status.code(), text(&output.stdout)), (Some(64), String::new()));
@@ -110,7 +110,7 @@ fn every_fault_of_a_file_has_a_line_with_its_field() {
 }
 
 #[test]
-fn what_cannot_be_predicted_is_said() {
+fn a_prediction_says_what_it_depends_on_besides_the_seed() {
     let spec =
         "{claim: ExactlyOnce, client: {hedge: 2, idempotencyKey: PerPayment}, service: {dedup: CheckThenInsert}}";
     let output = paylab(&["predict", "-"], &experiment(spec));
@@ -152,7 +152,7 @@ fn a_ledger_file_stays_and_is_never_used_twice() {
     assert_eq!(run().status.code(), Some(0));
     let again = run();
     assert_eq!(again.status.code(), Some(70));
-    assert!(text(&again.stderr).contains("is already there; a run needs a ledger of its own"));
+    assert!(text(&again.stderr).contains("already exists; a run needs a ledger of its own"));
 }
 
 /// A part that runs until it is told to end.
@@ -217,7 +217,7 @@ fn the_reset_proxy_takes_toxiproxys_command_line_and_ends_cleanly() {
 }
 
 #[test]
-fn serve_has_the_lesson_ready_and_its_log_obeys_toxiproxys_variable() {
+fn serve_starts_the_lesson_by_hand_and_its_log_has_the_level_of_toxiproxys_variable() {
     let ports = ["serve", "--service-port", "0", "--proxy-port", "0", "--port", "0", "--name", "shop"];
     for (level, is_silent) in [("error", true), ("info", false)] {
         let mut lesson = Running::start(&ports, level);

@@ -1,4 +1,4 @@
-//! The four lessons end as they are known to end: at any concurrency, on both databases, every time.
+//! The four lessons have their known totals: at any concurrency, on both databases, in every run.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
@@ -52,12 +52,12 @@ fn check(database: &Database) {
 }
 
 #[test]
-fn every_lesson_ends_to_the_cent_on_sqlite() {
+fn every_lesson_has_its_exact_totals_on_sqlite() {
     check(&Database::Temporary);
 }
 
 #[test]
-fn every_lesson_ends_to_the_cent_on_postgresql() {
+fn every_lesson_has_its_exact_totals_on_postgresql() {
     if let Some(postgres) = paylab_testbed::postgres(Durability::Fast) {
         check(&Database::Postgres(postgres.url().into()));
     }
@@ -100,12 +100,12 @@ fn check_delays(database: &Database) {
 }
 
 #[test]
-fn delays_end_as_predicted_on_sqlite() {
+fn delays_have_the_predicted_totals_on_sqlite() {
     check_delays(&Database::Temporary);
 }
 
 #[test]
-fn delays_end_as_predicted_on_postgresql() {
+fn delays_have_the_predicted_totals_on_postgresql() {
     if let Some(postgres) = paylab_testbed::postgres(Durability::Fast) {
         check_delays(&Database::Postgres(postgres.url().into()));
     }

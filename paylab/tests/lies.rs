@@ -1,5 +1,5 @@
-//! The whole lab with one liar in it, on real sockets: what harms a payer is `Violated`, what harms only the evidence is
-//! `Inconclusive`, and neither is ever `Upheld`.
+//! The whole lab with one stream of evidence falsified, on real sockets: a ledger with lost or wrong bookings is `Violated`,
+//! incomplete or inconsistent evidence is `Inconclusive`, and neither is ever `Upheld`.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/liar.rs"]
@@ -29,12 +29,12 @@ fn safe_lesson() -> Plan {
                 "service": {"dedup": "UniqueKey"}, "faults": lesson_faults()}))
 }
 
-/// Runs the safe lesson with a load that `bend` has changed.
-fn run(bend: impl FnOnce(&mut Load)) -> Outcome {
+/// Runs the safe lesson with a load that `change` has changed.
+fn run(change: impl FnOnce(&mut Load)) -> Outcome {
     let (plan, run): (_, RunId) = (safe_lesson(), "lies".parse().unwrap());
     let lab = Lab::start(&plan, &run, &Database::Temporary).unwrap();
     let mut load = lab.load(&plan, &run, 0);
-    bend(&mut load);
+    change(&mut load);
     let report = execute(&load);
     lab.stop().unwrap();
     conclude(&plan, report)
@@ -45,12 +45,12 @@ fn execute(load: &Load) -> Report {
     Runtime::new().unwrap().block_on(load_job::execute(load, &progress, &shutdown)).unwrap()
 }
 
-fn with_ledger(lie: impl Fn(&mut Vec<Value>) + Send + Sync + 'static) -> Outcome {
-    run(|load| load.service = liar::in_front_of(&load.service, LEDGER_PATH, Arc::new(lie)).to_string())
+fn with_ledger(change: impl Fn(&mut Vec<Value>) + Send + Sync + 'static) -> Outcome {
+    run(|load| load.service = liar::in_front_of(&load.service, LEDGER_PATH, Arc::new(change)).to_string())
 }
 
-fn with_record(lie: impl Fn(&mut Vec<Value>) + Send + Sync + 'static) -> Outcome {
-    run(|load| load.control = liar::in_front_of(&load.control, RECORD_PATH, Arc::new(lie)).to_string())
+fn with_record(change: impl Fn(&mut Vec<Value>) + Send + Sync + 'static) -> Outcome {
+    run(|load| load.control = liar::in_front_of(&load.control, RECORD_PATH, Arc::new(change)).to_string())
 }
 
 fn add_to_total(items: &mut [Value], minor: i64) {
@@ -67,14 +67,14 @@ fn assert_is(outcome: &Outcome, verdict: Verdict, reason: &str) {
 }
 
 #[test]
-fn without_a_lie_the_path_is_upheld() {
-    let honest = with_ledger(|_| {});
-    assert_is(&honest, Verdict::Upheld, "ClaimHeld");
+fn with_unchanged_evidence_the_path_is_upheld() {
+    let unchanged = with_ledger(|_| {});
+    assert_is(&unchanged, Verdict::Upheld, "ClaimHeld");
     assert_is(&with_record(|_| {}), Verdict::Upheld, "ClaimHeld");
 }
 
 #[test]
-fn a_service_that_drops_an_entry_is_convicted() {
+fn a_dropped_entry_is_a_violation() {
     let drop = with_ledger(|items| {
         items.remove(7);
         add_to_total(items, -100);
@@ -83,7 +83,7 @@ fn a_service_that_drops_an_entry_is_convicted() {
 }
 
 #[test]
-fn a_service_that_forges_an_entry_is_convicted() {
+fn a_forged_entry_is_a_violation() {
     let forge = with_ledger(|items| {
         let mut forged = items[items.len() - 2].clone();
         forged["entry"]["id"] = json!(forged["entry"]["id"].as_i64().unwrap() + 1);
@@ -95,7 +95,7 @@ fn a_service_that_forges_an_entry_is_convicted() {
 }
 
 #[test]
-fn a_service_that_doubles_an_entry_is_convicted() {
+fn a_doubled_entry_is_a_violation() {
     let double = with_ledger(|items| {
         let mut doubled = items[0].clone();
         doubled["entry"]["id"] = json!(items[items.len() - 2]["entry"]["id"].as_i64().unwrap() + 1);
@@ -106,7 +106,7 @@ fn a_service_that_doubles_an_entry_is_convicted() {
 }
 
 #[test]
-fn a_service_that_changes_an_entry_is_convicted() {
+fn a_changed_entry_is_a_violation() {
     let change = with_ledger(|items| {
         items[3]["entry"]["amount_minor"] = json!(99);
         add_to_total(items, -1);
@@ -122,7 +122,7 @@ fn a_ledger_without_its_footer_or_with_a_wrong_sum_proves_nothing() {
 }
 
 #[test]
-fn a_proxy_that_forgets_a_request_or_shows_other_coins_is_not_believed() {
+fn a_record_without_a_request_or_with_other_coins_is_inconclusive() {
     let forget = with_record(|items| drop(items.remove(5)));
     assert_is(&forget, Verdict::Inconclusive, "AttemptsDiffer");
     let other = with_record(|items| items[5]["request"]["coins"][0] = json!("0000000000000000"));
@@ -131,7 +131,7 @@ fn a_proxy_that_forgets_a_request_or_shows_other_coins_is_not_believed() {
 }
 
 #[test]
-fn a_load_that_stops_early_is_not_believed() {
+fn a_load_that_stops_early_is_inconclusive() {
     let plan = plan(json!({"payments": {"count": 100_000}, "client": {"idempotencyKey": "PerPayment"},
                            "service": {"dedup": "UniqueKey"}, "faults": lesson_faults()}));
     let run: RunId = "early".parse().unwrap();
@@ -152,7 +152,7 @@ fn a_load_that_stops_early_is_not_believed() {
 }
 
 #[test]
-fn a_dead_service_ends_in_a_clear_message_within_a_bounded_time() {
+fn a_load_without_a_service_ends_with_a_clear_message_within_a_bounded_time() {
     let plan = plan(json!({"payments": {"count": 50}, "client": {"retry": {"maxAttempts": 5}}}));
     let run: RunId = "dead".parse().unwrap();
     let mut lab = Lab::start(&plan, &run, &Database::Temporary).unwrap();

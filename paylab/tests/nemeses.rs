@@ -1,4 +1,5 @@
-//! The table of modes and nemeses, on real sockets: each broken mode is caught by its nemesis, each safe mode holds.
+//! The table of modes and nemeses (in Jepsen's sense: what disturbs the system), on real sockets: each broken mode fails under its
+//! nemesis, and each safe mode holds.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
@@ -65,7 +66,7 @@ fn check(nemesis: &Value, expected: [Seen; 8]) {
 }
 
 #[test]
-fn lost_requests_and_responses_are_blind_to_the_broken_modes() {
+fn lost_requests_and_responses_do_not_reveal_the_broken_modes() {
     let expected = [Duplicates, Holds, Holds, Holds, Holds, Holds, Holds, Holds];
     check(&json!({"faults": lesson_faults()}), expected);
     check(&json!({"faults": [fault("part", 0.3, "MidResponse")]}), expected);
@@ -77,7 +78,7 @@ fn half_a_request_is_never_booked() {
 }
 
 #[test]
-fn a_retry_that_overtakes_its_first_request_catches_what_only_looks() {
+fn a_retry_that_overtakes_its_first_request_breaks_the_modes_that_check_before_they_book() {
     let mut faults = lesson_faults();
     faults.push(fault("late", 0.3, "AfterRequest"));
     let nemesis = json!({"faults": faults, "service": {"processingTime": "30ms"}});
@@ -85,29 +86,29 @@ fn a_retry_that_overtakes_its_first_request_catches_what_only_looks() {
 }
 
 #[test]
-fn hedged_copies_catch_what_only_looks() {
+fn hedged_copies_break_the_modes_that_check_before_they_book() {
     let nemesis = json!({"client": {"hedge": 2}, "service": {"processingTime": "30ms"}});
     check(&nemesis, [Duplicates, Holds, Holds, Duplicates, Holds, Holds, Duplicates, Holds]);
 }
 
 #[test]
-fn a_slow_service_and_an_impatient_client_catch_what_only_looks() {
-    let nemesis = impatient("Finish", 40);
+fn a_slow_service_and_a_short_timeout_break_the_modes_that_check_before_they_book() {
+    let nemesis = short_timeout("Finish", 40);
     check(&nemesis, [Duplicates, Holds, Holds, Duplicates, Holds, Holds, Duplicates, Holds]);
 }
 
 #[test]
 fn a_cancelled_booking_whose_key_is_already_kept_is_acknowledged_and_lost() {
     // On a busy machine many attempts are cancelled before one is not.
-    let nemesis = impatient("Cancel", 160);
+    let nemesis = short_timeout("Cancel", 160);
     assert_eq!(seen("KeyThenApply", &nemesis), AcknowledgedButLost);
     assert_eq!(seen("Memory", &nemesis), AcknowledgedButLost);
     assert_eq!(seen("UniqueKey", &nemesis), Holds);
     assert_eq!(seen("Replay", &nemesis), Holds);
 }
 
-/// The first attempt of some payments waits longer than the client does.
-fn impatient(on_disconnect: &str, attempts: u32) -> Value {
+/// The first attempt of some payments takes longer than the client waits.
+fn short_timeout(on_disconnect: &str, attempts: u32) -> Value {
     let retry = json!({"maxAttempts": attempts, "attemptTimeout": "150ms", "backoff": {"base": "40ms", "cap": "80ms"}});
     json!({"client": {"retry": retry, "concurrency": 60},
            "service": {"processingTime": "200ms", "onDisconnect": on_disconnect}})
@@ -125,7 +126,7 @@ fn a_key_of_each_attempt_protects_nothing() {
 }
 
 #[test]
-fn a_repeat_later_than_the_keys_life_is_booked_again() {
+fn a_repeat_after_the_key_has_expired_is_booked_again() {
     let retry = json!({"maxAttempts": 40, "backoff": {"base": "60ms", "cap": "60ms"}});
     let faults = json!([fault("response-lost", 0.5, "BeforeResponse")]);
     let late =

@@ -30,7 +30,7 @@ fn run(command: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// A report without the one number that is never the same.
+/// A report without its duration, which differs from run to run.
 fn without_time(report: &str) -> String {
     let lines = report.lines().map(|line| match line.split_once(" s on ") {
         Some((_, rest)) => format!("  TIME s on {rest}"),
@@ -58,7 +58,7 @@ fn its_experiment_is_one_that_can_be_run() {
     assert!(paylab_resource::file::parse(yaml, 0).is_ok());
 }
 
-/// Ends when it is dropped.
+/// A process that is killed when this is dropped.
 struct Server(Child);
 
 impl Drop for Server {

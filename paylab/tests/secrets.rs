@@ -81,7 +81,7 @@ fn a_database_url_of_a_run_is_not_shown_either() {
 }
 
 #[test]
-fn a_server_that_refuses_a_url_is_told_without_its_words() {
+fn the_refusal_of_a_server_is_reported_without_its_own_text() {
     let Some(server) = postgres(Durability::Fast) else { return };
     let (_, address) = server.url().split_once('@').unwrap();
     let (host, _) = address.split_once('/').unwrap();

@@ -1,7 +1,7 @@
 //! The eight ways to treat a repeat, side by side.
 //!
 //! `None`, `UniqueKey` and `Replay` are implemented correctly: they book whole batches, one transaction each, and answer after the
-//! commit. The other five are broken on purpose: each lacks one thing that ties the key to the booking. `processing_time` passes at the
+//! commit. The other five are broken on purpose: each lacks one thing that a correct mode needs. `processing_time` passes at the
 //! point where another request, a crash or a cancellation can come in between.
 
 use std::{

@@ -1,4 +1,4 @@
-//! Why a service cannot start or go on. A request that is refused is not an error.
+//! Why a service cannot start or continue. A request that is refused is not an error.
 //!
 //! A cause is part of an error's text and not its source, so that a chain of sources does not repeat it.
 
@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::ledger::OpenError;
 
-/// Why a service cannot start or go on.
+/// Why a service cannot start or continue.
 #[derive(Debug, Error)]
 pub enum Error {
     /// Options contradict each other.
@@ -25,7 +25,7 @@ pub enum Error {
         /// What the system says.
         cause: io::Error,
     },
-    /// The listener broke.
+    /// The listener failed.
     #[error("cannot serve: {0}")]
     Serve(io::Error),
 }

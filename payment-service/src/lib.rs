@@ -1,6 +1,6 @@
 //! A payment service with eight ways to treat a repeat, five of them broken on purpose.
 //!
-//! The path of a payment through the rooms: `http` reads it, `booking` chooses how it is committed (alone or in a group), `dedup` treats
+//! The path of a payment through the modules: `http` reads it, `booking` chooses how it is committed (alone or in a group), `dedup` treats
 //! it in its mode, and `ledger` has the SQL for both databases. This crate must not know of faults, proxies or clients.
 
 mod booking;
@@ -60,7 +60,7 @@ impl PaymentService {
     /// Serves until it is cancelled; then finishes the bookings in flight and closes the database.
     ///
     /// # Errors
-    /// The listener breaks.
+    /// The listener fails.
     pub async fn serve(self, shutdown: CancellationToken) -> Result<(), Error> {
         let Self { listener, address: _, bookings, writer } = self;
         let ledger = bookings.ledger.clone();
@@ -91,7 +91,7 @@ impl PaymentService {
 /// Starts a service, logs its address, and serves until it is cancelled.
 ///
 /// # Errors
-/// It cannot start or go on.
+/// It cannot start or continue.
 pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Error> {
     let dedup = options.dedup;
     let service = PaymentService::start(options).await?;

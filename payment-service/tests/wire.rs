@@ -1,4 +1,4 @@
-//! The lesson's wire: routes, statuses and bytes, and what is refused.
+//! The HTTP interface of the lesson: routes, statuses and bytes, and what is refused.
 
 mod support;
 

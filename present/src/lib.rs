@@ -1,5 +1,5 @@
 //! Presenters: every form in which the outcome of an experiment is shown. They read the core's [`Outcome`] and nothing else,
-//! they decide nothing, and the sentences live here.
+//! they decide nothing, and all sentences are in this crate.
 //!
 //! A new form is one file in this folder.
 //!

@@ -20,7 +20,7 @@ pub fn verdict(outcome: &Outcome) -> String {
     }
 }
 
-/// Every doubt in words, in the order in which they are told.
+/// Every doubt in words, in the order in which they are reported.
 #[must_use]
 pub fn doubts(outcome: &Outcome) -> Vec<String> {
     outcome.report.doubts.iter().map(|(kind, note)| doubt(*kind, note)).collect()

@@ -1,4 +1,4 @@
-//! Text for people at a terminal. Numbers come from the outcome; here they only get their places.
+//! Text for people at a terminal. Numbers come from the outcome; this module only lays them out.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -41,7 +41,7 @@ pub struct Headline<'a> {
 pub struct TotalsTable<'a> {
     /// What was to be done.
     pub plan: &'a Plan,
-    /// What the seed says.
+    /// The prediction for the seed.
     pub prediction: &'a Prediction,
     /// The outcome; `None` if nothing was measured.
     pub outcome: Option<&'a Outcome>,

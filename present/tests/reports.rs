@@ -1,4 +1,4 @@
-//! The forms of an outcome, held by snapshots.
+//! The forms of an outcome, compared with snapshots.
 
 use std::time::Duration;
 

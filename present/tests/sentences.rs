@@ -41,7 +41,7 @@ fn nothing_is_upheld_that_was_never_put_to_the_test() {
 }
 
 #[test]
-fn the_lesson_has_the_sentences_of_the_contract() {
+fn the_lesson_has_the_expected_sentences() {
     assert_eq!(
         sentence::verdict(&Evidence::of(safe_lesson()).conclude()),
         "UPHELD ExactlyOnce: 1000 of 1000 payments booked exactly once; 455 repeats exposed the claim (bug rate < 0.66 % per repeat, 95 %)."

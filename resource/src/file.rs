@@ -1,5 +1,5 @@
 //! The file of experiments. A laptop reads it as `kubectl` and the API server do, and refuses what they refuse. Everything that
-//! is wrong is told at once, each with the path of its field and what is allowed.
+//! is wrong is reported at once, each with the path of its field and what is allowed.
 
 use paylab_core::{field_error::FieldError, plan::Plan};
 use serde_json::Value;
@@ -8,7 +8,7 @@ use crate::{plan, spec::ChaosExperiment, validation, yaml};
 
 /// Longer files are refused: more than any resource of a cluster can hold.
 pub const FILE_LEN_MAX: usize = 1024 * 1024;
-/// At most this many errors of a file are told.
+/// At most this many errors of a file are reported.
 pub const ERRORS_TOLD_MAX: usize = 20;
 
 /// What a text without an experiment lacks.
@@ -122,7 +122,7 @@ spec:
     }
 
     #[test]
-    fn every_fault_is_told_at_once_with_its_field_and_what_is_allowed() {
+    fn every_error_is_reported_at_once_with_its_field_and_what_is_allowed() {
         let text = r#"apiVersion: v1
 kind: ChaosExperiment
 metadata: {name: Never_}
@@ -163,7 +163,7 @@ spec:
     }
 
     #[test]
-    fn what_the_schema_cannot_say_is_told_too() {
+    fn broken_rules_that_the_schema_cannot_express_are_reported_too() {
         let text = format!(
             "{GOOD}  payments: {{amount: \"0\"}}
   service: {{keyTtl: 0s, replicas: 2}}

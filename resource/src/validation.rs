@@ -1,5 +1,5 @@
 //! The validation of a resource against its definition: the schema first, then the CEL rules, as the API server does it. All
-//! errors are told at once, each with the path of its field and what is allowed.
+//! errors are reported at once, each with the path of its field and what is allowed.
 
 mod cel;
 mod schema;

@@ -296,7 +296,7 @@ fn a_key_that_is_given_twice_is_named() {
 }
 
 #[test]
-fn a_flood_of_errors_is_told_in_twenty_lines_and_within_a_second() {
+fn a_flood_of_errors_is_reported_in_twenty_lines_and_within_a_second() {
     let many = |line: &dyn Fn(usize) -> String| format!("{GOOD}{}", (0..60_000).map(line).collect::<String>());
     for (text, first) in [
         (many(&|n| format!("  k{n}: 1\n")), "spec.k0: is not a known field"),

@@ -37,7 +37,7 @@ pub fn lesson(changes: &Value) -> Plan {
     plan::plan(&spec, 0).expect("the lesson is valid")
 }
 
-/// The lesson's fourth part: one key per payment, a unique column.
+/// The lesson `pay-exactly-once`: one key per payment, a unique column.
 #[must_use]
 pub fn safe_lesson() -> Plan {
     lesson(&json!({"client": {"idempotencyKey": "PerPayment"}, "service": {"dedup": "UniqueKey"}}))

@@ -23,8 +23,8 @@ pub fn coin(seed: u64, id: AttemptId, name: &str) -> u64 {
     hash(&prefix(seed, id), name)
 }
 
-/// A number in `[0, 1)` from the seed, for what is not a fault, such as the jitter of a pause. It meets no fault's coin, because
-/// no name of a fault contains a `#`.
+/// A number in `[0, 1)` from the seed, for what is not a fault, such as the jitter of a pause. It is never the same draw as a
+/// fault's coin, because no name of a fault contains a `#`.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "a fraction needs no more than 53 bits")]
 pub fn fraction(seed: u64, id: AttemptId, purpose: &str) -> f64 {
@@ -101,7 +101,7 @@ impl Fault {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "the contract: the f64 product, truncated"
+        reason = "as documented: the f64 product, truncated"
     )]
     fn threshold(&self) -> u64 {
         (self.probability * TWO_POW_64) as u64
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn coins_have_the_values_of_the_contract() {
+    fn coins_have_the_documented_values() {
         assert_eq!(coin(42, id(0, 1), "request-lost"), 0xd8fa_fe09_5225_fec5);
         assert_eq!(coin(42, id(0, 1), "response-lost"), 0xe61b_b72a_5131_89e0);
         let sampler = FaultSampler::new(42, &[fault("x", 0.3, Point::Connect)]);

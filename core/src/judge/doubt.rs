@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// A reason why the evidence does not suffice. Each makes the verdict `Inconclusive`, unless the claim is broken all the same.
-/// The order is that in which reasons are told.
+/// The order is that in which doubts are reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Doubt {
     /// Parts of the lab were replaced while the load ran, and their state was lost.
@@ -59,7 +59,7 @@ pub struct DoubtNote {
 }
 
 impl Doubt {
-    /// Every doubt, in the order in which they are told.
+    /// Every doubt, in the order in which they are reported.
     pub const ALL: [Self; 18] = [
         Self::EnvironmentChanged,
         Self::ReportMissing,

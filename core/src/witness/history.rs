@@ -10,7 +10,7 @@ use crate::{
     witness::attempt::{Acknowledgement, AttemptOutcome, Belief, Rejection, Uncertainty},
 };
 
-/// How many attempts had which outcome. The kinds of doubt and rejection are counted for the report.
+/// How many attempts had which outcome. Some kinds of unknown and rejected attempts are counted too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct AttemptTotals {
@@ -191,7 +191,7 @@ mod tests {
     const RESET: AttemptOutcome = AttemptOutcome::Unknown(Uncertainty::Reset);
 
     #[test]
-    fn a_history_knows_its_share_and_who_was_acknowledged_when() {
+    fn a_history_has_its_share_and_the_attempt_that_was_acknowledged() {
         let mut history = History::new(10..12);
         history.note(PaymentId(11), 1, RESET);
         history.note(PaymentId(11), 2, AttemptOutcome::Acknowledged(Acknowledgement::Repeat));

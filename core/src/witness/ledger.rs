@@ -43,7 +43,7 @@ pub struct LedgerFooter {
     pub seal: Seal,
     /// The sum of all entries, in cents, as the database adds them up.
     pub total_minor: i64,
-    /// What the service has counted, so that its requests can be held against the proxy's.
+    /// What the service has counted, so that its requests can be compared with the proxy's.
     pub counters: ServiceCounters,
 }
 
@@ -54,7 +54,7 @@ pub struct ServiceCounters {
     pub requests: u64,
     /// Entries booked.
     pub booked: u64,
-    /// Repeats told from new payments.
+    /// Requests recognised as repeats.
     pub repeats: u64,
     /// Requests refused with 4xx.
     pub refused: u64,

@@ -274,7 +274,7 @@ impl RecordTally {
         self.draw_again(request);
     }
 
-    /// Compares what the proxy drew and did with what the seed says.
+    /// Compares what the proxy drew and did with what follows from the seed.
     fn draw_again(&mut self, request: &RecordLine) {
         let id = AttemptId { payment: PaymentId(request.payment), attempt: request.attempt };
         let draw = self.sampler.draw(id);

@@ -14,7 +14,7 @@ use crate::host::programs::PATH;
 
 /// The time limit of every command.
 const COMMAND_WITHIN: Duration = Duration::from_secs(300);
-/// `timeout` sends SIGTERM at the limit, and SIGKILL so many seconds later.
+/// `timeout` sends SIGTERM at the limit, and SIGKILL this many seconds later.
 const KILL_AFTER: &str = "--kill-after=5";
 /// The exit code of `timeout` when the limit was reached.
 const TIMED_OUT: i32 = 124;

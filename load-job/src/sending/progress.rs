@@ -11,7 +11,7 @@ use std::{
 use hdrhistogram::Histogram;
 use paylab_core::witness::attempt::AttemptOutcome;
 
-/// The longest latency that is told apart, in microseconds: one hour. Longer ones count as this long.
+/// The longest latency that is distinguished, in microseconds: one hour. Longer ones count as this long.
 const LATENCY_US_MAX: u64 = 3_600_000_000;
 /// Two decimal digits: a latency is exact to 1 %, and a histogram takes 14 KB.
 const SIGNIFICANT_DIGITS: u8 = 2;

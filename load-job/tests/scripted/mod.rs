@@ -21,7 +21,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 /// The longest wait in any test.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const WAIT_MAX: Duration = Duration::from_secs(20);
 pub const PAID: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 
 /// One request as it was received.
@@ -220,7 +220,7 @@ pub async fn until(mut so: impl FnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    timeout(PATIENCE, wait).await.expect("the condition never held");
+    timeout(WAIT_MAX, wait).await.expect("the condition never held");
 }
 
 /// Answers with a text, then closes.
@@ -266,5 +266,5 @@ pub async fn run(load: &Load) -> History {
 
 pub async fn run_watched(load: &Load, progress: &Progress) -> History {
     let never = CancellationToken::new();
-    timeout(PATIENCE, deliver(load, progress, &never)).await.expect("the load never ended").unwrap()
+    timeout(WAIT_MAX, deliver(load, progress, &never)).await.expect("the load never ended").unwrap()
 }

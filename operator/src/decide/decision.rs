@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_job_is_launched_once() {
-        // The Job exists, though the status does not say so yet: the operator died in between.
+        // The Job exists, though the status does not say so yet: the operator was killed in between.
         assert_eq!(decided(&loaded(ready()), Some(Phase::Preparing), 2), Decision::AwaitLoad(None));
         // The status says that the load was launched, but its Job is gone.
         assert_eq!(decided(&lab(), Some(Phase::Loading), 2), Decision::Judge);

@@ -51,7 +51,7 @@ impl PodProblem {
     pub(crate) fn name_taken(kind: &str, name: Option<&str>) -> Self {
         let name = name.unwrap_or_default();
         let message = format!(
-            "a {kind} named {name} is already there and does not belong to Paylab; delete it, or give the experiment another name"
+            "a {kind} named {name} already exists and does not belong to Paylab; delete it, or give the experiment another name"
         );
         Self::new("NameTaken", message, Tolerance::None)
     }

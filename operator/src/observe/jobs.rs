@@ -1,4 +1,4 @@
-//! Facts about the load's Job. Pure.
+//! What the load's Job says: whether and why it has ended, and when it was created. Pure.
 
 use k8s_openapi::{api::batch::v1::Job, jiff::Timestamp};
 

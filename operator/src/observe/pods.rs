@@ -1,4 +1,4 @@
-//! Facts about pods: which part a pod is, whether it serves, how it ended, how often it was restarted. Pure.
+//! What a pod says: which part a pod is, whether it serves, how it ended, how often it was restarted. Pure.
 
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
 use kube::ResourceExt as _;
@@ -99,7 +99,7 @@ pub(crate) fn termination_text(termination: &ContainerStateTerminated) -> String
     format!("{reason}, exit code {}{}", termination.exit_code, quoted(message))
 }
 
-/// A message for the end of a sentence: a colon and its last characters, which tell most; nothing if it is empty.
+/// A message for the end of a sentence: a colon and its last characters, which are the most useful ones; nothing if it is empty.
 pub(crate) fn quoted(message: &str) -> String {
     let message = message.trim();
     let skipped = message.chars().count().saturating_sub(QUOTE_LEN_MAX);

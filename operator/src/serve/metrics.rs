@@ -81,7 +81,7 @@ impl Metrics {
         self.errors.inc();
     }
 
-    /// Records that this operator has become the leader. There is no way back, because an operator that is deposed ends.
+    /// Records that this operator has become the leader. It is never reset, because an operator that is no longer the leader ends.
     pub(crate) fn record_leadership(&self) {
         self.leader.set(1);
     }

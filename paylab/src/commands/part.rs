@@ -60,7 +60,7 @@ pub fn load_job(options: Logged<load_job::options::Options>) -> anyhow::Result<E
 /// Reconciles experiments on a cluster until a signal ends it.
 ///
 /// # Errors
-/// The cluster cannot be reached, or another operator leads.
+/// The cluster cannot be reached, or another operator is the leader.
 pub fn operator(options: Logged<operator::options::Options>) -> anyhow::Result<Exit> {
     let Logged { part, logs } = options;
     serve(&logs, async |shutdown| Ok(operator::run(part, shutdown).await?))
@@ -69,7 +69,7 @@ pub fn operator(options: Logged<operator::options::Options>) -> anyhow::Result<E
 /// Starts logging and runs a part until it ends, or until a signal ends it.
 ///
 /// # Errors
-/// The part's own.
+/// Those of the part.
 pub(crate) fn serve(
     logs: &Logs,
     part: impl AsyncFnOnce(CancellationToken) -> anyhow::Result<()>,

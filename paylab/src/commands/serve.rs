@@ -29,16 +29,16 @@ use crate::{
 /// The options of `paylab serve`.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// How the service tells repeats: None, UniqueKey, Replay, CheckThenInsert, Memory, KeyThenApply, ApplyThenKey or AckThenApply
+    /// How repeats are treated: None, UniqueKey, Replay, CheckThenInsert, Memory, KeyThenApply, ApplyThenKey or AckThenApply
     #[arg(long, value_name = "MODE", default_value = "UniqueKey", value_parser = word::<Dedup>)]
     pub dedup: Dedup,
-    /// Where the ledger is: sqlite, which is gone afterwards, sqlite:FILE, a new one, or postgres://USER@HOST/DATABASE, a schema that is gone afterwards
+    /// Where the service keeps its ledger: sqlite (a temporary file), sqlite:FILE (a new file that is kept), or postgres://USER@HOST/DATABASE (a schema that is dropped at the end)
     #[arg(long, value_name = "URL", default_value = "sqlite", allow_hyphen_values = true, value_parser = DatabaseParser)]
     pub database: Database,
     /// The address of service, proxy and API
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     pub host: IpAddr,
-    /// The port of the service; 0 takes a free one, here and below
+    /// The port of the service; for every port, 0 takes a free one
     #[arg(long, value_name = "PORT", default_value_t = SERVICE_PORT)]
     pub service_port: u16,
     /// The port of the proxy in front of it

@@ -1,4 +1,5 @@
-//! A liar in front of a part: passes every request on, but bends the lines of one stream and seals them anew.
+//! A relay in front of a part that falsifies evidence: it passes every request on, but changes the lines of one stream and seals
+//! them anew.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -11,23 +12,23 @@ use paylab_core::witness::seal::Sealer;
 use serde_json::{Value, json};
 
 /// Changes the items of a stream; the last one is the footer.
-pub(crate) type Lie = Arc<dyn Fn(&mut Vec<Value>) + Send + Sync>;
+pub(crate) type Change = Arc<dyn Fn(&mut Vec<Value>) + Send + Sync>;
 
-/// Starts a liar in front of `part` that bends `GET path`. It serves until the test process ends.
-pub(crate) fn in_front_of(part: &str, path: &'static str, lie: Lie) -> SocketAddr {
+/// Starts a relay in front of `part` that falsifies the response to `GET path`. It serves until the test process ends.
+pub(crate) fn in_front_of(part: &str, path: &'static str, change: Change) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let part = part.to_owned();
     thread::spawn(move || {
         for client in listener.incoming().map_while(Result::ok) {
-            let (part, lie) = (part.clone(), Arc::clone(&lie));
-            thread::spawn(move || serve(client, &part, path, &lie));
+            let (part, change) = (part.clone(), Arc::clone(&change));
+            thread::spawn(move || serve(client, &part, path, &change));
         }
     });
     address
 }
 
-fn serve(client: TcpStream, part: &str, path: &str, lie: &Lie) -> Option<()> {
+fn serve(client: TcpStream, part: &str, path: &str, change: &Change) -> Option<()> {
     let mut reader = BufReader::new(client.try_clone().ok()?);
     let (mut head, mut length) = (String::new(), 0);
     loop {
@@ -36,7 +37,7 @@ fn serve(client: TcpStream, part: &str, path: &str, lie: &Lie) -> Option<()> {
         if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
             length = value.trim().parse().ok()?;
         }
-        // One answer a connection, and one that needs no chunks.
+        // HTTP/1.0: one response for each connection, and none in chunks.
         if !line.to_ascii_lowercase().starts_with("connection:") {
             head.push_str(&line.replace(" HTTP/1.1", " HTTP/1.0"));
         }
@@ -53,17 +54,17 @@ fn serve(client: TcpStream, part: &str, path: &str, lie: &Lie) -> Option<()> {
     let mut answer = Vec::new();
     upstream.read_to_end(&mut answer).ok()?;
     if target.split('?').next()? == path {
-        answer = bent(&answer, lie)?;
+        answer = falsified(&answer, change)?;
     }
     (&client).write_all(&answer).ok()
 }
 
-/// The stream with its lines bent, under a seal that fits them.
-fn bent(answer: &[u8], lie: &Lie) -> Option<Vec<u8>> {
+/// The stream with its lines changed, and with the seal of the changed lines.
+fn falsified(answer: &[u8], change: &Change) -> Option<Vec<u8>> {
     let text = String::from_utf8(answer.to_vec()).ok()?;
     let (_, body) = text.split_once("\r\n\r\n")?;
     let mut items: Vec<Value> = body.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    lie(&mut items);
+    change(&mut items);
     let mut sealer = Sealer::default();
     let mut lines = String::new();
     for item in &mut items {

@@ -32,7 +32,7 @@ struct Body<'a> {
     amount: Option<&'a RawValue>,
 }
 
-/// Reads a payment; the error is the first fault found.
+/// Reads a payment; the error is the first problem found.
 pub(crate) fn read_payment(headers: &HeaderMap, body: &[u8]) -> Result<Payment, RequestFault> {
     let key = key(headers)?;
     let reference = header(headers, REFERENCE_HEADER)?.or_else(|| key.clone());

@@ -1,10 +1,10 @@
-//! The text of a database error: the cause and the way out, without any part of the URL.
+//! The text of a database error: the cause and what to do about it, without any part of the URL.
 
 use sqlx::{error::DatabaseError, migrate::MigrateError};
 
 use super::url::DatabaseUrl;
 
-/// The cause of a failure. Where the library's own words repeat a part of the URL, they are left out.
+/// The cause of a failure. If the library's message repeats a part of the URL, the message is left out.
 pub(super) fn explain(error: &sqlx::Error, url: &DatabaseUrl) -> String {
     match error {
         sqlx::Error::Database(error) => explain_code(error.as_ref(), url),

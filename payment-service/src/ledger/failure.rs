@@ -1,4 +1,4 @@
-//! Failures of the database: the cause, told once, and no part of the URL.
+//! Failures of the database: each text has the cause once, and no part of the URL.
 
 use std::fmt;
 

@@ -81,10 +81,10 @@ pub enum DatabaseKind {
 
 /// Why a URL cannot be used. It shows no part of the URL but a well-known scheme.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the database URL in {origin} {fault}; {FORM}")]
+#[error("the database URL in {origin} {problem}; {FORM}")]
 pub struct BadUrl {
     origin: UrlOrigin,
-    fault: String,
+    problem: String,
 }
 
 impl DatabaseUrl {
@@ -101,7 +101,7 @@ impl DatabaseUrl {
         match self.text.split_once(':') {
             Some(("sqlite", _)) => Ok(DatabaseKind::Sqlite),
             Some(("postgres" | "postgresql", _)) => Ok(DatabaseKind::Postgres),
-            Some(_) | None => Err(self.bad(self.scheme_fault())),
+            Some(_) | None => Err(self.bad(self.scheme_problem())),
         }
     }
 
@@ -160,11 +160,11 @@ impl DatabaseUrl {
         self.bad(format!("cannot be read: {}", self.shown(cause)))
     }
 
-    fn bad(&self, fault: String) -> BadUrl {
-        BadUrl { origin: self.origin, fault }
+    fn bad(&self, problem: String) -> BadUrl {
+        BadUrl { origin: self.origin, problem }
     }
 
-    fn scheme_fault(&self) -> String {
+    fn scheme_problem(&self) -> String {
         let scheme = self
             .text
             .split_once(':')
@@ -250,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_bad_url_is_refused_with_its_origin_and_what_is_wrong_but_not_shown() {
-        for (text, fault) in [
+        for (text, problem) in [
             ("", "is empty"),
             (" postgres://app:secret@h/d", "begins with a blank or a line break"),
             ("'postgres://app:secret@h/d'", "begins with a quotation mark"),
@@ -261,7 +261,7 @@ mod tests {
         ] {
             let url = DatabaseUrl::new(text, UrlOrigin::Variable);
             let error = url.kind().unwrap_err();
-            assert!(error.to_string().contains(&format!("in PAYLAB_DATABASE {fault}; use sqlite:FILE")), "{error}");
+            assert!(error.to_string().contains(&format!("in PAYLAB_DATABASE {problem}; use sqlite:FILE")), "{error}");
             assert!(!format!("{error} {error:?} {url:?}").contains("secret"), "{error}");
         }
     }

@@ -36,11 +36,11 @@ use tokio_util::sync::CancellationToken;
 
 /// An empty list of amounts.
 pub(crate) const NOTHING: [i64; 0] = [];
-const PATIENCE: Duration = Duration::from_secs(30);
+const WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// Awaits a future, with a timeout.
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
+    timeout(WAIT_MAX, future).await.unwrap_or_else(|_| panic!("timed out while waiting for {what}"))
 }
 
 /// An empty database for one test.

@@ -49,7 +49,7 @@ pub(super) async fn before_forwarding(entry: Option<&mut OpenEntry>, at: Point, 
     }
 }
 
-/// Runs an exchange to its end, with the hold on the way if its point is reached.
+/// Runs an exchange to its end, with the hold in between if its point is reached.
 pub(super) async fn run(
     exchange: &mut Exchange<'_>,
     entry: Option<&mut OpenEntry>,

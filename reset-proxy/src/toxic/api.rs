@@ -184,7 +184,10 @@ async fn read(body: Body) -> Result<axum::body::Bytes, (StatusCode, String)> {
             let text = format!("bad request body: it broke off, or is longer than {BODY_LEN_MAX} bytes");
             Err((StatusCode::PAYLOAD_TOO_LARGE, text))
         }
-        Err(_) => Err((StatusCode::REQUEST_TIMEOUT, format!("bad request body: not here after {BODY_TIMEOUT:?}"))),
+        Err(_) => {
+            let text = format!("bad request body: it did not arrive within {BODY_TIMEOUT:?}");
+            Err((StatusCode::REQUEST_TIMEOUT, text))
+        }
     }
 }
 

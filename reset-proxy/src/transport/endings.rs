@@ -18,7 +18,7 @@ const SENT_TIMEOUT: Duration = Duration::from_secs(5);
 const RESET_TIMEOUT: Duration = Duration::from_millis(100);
 /// This many bytes leave at once: the initial congestion window of ten segments, rounded down.
 const SENT_AT_ONCE: u64 = 8 * 1024;
-/// How much is read at once of bytes that nobody needs.
+/// How much is read at once of bytes that are discarded.
 const DISCARD_LEN: usize = 4 * 1024;
 
 /// Resets a connection. Returns whether the socket accepted the request for a reset.

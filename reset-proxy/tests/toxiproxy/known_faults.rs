@@ -1,4 +1,4 @@
-//! Known faults of Toxiproxy that this proxy does not have. Each of these tests fails against Toxiproxy.
+//! Known bugs of Toxiproxy that this proxy does not have. Each of these tests fails against Toxiproxy.
 
 use std::net::SocketAddr;
 

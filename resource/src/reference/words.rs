@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_schema_is_told_in_words() {
+    fn a_schema_is_described_in_words() {
         for (schema, is_required, told) in [
             (
                 json!({"type": "integer", "minimum": 1.0, "maximum": 8.0, "default": 1}),

@@ -164,7 +164,7 @@ fn errors_of(error: &ValidationError<'_>, schema: &Value) -> Vec<FieldError> {
         ValidationErrorKind::Pattern { pattern } => one(format!("{value} {}", mismatch(pattern))),
         ValidationErrorKind::Format { .. } => one(format!("{value} is not a time such as \"2026-01-31T12:00:00Z\"")),
         ValidationErrorKind::Type { kind } => one(format!("{value} is not {}", kind_of(kind))),
-        // The schema uses no other keyword; should it one day, the library's own words are better than none.
+        // The schema uses no other keyword. If it did, the message would be the library's own.
         _ => one(error.to_string()),
     }
 }

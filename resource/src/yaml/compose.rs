@@ -144,7 +144,7 @@ impl<'a> Composer<'a> {
         }
     }
 
-    /// Keys that are no texts become texts, as on their way to JSON.
+    /// Keys that are no texts become texts, as in the conversion to JSON.
     fn key(&mut self, event: Event<'a>, span: &Span) -> Result<Key, FieldError> {
         if matches!(&event, Event::Scalar(text, ScalarStyle::Plain, _, None) if text == "<<") {
             return Ok(Key::Merge);

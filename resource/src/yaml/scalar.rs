@@ -1,4 +1,4 @@
-//! The value of a scalar, by the rules of Go's YAML library of version 2 (`resolve.go`), and then of its way to JSON.
+//! The value of a scalar, by the rules of Go's YAML library of version 2 (`resolve.go`), and then of its conversion to JSON.
 
 use serde_json::{Number, Value};
 

@@ -85,7 +85,7 @@ fn taken_name(node: &Node) {
     let ns = Namespace::restricted(node, "taken");
     ns.kubectl(&["create", "service", "clusterip", "shop-reset-proxy", "--tcp=80:80"]);
     ns.apply(&experiment("shop", ""));
-    assert_failed(&ns.final_status("shop"), "NameTaken", "a Service named shop-reset-proxy is already there");
+    assert_failed(&ns.final_status("shop"), "NameTaken", "a Service named shop-reset-proxy already exists");
     let owners = ns.kubectl(&["get", "service/shop-reset-proxy", "--output=jsonpath={.metadata.ownerReferences}"]);
     assert_eq!(owners, "");
 }
