@@ -5,10 +5,7 @@ use std::{ops::Range, time::Duration};
 use crate::{
     claim::{Claim, Expectation},
     client::{BodyDrift, ClientPlan},
-    fault::{
-        effect::Effect,
-        sampler::{Fault, FaultSampler},
-    },
+    fault::sampler::{Fault, FaultSampler},
     money::MinorUnits,
     targets::{Overlap, Target},
 };
@@ -80,11 +77,7 @@ impl Plan {
     /// The longest time for which a fault holds a request or a response.
     #[must_use]
     pub fn longest_delay(&self) -> Duration {
-        let delays = self.faults().iter().filter_map(|fault| match fault.effect {
-            Effect::Delay(delay) => Some(delay.lasts.duration()),
-            Effect::Reset(_) => None,
-        });
-        delays.max().unwrap_or_default()
+        self.faults().iter().map(|fault| fault.effect.holds_for()).max().unwrap_or_default()
     }
 
     /// Whether two requests of one payment can be at the service at the same time.

@@ -63,6 +63,15 @@ impl Effect {
         }
     }
 
+    /// How long the proxy holds the request or the response before it passes it on.
+    #[must_use]
+    pub const fn holds_for(self) -> Duration {
+        match self {
+            Self::Reset(_) => Duration::ZERO,
+            Self::Delay(delay) => delay.lasts.duration(),
+        }
+    }
+
     /// Whether what the proxy reports proves that the effect took place.
     #[must_use]
     pub fn is_proven_by(self, traces: Traces) -> bool {
