@@ -68,9 +68,9 @@ pub struct Prediction {
 /// Why the result of a plan depends on timing; `None`: the prediction is exact.
 #[must_use]
 pub fn depends_on_timing(plan: &Plan) -> Option<&'static str> {
-    let timeout = plan.client.attempt_timeout;
+    let (timeout, processing) = (plan.client.attempt_timeout, plan.target.processing_time());
     let mut effects = plan.faults().iter().filter(|fault| fault.probability > 0.0).map(|fault| fault.effect);
-    let by_faults = effects.find_map(|effect| effect.depends_on_timing(timeout));
+    let by_faults = effects.find_map(|effect| effect.depends_on_timing(timeout, processing));
     by_faults.or_else(|| plan.target.depends_on_timing(&plan.client, plan.overlap()))
 }
 

@@ -75,7 +75,7 @@ impl Source {
         &self,
         parse: impl FnOnce(&str) -> Result<Vec<Experiment>, Vec<FieldError>>,
     ) -> Result<Vec<Experiment>, InvalidExperiment> {
-        let text = self.text().map_err(|error| vec![FieldError::new("", error.to_string())]);
+        let text = self.text().map_err(|error| vec![FieldError::new("", in_words(&error))]);
         let experiments = text.and_then(|text| parse(&text)?.into_iter().map(|one| self.overridden(one)).collect());
         experiments.map_err(|errors| InvalidExperiment { file: self.name(), errors })
     }
@@ -116,6 +116,17 @@ impl Source {
             fs::File::open(&self.file)?.take(most).read_to_string(&mut text)?;
         }
         Ok(text)
+    }
+}
+
+/// Why a file cannot be read, without the numbers of the system.
+fn in_words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        io::ErrorKind::IsADirectory => "is a directory; name a file in it".to_owned(),
+        io::ErrorKind::PermissionDenied => "cannot be read: permission denied".to_owned(),
+        io::ErrorKind::InvalidData => "is not text in UTF-8".to_owned(),
+        _ => error.to_string(),
     }
 }
 

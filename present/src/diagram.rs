@@ -7,7 +7,7 @@ use paylab_core::{
     money::MinorUnits,
     payment::PaymentId,
     plan::Plan,
-    prediction::{PredictedAttempt, depends_on_timing, walk},
+    prediction::{PredictedAttempt, depends_on_timing, repeats_are_exact, walk},
     targets::{
         Target,
         handling::Handling,
@@ -95,7 +95,10 @@ impl Display for Diagram<'_> {
         write!(f, "  the client believes: {belief}   the ledger says: {ledger}")?;
         match depends_on_timing(self.plan) {
             Some(reason) => write!(f, "\n  a real run may differ, because it depends on timing: {reason}"),
-            None => Ok(()),
+            None if repeats_are_exact(self.plan) => Ok(()),
+            None => f.write_str(
+                "\n  attempts are shown in the order of their numbers; which of them is booked and which is a repeat depends on timing",
+            ),
         }
     }
 }
@@ -104,6 +107,8 @@ impl Display for Diagram<'_> {
 const OPEN: &str = "|                  ";
 const POST: &str = "|---- POST ------->";
 const ON: &str = "|---- POST -------->";
+/// The first part of a request, from proxy to service.
+const FIRST_PART: &str = "|---- PO ---------->|";
 const RST: &str = "|<----- RST -------|";
 
 /// The lines of one attempt.
@@ -153,7 +158,7 @@ fn reset_lines(at: Point, fault: &str, exchange: Exchange) -> Vec<String> {
             vec![forwarded, format!("{RST}                   | {fault}"), format!("{OPEN}|{back} answered to nobody")]
         }
         Point::BeforeResponse => vec![forwarded, format!("{OPEN}x{back} {fault}"), reset],
-        Point::MidResponse => vec![forwarded, format!("|<- part of {status} --x{back} {fault}"), reset],
+        Point::MidResponse => vec![forwarded, format!("|<-- part of {status} --x{back} {fault}"), reset],
         Point::AfterResponse => vec![forwarded, answered, format!("{RST} {fault}")],
     }
 }
@@ -163,11 +168,17 @@ fn delay_lines(at: Point, label: String, exchange: Exchange) -> Vec<String> {
     let Exchange { forwarded, back, answered, status } = exchange;
     let (request, arrival) = forwarded.split_at(POST.len());
     match at {
-        Point::Connect | Point::BeforeRequest | Point::MidRequest => {
+        Point::Connect | Point::BeforeRequest => {
             vec![format!("{request}|"), label, format!("{OPEN}{arrival}"), answered]
         }
-        Point::AfterRequest | Point::BeforeResponse | Point::MidResponse => {
+        Point::MidRequest => {
+            vec![format!("{request}{FIRST_PART}"), label, format!("{OPEN}{}", last_part(arrival)), answered]
+        }
+        Point::AfterRequest | Point::BeforeResponse => {
             vec![forwarded, format!("{OPEN}|{back}"), label, format!("|<----- {status} -------|")]
+        }
+        Point::MidResponse => {
+            vec![forwarded, format!("|<-- part of {status} --|{back}"), label, format!("|<-- rest of {status} --|")]
         }
         Point::AfterResponse => vec![forwarded, answered, label],
     }
@@ -175,14 +186,27 @@ fn delay_lines(at: Point, label: String, exchange: Exchange) -> Vec<String> {
 
 /// The lines of an attempt whose client has given up when the delay ends.
 fn late_lines(at: Point, label: &str, exchange: Exchange) -> Vec<String> {
-    let Exchange { forwarded, back, answered: _, status: _ } = exchange;
+    let Exchange { forwarded, back, answered: _, status } = exchange;
     let (request, arrival) = forwarded.split_at(POST.len());
     let gives_up = format!("x timed out        {}", label.trim_start_matches(OPEN));
-    if at.is_after_arrival() {
-        vec![forwarded, format!("{OPEN}|{back}"), gives_up]
-    } else {
-        vec![format!("{request}|"), gives_up, format!("{OPEN}{arrival}"), format!("{OPEN}|{back} answered to nobody")]
+    let unheard = format!("{OPEN}|{back} answered to nobody");
+    match at {
+        Point::Connect | Point::BeforeRequest => {
+            vec![format!("{request}|"), gives_up, format!("{OPEN}{arrival}"), unheard]
+        }
+        Point::MidRequest => {
+            vec![format!("{request}{FIRST_PART}"), gives_up, format!("{OPEN}{}", last_part(arrival)), unheard]
+        }
+        Point::MidResponse => vec![forwarded, format!("|<-- part of {status} --|{back}"), gives_up],
+        Point::AfterRequest | Point::BeforeResponse | Point::AfterResponse => {
+            vec![forwarded, format!("{OPEN}|{back}"), gives_up]
+        }
     }
+}
+
+/// The last part of a request whose first part was forwarded before.
+fn last_part(arrival: &str) -> String {
+    arrival.replacen("POST --", "ST ----", 1)
 }
 
 /// What the service answers, and what it writes into the ledger.

@@ -111,6 +111,7 @@ fn inconclusive(outcome: &Outcome) -> String {
     let why = doubts.first().map_or("no reason was noted", String::as_str);
     let more = match doubts.len() {
         0 | 1 => String::new(),
+        2 => " (and 1 more doubt)".to_owned(),
         several => format!(" (and {} more doubts)", several - 1),
     };
     format!("INCONCLUSIVE: {why}{more}; nothing is claimed.")

@@ -51,7 +51,7 @@ fn a_diagram_shows_where_a_delay_holds_the_request_and_where_the_client_gives_up
         let client = json!({"retry": {"attemptTimeout": "1s"}});
         Diagram::of(&lesson(&json!({"faults": faults, "client": client})), PaymentId(0)).to_string()
     };
-    let all = ["BeforeRequest", "BeforeResponse", "AfterResponse"]
+    let all = ["BeforeRequest", "MidRequest", "BeforeResponse", "MidResponse", "AfterResponse"]
         .map(|at| format!("{at}\n{}\n\n{}", diagram(at, "200ms"), diagram(at, "3s")));
     let expected: Expect = expect_test::expect![[r#"
         BeforeRequest
@@ -75,6 +75,27 @@ fn a_diagram_shows_where_a_delay_holds_the_request_and_where_the_client_gives_up
                 |<----- 200 -------|<----- 200 --------|
           the client believes: it is paid   the ledger says: paid twice
 
+        MidRequest
+        payment 0   1 attempt, 1 entry: booked once, and the client knows
+
+              client             proxy              service            ledger
+          1     |---- POST ------->|---- PO ---------->|
+                |                  : 200ms slow
+                |                  |---- ST ---------->|--- entry 1 ---->|
+                |<----- 200 -------|<----- 200 --------|
+          the client believes: it is paid   the ledger says: paid once
+
+        payment 0   2 attempts, 2 entries: DUPLICATED (+1.00 EUR)
+
+              client             proxy              service            ledger
+          1     |---- POST ------->|---- PO ---------->|
+                x timed out        : 3s slow
+                |                  |---- ST ---------->|--- entry 1 ---->|
+                |                  |<----- 200 --------| answered to nobody
+          2     |---- POST ------->|---- POST -------->|--- entry 2 ---->|
+                |<----- 200 -------|<----- 200 --------|
+          the client believes: it is paid   the ledger says: paid twice
+
         BeforeResponse
         payment 0   1 attempt, 1 entry: booked once, and the client knows
 
@@ -90,6 +111,26 @@ fn a_diagram_shows_where_a_delay_holds_the_request_and_where_the_client_gives_up
               client             proxy              service            ledger
           1     |---- POST ------->|---- POST -------->|--- entry 1 ---->|
                 |                  |<----- 200 --------|
+                x timed out        : 3s slow
+          2     |---- POST ------->|---- POST -------->|--- entry 2 ---->|
+                |<----- 200 -------|<----- 200 --------|
+          the client believes: it is paid   the ledger says: paid twice
+
+        MidResponse
+        payment 0   1 attempt, 1 entry: booked once, and the client knows
+
+              client             proxy              service            ledger
+          1     |---- POST ------->|---- POST -------->|--- entry 1 ---->|
+                |<-- part of 200 --|<----- 200 --------|
+                |                  : 200ms slow
+                |<-- rest of 200 --|
+          the client believes: it is paid   the ledger says: paid once
+
+        payment 0   2 attempts, 2 entries: DUPLICATED (+1.00 EUR)
+
+              client             proxy              service            ledger
+          1     |---- POST ------->|---- POST -------->|--- entry 1 ---->|
+                |<-- part of 200 --|<----- 200 --------|
                 x timed out        : 3s slow
           2     |---- POST ------->|---- POST -------->|--- entry 2 ---->|
                 |<----- 200 -------|<----- 200 --------|

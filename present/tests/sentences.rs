@@ -35,9 +35,9 @@ fn nothing_is_upheld_that_was_never_put_to_the_test() {
         ),
     ];
     expect_test::expect![[r#"
-        INCONCLUSIVE: the path had too few chances to break its claim: 0 repeats of a payment that had arrived, 1 are needed; nothing is claimed.
-        INCONCLUSIVE: the path had too few chances to break its claim: 0 attempts that did not arrive, 1 are needed; nothing is claimed.
-        INCONCLUSIVE: the path had too few chances to break its claim: 2 repeats of a payment that had arrived, 100 are needed; nothing is claimed."#]].assert_eq(&all.join("\n"));
+        INCONCLUSIVE: the path had too few chances to break its claim: 0 repeats of a payment that had arrived, at least 1 required (spec.minExposures); nothing is claimed.
+        INCONCLUSIVE: the path had too few chances to break its claim: 0 attempts that did not arrive, at least 1 required (spec.minExposures); nothing is claimed.
+        INCONCLUSIVE: the path had too few chances to break its claim: 2 repeats of a payment that had arrived, at least 100 required (spec.minExposures); nothing is claimed."#]].assert_eq(&all.join("\n"));
 }
 
 #[test]

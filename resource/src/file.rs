@@ -90,9 +90,10 @@ fn in_document(number: usize, error: FieldError) -> FieldError {
 
 /// As many errors as a terminal shows, and the number of the others.
 fn first_of(mut errors: Vec<FieldError>) -> Vec<FieldError> {
-    let others = errors.len().saturating_sub(ERRORS_TOLD_MAX);
-    errors.truncate(ERRORS_TOLD_MAX);
-    if others > 0 {
+    if errors.len() > ERRORS_TOLD_MAX {
+        // The last line tells the number of the others.
+        let others = errors.len() - (ERRORS_TOLD_MAX - 1);
+        errors.truncate(ERRORS_TOLD_MAX - 1);
         errors.push(FieldError::new("", format!("and {others} more")));
     }
     errors
@@ -158,8 +159,7 @@ spec:
             spec.payments.currency: "euro" is not a currency; use three capital letters, such as EUR
             spec.payments.from: "" is not an account or key; use letters, digits, dots, dashes and underscores
             spec.seed: -1 is too small; at least 0 is allowed
-            spec.service.dedup: "Magic" is not allowed; use "None", "UniqueKey", "Replay", "CheckThenInsert", "Memory", "KeyThenApply", "ApplyThenKey", "AckThenApply"
-            and 1 more"#]].assert_eq(&faults_of(text));
+            and 2 more"#]].assert_eq(&faults_of(text));
     }
 
     #[test]

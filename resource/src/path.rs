@@ -14,10 +14,14 @@ pub(crate) fn join_index(path: &str, index: usize) -> String {
     format!("{path}[{index}]")
 }
 
-/// A text, cut to a length that fits a line.
+/// A text, cut to a length that fits a line, and without control characters, which a terminal would obey.
 pub(crate) fn cut(text: &str) -> String {
+    let text: String = text
+        .chars()
+        .flat_map(|one| if one.is_control() { one.escape_default().collect() } else { vec![one] })
+        .collect();
     match text.char_indices().nth(SHOWN_MAX) {
         Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
+        None => text,
     }
 }

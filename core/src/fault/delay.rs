@@ -47,17 +47,23 @@ impl Delay {
         !self.at.is_after_arrival() && self.hides_response(attempt_timeout).is_some()
     }
 
-    /// A delay of about the attempt's timeout may or may not make the client give up.
-    pub(super) fn depends_on_timing(self, attempt_timeout: Duration) -> Option<&'static str> {
+    /// If delay and processing together take about as long as the attempt's timeout, the client may or may not give up.
+    pub(super) fn depends_on_timing(
+        self,
+        attempt_timeout: Duration,
+        processing_time: Duration,
+    ) -> Option<&'static str> {
         let lasts = self.lasts.duration();
-        let near = lasts.saturating_mul(2) > attempt_timeout && lasts < attempt_timeout.saturating_mul(2);
-        (near && !self.at.is_after_response())
-            .then_some("which attempts time out (the delay of a fault is near client.retry.attemptTimeout)")
+        let may_be_late = lasts.saturating_add(processing_time).saturating_mul(2) > attempt_timeout;
+        let may_be_in_time = lasts < attempt_timeout.saturating_mul(2);
+        (may_be_late && may_be_in_time && !self.at.is_after_response()).then_some(
+            "which attempts time out (the delay of a fault, with the processing time, is near client.retry.attemptTimeout)",
+        )
     }
 
-    /// The request was held for the whole time.
+    /// The request was held for the whole time, or the client had left before its point was reached.
     pub(super) fn is_proven_by(self, traces: Traces) -> bool {
-        traces.held.is_some_and(|held| held >= self.lasts.duration())
+        traces.held.map_or(traces.client_left, |held| held >= self.lasts.duration())
     }
 }
 
@@ -86,10 +92,19 @@ mod tests {
     #[test]
     fn a_delay_near_the_timeout_cannot_be_predicted() {
         let near: Vec<_> = [2_500, 2_501, 9_999, 10_000]
-            .map(|ms| delay(Point::BeforeRequest, ms).depends_on_timing(TIMEOUT).is_some())
+            .map(|ms| delay(Point::BeforeRequest, ms).depends_on_timing(TIMEOUT, Duration::ZERO).is_some())
             .into();
         assert_eq!(near, [false, true, true, false]);
-        assert_eq!(delay(Point::AfterResponse, 5_000).depends_on_timing(TIMEOUT), None);
+        assert_eq!(delay(Point::AfterResponse, 5_000).depends_on_timing(TIMEOUT, Duration::ZERO), None);
+    }
+
+    #[test]
+    fn delay_and_processing_time_together_may_reach_the_timeout() {
+        let near = |delay_ms, processing_ms| {
+            let processing_time = Duration::from_millis(processing_ms);
+            delay(Point::BeforeRequest, delay_ms).depends_on_timing(TIMEOUT, processing_time).is_some()
+        };
+        assert_eq!([near(400, 2_000), near(600, 2_000)], [false, true]);
     }
 
     #[test]
@@ -97,6 +112,8 @@ mod tests {
         let held = |ms| Traces { client_reset: None, client_left: true, held: Some(Duration::from_millis(ms)) };
         let delay = delay(Point::Connect, 200);
         assert!(delay.is_proven_by(held(200)) && !delay.is_proven_by(held(199)));
-        assert!(!delay.is_proven_by(Traces { held: None, ..held(0) }));
+        // A client that leaves before the point of the delay is reached leaves nothing to be held.
+        assert!(delay.is_proven_by(Traces { held: None, ..held(0) }));
+        assert!(!delay.is_proven_by(Traces { held: None, client_left: false, client_reset: None }));
     }
 }

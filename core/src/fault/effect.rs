@@ -56,10 +56,10 @@ impl Effect {
 
     /// Why it depends on timing what the client sees; `None`: it is certain.
     #[must_use]
-    pub fn depends_on_timing(self, attempt_timeout: Duration) -> Option<&'static str> {
+    pub fn depends_on_timing(self, attempt_timeout: Duration, processing_time: Duration) -> Option<&'static str> {
         match self {
             Self::Reset(_) => None,
-            Self::Delay(delay) => delay.depends_on_timing(attempt_timeout),
+            Self::Delay(delay) => delay.depends_on_timing(attempt_timeout, processing_time),
         }
     }
 

@@ -96,6 +96,12 @@ impl PaymentRange {
     }
 }
 
+/// Whether a text has the form of [`crate::text_form::FAULT_NAME`].
+fn is_name(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=63).contains(&text.len()) && text.bytes().all(allowed) && !text.starts_with('-') && !text.ends_with('-')
+}
+
 /// What is wrong with faults, wherever they come from; `field` is the path of their list.
 #[must_use]
 pub fn check(faults: &[FaultSpec], field: &str) -> Vec<FieldError> {
@@ -111,8 +117,9 @@ pub fn check(faults: &[FaultSpec], field: &str) -> Vec<FieldError> {
                 format!("\"{}\" is the name of an earlier fault; each fault needs a name of its own", fault.name);
             errors.push(FieldError::new(format!("{path}.name"), text));
         }
-        if fault.name.is_empty() || fault.name.contains(['/', '#']) {
-            errors.push(FieldError::new(format!("{path}.name"), "must be lower-case letters, digits and dashes"));
+        if !is_name(&fault.name) {
+            let text = "must have 1 to 63 lower-case letters, digits or inner dashes";
+            errors.push(FieldError::new(format!("{path}.name"), text));
         }
         if !(0.0..=1.0).contains(&fault.probability) {
             let text = format!("{} is not a probability; use 0 to 1", fault.probability);

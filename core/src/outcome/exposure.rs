@@ -44,7 +44,7 @@ pub(super) fn doubt_exposures(plan: &Plan, prediction: &Prediction, measured: u6
             Claim::AtMostOnce | Claim::ExactlyOnce => "repeats of a payment that had arrived",
             Claim::AtLeastOnce => "attempts that did not arrive",
         };
-        let detail = Some(format!("{measured} {what}, {required} are needed"));
+        let detail = Some(format!("{measured} {what}, at least {required} required (spec.minExposures)"));
         report.doubt(Doubt::TooFewExposures, DoubtNote { count: required - measured, first: None, detail });
     }
 }

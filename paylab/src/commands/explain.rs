@@ -1,12 +1,11 @@
 //! `paylab explain`: the predicted course of one payment as a sequence diagram.
 
-use anstream::println;
 use clap::Args;
 use paylab_core::payment::PaymentId;
 use paylab_present::diagram::Diagram;
 use paylab_resource::file::Experiment;
 
-use crate::{exit::Exit, source::Source};
+use crate::{commands::run::print, exit::Exit, source::Source};
 
 /// The options of `paylab explain`.
 #[derive(Debug, Clone, Args)]
@@ -29,6 +28,6 @@ pub fn explain(options: &Options) -> anyhow::Result<Exit> {
         let problem = format!("{} is no payment of this experiment; use 0 to {}", options.payment, plan.count - 1);
         return Err(options.source.refuse("PAYMENT", problem).into());
     }
-    println!("{}", Diagram::of(&plan, PaymentId(options.payment)));
+    print(Diagram::of(&plan, PaymentId(options.payment)))?;
     Ok(Exit::AsExpected)
 }

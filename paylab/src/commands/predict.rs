@@ -1,6 +1,5 @@
 //! `paylab predict`: the totals that an experiment will have, without a network.
 
-use anstream::{print, println};
 use clap::Args;
 use paylab_core::prediction::Prediction;
 use paylab_present::{
@@ -9,7 +8,11 @@ use paylab_present::{
 };
 use paylab_resource::file::Experiment;
 
-use crate::{commands::run::Output, exit::Exit, source::Source};
+use crate::{
+    commands::run::{Output, print},
+    exit::Exit,
+    source::Source,
+};
 
 /// The options of `paylab predict`.
 #[derive(Debug, Clone, Args)]
@@ -30,11 +33,11 @@ pub fn predict(options: &Options) -> anyhow::Result<Exit> {
     let Experiment { resource, plan } = options.source.read()?;
     let prediction = Prediction::of(&plan, 0..plan.count);
     match options.output {
-        Output::Json => println!("{}", json::prediction(&plan, &prediction)?),
+        Output::Json => print(json::prediction(&plan, &prediction)?)?,
         Output::Text => {
             let experiment = resource.metadata.name.unwrap_or_default();
-            println!("{}\n", Headline { experiment: &experiment, plan: &plan });
-            print!("{}", TotalsTable { plan: &plan, prediction: &prediction, outcome: None });
+            let table = TotalsTable { plan: &plan, prediction: &prediction, outcome: None }.to_string();
+            print(format_args!("{}\n\n{}", Headline { experiment: &experiment, plan: &plan }, table.trim_end()))?;
         }
     }
     Ok(Exit::AsExpected)

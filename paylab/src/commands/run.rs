@@ -1,8 +1,14 @@
 //! `paylab run`: starts the lab, sends the payments, judges the run and prints its outcome.
 
-use std::{fs, path::PathBuf, time::Instant};
+use std::{
+    fmt::Display,
+    fs,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
-use anstream::{eprintln, println};
+use anstream::eprintln;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use load_job::Progress;
@@ -21,7 +27,7 @@ use crate::{
     exit::Exit,
     lab::{Database, DatabaseParser, Lab, draw_run_id, one_thread},
     logs::{self, Logs},
-    source::{InvalidExperiment, Source},
+    source::Source,
 };
 
 /// The options of `paylab run`.
@@ -53,30 +59,37 @@ pub enum Output {
     Json,
 }
 
-/// Runs the command: every experiment of the file, one after another. The worst result decides the exit code.
+/// Runs the command: every experiment of the file, one after another, until a signal ends it. The worst result decides the exit
+/// code.
 ///
 /// # Errors
 /// An experiment is invalid, the lab cannot do its work, or the outcome cannot be written.
 pub fn run(options: &Options) -> anyhow::Result<Exit> {
     logs::start(&options.logs, "warn")?;
     let experiments = options.source.read_all()?;
-    for Experiment { plan, .. } in &experiments {
-        check_machine(plan, options)?;
+    check_machine(&experiments, options)?;
+    if let Some(file) = &options.junit {
+        remove_old(file)?;
     }
-    let mut outcomes = Vec::new();
+    let (shutdown, mut outcomes) = (CancellationToken::new(), Vec::new());
+    let only = experiments.len() == 1;
     for Experiment { resource, plan } in experiments {
         let setting = Setting {
             experiment: resource.metadata.name.unwrap_or_default(),
-            file: options.source.named_file(),
+            // The other commands take a file with one experiment.
+            file: options.source.named_file().filter(|_| only),
             concurrency: options.source.concurrency,
             ..Setting::default()
         };
-        let outcome = measure(&plan, &options.database, setting)?;
-        match options.output {
-            Output::Json => println!("{}", json::outcome(&outcome)?),
-            Output::Text => println!("{}", TextReport(&outcome)),
-        }
+        let outcome = measure_until(&plan, &options.database, setting, &shutdown)?;
+        print(match options.output {
+            Output::Json => json::outcome(&outcome)?,
+            Output::Text => TextReport(&outcome).to_string(),
+        })?;
         outcomes.push(outcome);
+        if shutdown.is_cancelled() {
+            break;
+        }
     }
     if let Some(file) = &options.junit {
         let xml = junit::outcomes(&outcomes)?;
@@ -85,20 +98,44 @@ pub fn run(options: &Options) -> anyhow::Result<Exit> {
     Ok(Exit::worst(outcomes.iter().map(|outcome| Exit::of(outcome.is_as_expected()))))
 }
 
-/// Runs a plan on this machine. `Ctrl-C` ends the load early, and the verdict is then `Inconclusive`.
+/// Removes the file of an earlier run, so that a pipeline never takes it for the outcome of a run that failed.
+fn remove_old(junit: &Path) -> anyhow::Result<()> {
+    match fs::remove_file(junit) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot write --junit {}", junit.display()))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Prints a result on standard output.
+pub(crate) fn print(result: impl Display) -> anyhow::Result<()> {
+    writeln!(anstream::stdout(), "{result}").context("cannot write to standard output")
+}
+
+/// Runs a plan on this machine.
 ///
 /// # Errors
 /// The lab cannot do its work.
 pub fn measure(plan: &Plan, database: &Database, setting: Setting) -> anyhow::Result<Outcome> {
+    measure_until(plan, database, setting, &CancellationToken::new())
+}
+
+/// Runs a plan on this machine. A signal cancels the token and ends the load early, and the verdict is then `Inconclusive`.
+fn measure_until(
+    plan: &Plan,
+    database: &Database,
+    setting: Setting,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<Outcome> {
     let begun = Instant::now();
     let run = draw_run_id()?;
     let lab = Lab::start(plan, &run, database)?;
     let progress: Vec<_> = (0..plan.client.workers).map(|_| Progress::default()).collect();
-    let shutdown = CancellationToken::new();
     let report = one_thread()?.block_on(async {
         let _signals = part::cancel_on_signal(shutdown.clone())?;
         tokio::select! {
-            report = lab.measure(plan, &run, &progress, &shutdown) => report,
+            report = lab.measure(plan, &run, &progress, shutdown) => report,
             never = progress::show(&progress) => match never {},
         }
     });
@@ -112,12 +149,18 @@ pub fn measure(plan: &Plan, database: &Database, setting: Setting) -> anyhow::Re
     Ok(Outcome::of(plan, report, prediction, setting))
 }
 
-/// Refuses what a cluster can do and one machine cannot.
-fn check_machine(plan: &Plan, options: &Options) -> Result<(), InvalidExperiment> {
-    let Target::Ours(service) = plan.target;
-    if service.replicas > 1 {
-        let problem = format!("{} needs a cluster; one machine runs one service, so use 1", service.replicas);
-        return Err(options.source.refuse("spec.service.replicas", problem));
+/// Refuses what a cluster can do and one machine cannot, before anything is run.
+fn check_machine(experiments: &[Experiment], options: &Options) -> anyhow::Result<()> {
+    for Experiment { plan, .. } in experiments {
+        let Target::Ours(service) = plan.target;
+        if service.replicas > 1 {
+            let problem = format!("{} needs a cluster; one machine runs one service, so use 1", service.replicas);
+            return Err(options.source.refuse("spec.service.replicas", problem).into());
+        }
+    }
+    if let (Database::File(path), true) = (&options.database, experiments.len() > 1) {
+        let problem = format!("{} can hold the ledger of one experiment only; use sqlite", path.display());
+        return Err(options.source.refuse("--database", problem).into());
     }
     Ok(())
 }
