@@ -110,3 +110,9 @@ fn delays_have_the_predicted_totals_on_postgresql() {
         check_delays(&Database::Postgres(postgres.url().into()));
     }
 }
+
+#[test]
+fn the_example_of_late_requests_pays_twice() {
+    let outcome = run(&plan(&lesson("late-requests").spec, 0).unwrap(), &Database::Temporary);
+    assert_eq!((outcome.is_as_expected(), outcome.reason.to_string().as_str()), (Some(true), "Duplicated"));
+}
