@@ -106,8 +106,13 @@ fn whatever_kubectl_reads_is_read() {
     ] {
         assert_eq!(plan(text), plan(GOOD), "{text}");
     }
-    let merged = plan(&with(&format!("faults:\n  - &f {{{FAULT}}}\n  - {{<<: *f, name: b}}")));
-    assert_eq!(merged.faults().iter().map(|fault| fault.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    let merged = plan(&with(
+        "faults:\n  - {name: a, probability: 0.1, reset: &r {at: Connect}}\n  - {name: b, probability: 0.1, reset: {<<: *r}}",
+    ));
+    assert_eq!(merged.faults()[0].effect, merged.faults()[1].effect);
+    // Strict decoding on a cluster refuses a key that a merge has already given.
+    let overridden = refusal(&with(&format!("faults:\n  - &f {{{FAULT}}}\n  - {{<<: *f, name: b}}")));
+    assert!(overridden.contains("spec.faults[1].name: is given twice"), "{overridden}");
 }
 
 #[test]

@@ -129,18 +129,25 @@ impl<'a> Composer<'a> {
             match key {
                 Key::Merge => {
                     let value = self.node(event, &span, path, depth + 1)?;
-                    self.merge(&mut fields, value, &span)?;
+                    for (name, value) in self.merged(value, &span)? {
+                        self.refuse_second(&mut given, &name, path, &key_span);
+                        fields.insert(name, value);
+                    }
                 }
                 Key::Name(name) => {
-                    let path = join(path, &name);
-                    let value = self.node(event, &span, &path, depth + 1)?;
-                    if !given.insert(name.clone()) {
-                        let line = self.lines_before + key_span.start.line();
-                        self.duplicates.push(FieldError::new(path, format!("is given twice, again in line {line}")));
-                    }
+                    let value = self.node(event, &span, &join(path, &name), depth + 1)?;
+                    self.refuse_second(&mut given, &name, path, &key_span);
                     fields.insert(name, value);
                 }
             }
+        }
+    }
+
+    /// A key that is given twice is refused, as in strict decoding on a cluster, where a merge key gives keys too.
+    fn refuse_second(&mut self, given: &mut BTreeSet<String>, name: &str, path: &str, span: &Span) {
+        if !given.insert(name.to_owned()) {
+            let line = self.lines_before + span.start.line();
+            self.duplicates.push(FieldError::new(join(path, name), format!("is given twice, again in line {line}")));
         }
     }
 
@@ -157,19 +164,20 @@ impl<'a> Composer<'a> {
         }
     }
 
-    fn merge(&self, into: &mut Map<String, Value>, value: Value, span: &Span) -> Result<(), FieldError> {
+    /// The fields that a merge key takes over from one mapping or several.
+    fn merged(&self, value: Value, span: &Span) -> Result<Vec<(String, Value)>, FieldError> {
         let several = match value {
             Value::Array(items) => items,
             one => vec![one],
         };
-        // Of several, the first wins.
-        for one in several.into_iter().rev() {
+        let mut merged = Vec::new();
+        for one in several {
             let Value::Object(fields) = one else {
                 return Err(self.error(span, "<< needs a mapping, or a list of mappings"));
             };
-            into.extend(fields);
+            merged.extend(fields);
         }
-        Ok(())
+        Ok(merged)
     }
 
     fn copy(&mut self, anchor: usize, span: &Span) -> Result<Value, FieldError> {

@@ -29,14 +29,14 @@ const ACCEPTED: [&str; 22] = [
     "  service: {database: null, replicas: 1, keyTtl: null}",
     "  faults: [{name: a, probability: 3e-1, reset: {at: Connect}, delay: null, attempts: null, payments: null}]",
     "  faults: [{name: a, probability: 0.1, reset: {at: Connect}, attempts: [1.0, 2e0]}]",
-    "  faults:\n  - &f {name: a, probability: 0.1, reset: {at: Connect}}\n  - {<<: *f, name: b}",
+    "  faults:\n  - {name: a, probability: 0.1, reset: &r {at: Connect}}\n  - {name: b, probability: 0.1, reset: {<<: *r}}",
     "  payments: {from: !!str 123}",
     "  minExposures: 100.0\n---",
     "  seed: 1\n...",
 ];
 
 /// Lines of a spec that both refuse, and the field that both name.
-const REFUSED: [(&str, &str); 18] = [
+const REFUSED: [(&str, &str); 19] = [
     ("  seed: 9223372036854775808", "spec.seed"),
     ("  seed: 1e19", "spec.seed"),
     ("  seed: \"5\"", "spec.seed"),
@@ -55,6 +55,7 @@ const REFUSED: [(&str, &str); 18] = [
     ("  colour: red", "spec.colour"),
     ("  y: 1", "spec.true"),
     ("  seed: 1\n  seed: 2", "seed"),
+    ("  faults:\n  - &f {name: a, probability: 0.1, reset: {at: Connect}}\n  - {<<: *f, name: b}", "name"),
 ];
 
 /// Both accept the same texts, and refuse the same ones with the same field.
