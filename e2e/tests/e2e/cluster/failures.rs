@@ -107,7 +107,7 @@ fn deleted_load(node: &Node) {
     let status = ns.final_status("slow");
     let (reason, text) = match status["reason"].as_str() {
         Some("LoadStopped") => ("LoadStopped", "the load was told to stop"),
-        _ => ("ReportMissing", "load pods"),
+        _ => ("ReportMissing", "of the workers"),
     };
     assert_inconclusive(&status, reason, text);
     let pods = ns.kubectl(&["get", "pods", "--selector=app.kubernetes.io/component=load-job", "--output=name"]);
