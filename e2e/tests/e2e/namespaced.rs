@@ -86,7 +86,7 @@ fn missing_image(node: &Node) {
 
 fn out_of_memory(node: &Node) {
     let ns = installed(node, "memoryless", &["parts.resources.limits.memory=64Mi"]);
-    ns.apply(&experiment("huge", "  payments: {count: 100000000}\n  activeDeadline: 1m\n"));
+    ns.apply(&experiment("huge", "  payments: {count: 40000000}\n  activeDeadline: 1m\n"));
     let status = ns.final_status("huge");
     assert_eq!(
         (status["verdict"].as_str(), status["reason"].as_str()),
