@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use expect_test::{Expect, expect_file};
+use expect_test::expect_file;
 use paylab_core::{
     outcome::{Outcome, Setting},
     payment::PaymentId,
@@ -53,106 +53,7 @@ fn a_diagram_shows_where_a_delay_holds_the_request_and_where_the_client_gives_up
     };
     let all = ["BeforeRequest", "MidRequest", "BeforeResponse", "MidResponse", "AfterResponse"]
         .map(|at| format!("{at}\n{}\n\n{}", diagram(at, "200ms"), diagram(at, "3s")));
-    let expected: Expect = expect_test::expect![[r#"
-        BeforeRequest
-        payment 0   1 attempt, 1 entry: booked once, and the client knows
-
-              client             proxy              service            ledger
-          1     |---- POST ------->|
-                |                  : 200ms slow
-                |                  |---- POST -------->|--- entry 1 ---->|
-                |<----- 200 -------|<----- 200 --------|
-          the client believes: it is paid   the ledger says: paid once
-
-        payment 0   2 attempts, 2 entries: DUPLICATED (+1.00 EUR)
-
-              client             proxy              service            ledger
-          1     |---- POST ------->|
-                x timed out        : 3s slow
-                |                  |---- POST -------->|--- entry 1 ---->|
-                |                  |<----- 200 --------| answered to nobody
-          2     |---- POST ------->|---- POST -------->|--- entry 2 ---->|
-                |<----- 200 -------|<----- 200 --------|
-          the client believes: it is paid   the ledger says: paid twice
-
-        MidRequest
-        payment 0   1 attempt, 1 entry: booked once, and the client knows
-
-              client             proxy              service            ledger
-          1     |---- POST ------->|---- PO ---------->|
-                |                  : 200ms slow
-                |                  |---- ST ---------->|--- entry 1 ---->|
-                |<----- 200 -------|<----- 200 --------|
-          the client believes: it is paid   the ledger says: paid once
-
-        payment 0   2 attempts, 2 entries: DUPLICATED (+1.00 EUR)
-
-              client             proxy              service            ledger
-          1     |---- POST ------->|---- PO ---------->|
-                x timed out        : 3s slow
-                |                  |---- ST ---------->|--- entry 1 ---->|
-                |                  |<----- 200 --------| answered to nobody
-          2     |---- POST ------->|---- POST -------->|--- entry 2 ---->|
-                |<----- 200 -------|<----- 200 --------|
-          the client believes: it is paid   the ledger says: paid twice
-
-        BeforeResponse
-        payment 0   1 attempt, 1 entry: booked once, and the client knows
-
-              client             proxy              service            ledger
-          1     |---- POST ------->|---- POST -------->|--- entry 1 ---->|
-                |                  |<----- 200 --------|
-                |                  : 200ms slow
-                |<----- 200 -------|
-          the client believes: it is paid   the ledger says: paid once
-
-        payment 0   2 attempts, 2 entries: DUPLICATED (+1.00 EUR)
-
-              client             proxy              service            ledger
-          1     |---- POST ------->|---- POST -------->|--- entry 1 ---->|
-                |                  |<----- 200 --------|
-                x timed out        : 3s slow
-          2     |---- POST ------->|---- POST -------->|--- entry 2 ---->|
-                |<----- 200 -------|<----- 200 --------|
-          the client believes: it is paid   the ledger says: paid twice
-
-        MidResponse
-        payment 0   1 attempt, 1 entry: booked once, and the client knows
-
-              client             proxy              service            ledger
-          1     |---- POST ------->|---- POST -------->|--- entry 1 ---->|
-                |<-- part of 200 --|<----- 200 --------|
-                |                  : 200ms slow
-                |<-- rest of 200 --|
-          the client believes: it is paid   the ledger says: paid once
-
-        payment 0   2 attempts, 2 entries: DUPLICATED (+1.00 EUR)
-
-              client             proxy              service            ledger
-          1     |---- POST ------->|---- POST -------->|--- entry 1 ---->|
-                |<-- part of 200 --|<----- 200 --------|
-                x timed out        : 3s slow
-          2     |---- POST ------->|---- POST -------->|--- entry 2 ---->|
-                |<----- 200 -------|<----- 200 --------|
-          the client believes: it is paid   the ledger says: paid twice
-
-        AfterResponse
-        payment 0   1 attempt, 1 entry: booked once, and the client knows
-
-              client             proxy              service            ledger
-          1     |---- POST ------->|---- POST -------->|--- entry 1 ---->|
-                |<----- 200 -------|<----- 200 --------|
-                |                  : 200ms slow
-          the client believes: it is paid   the ledger says: paid once
-
-        payment 0   1 attempt, 1 entry: booked once, and the client knows
-
-              client             proxy              service            ledger
-          1     |---- POST ------->|---- POST -------->|--- entry 1 ---->|
-                |<----- 200 -------|<----- 200 --------|
-                |                  : 3s slow
-          the client believes: it is paid   the ledger says: paid once"#]];
-    expected.assert_eq(&all.join("\n\n"));
+    expect_file!["snapshots/delays.txt"].assert_eq(&all.join("\n\n"));
 }
 
 #[test]
