@@ -108,9 +108,12 @@ fn remove_old(junit: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Prints a result on standard output.
+/// Prints a result on standard output. A reader that wants no more of it, such as `head`, is no error.
 pub(crate) fn print(result: impl Display) -> anyhow::Result<()> {
-    writeln!(anstream::stdout(), "{result}").context("cannot write to standard output")
+    match writeln!(anstream::stdout(), "{result}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("cannot write to standard output"),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// Runs a plan on this machine.
