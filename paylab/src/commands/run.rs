@@ -111,7 +111,9 @@ fn remove_old(junit: &Path) -> anyhow::Result<()> {
 /// Prints a result on standard output. A reader that wants no more of it, such as `head`, is no error.
 pub(crate) fn print(result: impl Display) -> anyhow::Result<()> {
     match writeln!(anstream::stdout(), "{result}") {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("cannot write to standard output"),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to standard output")
+        }
         Ok(()) | Err(_) => Ok(()),
     }
 }
