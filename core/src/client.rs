@@ -1,6 +1,6 @@
 //! How the client sends and retries payments.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,21 @@ pub struct ClientPlan {
     pub connection: ConnectionPolicy,
     /// What repeats ask for.
     pub body_drift: BodyDrift,
+    /// A payment that the service has answered this often with "try again" is set aside, and asked once more at the end.
+    pub stuck_after: u32,
+    /// The second chance of payments that were not acknowledged; `None`: there is none.
+    pub recovery: Option<Recovery>,
+}
+
+/// A second chance, after the load, of payments that were not acknowledged. No fault strikes its attempts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recovery {
+    /// Further attempts per payment.
+    pub attempts: u32,
+    /// The upper bound of the first pause.
+    pub backoff_base: Duration,
+    /// The upper bound of every pause.
+    pub backoff_cap: Duration,
 }
 
 /// Which idempotency key a request carries.
@@ -75,9 +90,20 @@ impl ClientPlan {
     /// The pause after an attempt: full jitter from the seed, below an exponential bound that is always capped.
     #[must_use]
     pub fn pause_after(&self, seed: u64, id: AttemptId) -> Duration {
-        let doublings = id.attempt.saturating_sub(1).min(31);
-        let bound = self.backoff_base.saturating_mul(1 << doublings).min(self.backoff_cap);
-        if bound.is_zero() { Duration::ZERO } else { bound.mul_f64(fraction(seed, id, "jitter")) }
+        jitter(seed, id, id.attempt, self.backoff_base, self.backoff_cap)
+    }
+
+    /// The number of the last attempt that a fault can strike; `None`: every attempt can be struck.
+    #[must_use]
+    pub fn last_struck(&self) -> Option<u32> {
+        self.recovery.and(self.max_attempts)
+    }
+
+    /// The attempts of recovery, by their numbers, after `made` attempts have left a payment without an acknowledgement.
+    #[must_use]
+    pub fn recovery_after(&self, made: u32) -> Range<u32> {
+        let first = self.max_attempts.unwrap_or(made).max(made) + 1;
+        first..first + self.recovery.map_or(0, |recovery| recovery.attempts)
     }
 
     /// Whether a payment may have another attempt after `attempts` were made.
@@ -85,6 +111,21 @@ impl ClientPlan {
     pub fn may_try_after(&self, attempts: u32) -> bool {
         self.max_attempts.is_none_or(|most| attempts < most)
     }
+}
+
+impl Recovery {
+    /// The pause after attempt `nth` of recovery, from 1, like [`ClientPlan::pause_after`].
+    #[must_use]
+    pub fn pause_after(&self, seed: u64, id: AttemptId, nth: u32) -> Duration {
+        jitter(seed, id, nth, self.backoff_base, self.backoff_cap)
+    }
+}
+
+/// A pause between zero and an exponential bound that is always capped, drawn from the seed.
+fn jitter(seed: u64, id: AttemptId, nth: u32, base: Duration, cap: Duration) -> Duration {
+    let doublings = nth.saturating_sub(1).min(31);
+    let bound = base.saturating_mul(1 << doublings).min(cap);
+    if bound.is_zero() { Duration::ZERO } else { bound.mul_f64(fraction(seed, id, "jitter")) }
 }
 
 impl KeyPolicy {

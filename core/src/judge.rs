@@ -3,31 +3,36 @@
 
 pub mod anomaly;
 pub mod doubt;
+pub mod evidence;
 pub mod report;
 
 use crate::{
+    exposures::Exposures,
     judge::{
-        anomaly::{Anomaly, Example},
-        doubt::{Doubt, DoubtNote},
-        report::Report,
+        anomaly::{Anomaly, Basis, Example},
+        report::{LedgerTotals, PaymentTotals, ProxyTotals, RecordTotals, Report},
     },
     payment::PaymentId,
     plan::Plan,
     witness::{
-        attempt::Belief,
+        attempt::{Belief, Ending},
         history::{History, PaymentHistory},
         ledger::{LedgerRow, LedgerTally},
-        record::{Mismatches, RecordFooter, RecordRow, RecordTally},
+        record::{RecordFooter, RecordRow, RecordTally},
     },
 };
 
-/// What the three witnesses say about one payment.
+/// What the witnesses say about one payment; `None`: the witness is in doubt.
 #[derive(Debug, Clone, Copy)]
 struct Witnesses<'a> {
     payment: PaymentId,
     client: &'a PaymentHistory,
-    proxy: RecordRow,
-    ledger: LedgerRow,
+    proxy: Option<RecordRow>,
+    ledger: Option<LedgerRow>,
+    /// Whether the client's acknowledgements have called it by one name.
+    is_stable: bool,
+    /// Whether an entry is not what was asked for, or the acknowledged amount is not there.
+    is_mismatched: bool,
 }
 
 /// Adds up the three witnesses of one share. Pure, and the same for the same evidence.
@@ -37,137 +42,116 @@ pub fn judge(plan: &Plan, history: &History, record: &RecordTally, ledger: &Ledg
         run_id: record.run_id().to_string(),
         seed: plan.seed(),
         attempts: history.attempts,
-        entries: ledger.entries,
-        booked_minor: ledger.booked.0,
-        phantom_references: ledger.phantom_references.clone(),
-        faults: record.faults.clone(),
+        answers: history.answers.clone(),
+        record: record_totals(record),
+        ledger: ledger_totals(ledger),
         ..Report::default()
     };
-    // Without a whole ledger, no payment is called lost or booked.
-    let whole = ledger.stream.flaw().is_none();
+    report.exposures = report.record.as_ref().zip(report.ledger.as_ref()).map(|_| Exposures::default());
+    let (record_is_whole, ledger_is_whole) = (report.record.is_some(), report.ledger.is_some());
     for (payment, client) in history.rows() {
-        let proxy = record.row(payment);
-        let witnesses = Witnesses { payment, client, proxy, ledger: ledger.row(payment) };
+        let witnesses = Witnesses {
+            payment,
+            client,
+            proxy: record_is_whole.then(|| record.row(payment)),
+            ledger: ledger_is_whole.then(|| ledger.row(payment)),
+            is_stable: !history.is_unstable(payment),
+            is_mismatched: is_mismatched(plan, payment, client, ledger),
+        };
         witnesses.count(plan, &mut report);
-        if whole {
-            witnesses.classify(plan, history, ledger, &mut report);
+        for anomaly in Anomaly::ALL.into_iter().filter(|anomaly| witnesses.show(*anomaly)) {
+            report.anomalies.entry(anomaly).or_default().add(witnesses.example());
         }
     }
-    if ledger.phantoms > 0 && whole {
-        report.anomalies.entry(Anomaly::Phantom).or_default().count += ledger.phantoms;
-    }
-    doubt_load(plan, history, &mut report);
-    doubt_record(record, &mut report);
-    doubt_ledger(ledger, &mut report);
+    evidence::doubt_share(history, record, ledger, &mut report);
     report
 }
 
 impl Witnesses<'_> {
+    fn entries(&self) -> u64 {
+        self.ledger.map_or(0, |row| u64::from(row.entries()))
+    }
+
+    fn example(&self) -> Example {
+        Example { payment: self.payment.0, attempts: u64::from(self.client.attempts), entries: self.entries() }
+    }
+
     fn count(&self, plan: &Plan, report: &mut Report) {
         let acknowledged = self.client.belief == Belief::Acknowledged;
-        let booked = self.ledger.entries() > 0;
-        let forwarded = u64::from(self.proxy.forwarded);
-        let totals = &mut report.payments;
-        totals.intended += 1;
-        totals.acknowledged += u64::from(acknowledged);
-        totals.unknown += u64::from(self.client.belief == Belief::Unknown);
-        totals.booked += u64::from(booked);
-        totals.booked_unknown += u64::from(booked && !acknowledged);
-        report.lab.recorded += u64::from(self.proxy.requests);
-        report.lab.forwarded += forwarded;
-        report.lab.repeats_forwarded += forwarded.saturating_sub(1);
-        let excess = i64::from(self.ledger.entries().saturating_sub(1));
-        report.lab.excess_minor += excess.saturating_mul(plan.amount.0);
-        if self.proxy.requests != self.client.attempts {
-            let off = self.proxy.requests.abs_diff(self.client.attempts);
-            report.doubt(Doubt::AttemptsDiffer, note(u64::from(off), Some(self.payment.0)));
+        let PaymentTotals { intended, acknowledged: all_acknowledged, unknown } = &mut report.payments;
+        *intended += 1;
+        *all_acknowledged += u64::from(acknowledged);
+        *unknown += u64::from(self.client.belief == Belief::Unknown);
+        let entries = self.entries();
+        if let Some(totals) = &mut report.ledger {
+            totals.booked += u64::from(entries > 0);
+            totals.duplicated += u64::from(entries > 1);
+            totals.booked_unknown += u64::from(entries > 0 && !acknowledged);
+            let excess = i64::try_from(entries.saturating_sub(1)).unwrap_or(i64::MAX).saturating_mul(plan.amount.0);
+            totals.excess_minor = totals.excess_minor.saturating_add(excess);
+        }
+        let Some(proxy) = self.proxy else { return };
+        let forwarded = u64::from(proxy.forwarded);
+        if let Some(totals) = &mut report.record {
+            totals.recorded += u64::from(proxy.requests);
+            totals.forwarded += forwarded;
+        }
+        if let Some(exposures) = &mut report.exposures
+            && (entries > 0 || self.client.ending != Ending::Refused)
+        {
+            let attempts = u64::from(self.client.attempts);
+            *exposures = exposures.plus(Exposures::of_payment(attempts, forwarded, entries));
         }
     }
 
-    /// Adds the payment to the examples of every anomaly that it has.
-    fn classify(&self, plan: &Plan, history: &History, ledger: &LedgerTally, report: &mut Report) {
-        let entries = self.ledger.entries();
-        let mut put = |anomaly: Anomaly| {
-            let (attempts, entries) = (u64::from(self.client.attempts), u64::from(entries));
-            let example = Example { payment: self.payment.0, attempts, entries };
-            report.anomalies.entry(anomaly).or_default().add(example);
+    /// Whether the payment has an anomaly that its witnesses can show.
+    fn show(&self, anomaly: Anomaly) -> bool {
+        let can_show = match anomaly.basis() {
+            Basis::History => true,
+            Basis::Ledger => self.ledger.is_some(),
+            Basis::Record | Basis::OneSender => self.ledger.is_some() && self.whole_record().is_some(),
         };
-        // Without a whole record of this payment, the number of requests that arrived is not known.
-        let recorded = self.proxy.requests == self.client.attempts;
-        if entries == 0 {
-            put(self.missing(plan, history, recorded));
-        }
-        if entries > 0 && self.client.belief == Belief::Rejected {
-            put(Anomaly::RejectedButBooked);
-        }
-        if entries > 0 && self.client.belief == Belief::Untried && recorded {
-            put(Anomaly::Phantom);
-        }
-        if self.is_mismatched(plan, ledger) {
-            put(Anomaly::Mismatched);
-        }
-        if entries > self.proxy.forwarded && recorded {
-            put(Anomaly::SelfDuplicated);
-        }
-        if entries > 1 {
-            put(Anomaly::Duplicated);
-        }
+        can_show && self.has(anomaly)
     }
 
-    /// The anomaly of a payment without an entry.
-    fn missing(&self, plan: &Plan, history: &History, recorded: bool) -> Anomaly {
-        match self.client.belief {
-            Belief::Acknowledged => Anomaly::AcknowledgedButLost,
-            Belief::Untried | Belief::Rejected | Belief::Unknown if recorded && self.proxy.answered > 0 => {
-                Anomaly::AnsweredButLost
-            }
-            Belief::Rejected | Belief::Unknown if plan.client.max_attempts.is_none() && history.stopped.is_none() => {
-                Anomaly::Undelivered
-            }
-            Belief::Untried | Belief::Rejected | Belief::Unknown => Anomaly::Lost,
-        }
+    /// The payment's record, if it has exactly the client's attempts.
+    fn whole_record(&self) -> Option<RecordRow> {
+        self.proxy.filter(|row| row.requests == self.client.attempts)
     }
 
-    fn is_mismatched(&self, plan: &Plan, ledger: &LedgerTally) -> bool {
-        let acknowledged = plan.amount_of(u32::from(self.client.acknowledged_by));
-        let was_acknowledged = self.client.acknowledged_by > 0;
-        self.ledger.is_foreign()
-            || (self.ledger.entries() > 0 && was_acknowledged && !ledger.holds(self.payment, acknowledged))
+    fn has(&self, anomaly: Anomaly) -> bool {
+        let PaymentHistory { attempts: _, acknowledged_by: _, belief, ending } = *self.client;
+        let entries = self.entries();
+        let proxy = self.whole_record().unwrap_or_default();
+        // The service has answered 2xx to somebody, so that nothing milder can be said about a payment without an entry.
+        let was_answered = belief == Belief::Acknowledged || proxy.answered() > 0;
+        match anomaly {
+            Anomaly::AcknowledgedButLost => entries == 0 && belief == Belief::Acknowledged,
+            Anomaly::AnsweredButLost => entries == 0 && belief != Belief::Acknowledged && proxy.answered() > 0,
+            Anomaly::RejectedButBooked => entries > 0 && belief == Belief::Rejected,
+            Anomaly::Phantom => entries > 0 && belief == Belief::Untried,
+            Anomaly::Mismatched => self.is_mismatched,
+            Anomaly::SelfDuplicated => entries > u64::from(proxy.forwarded),
+            Anomaly::Duplicated => entries > 1,
+            Anomaly::UnstableReplay => !self.is_stable,
+            Anomaly::RefusedRepeat => entries > 0 && belief == Belief::Unknown && ending == Ending::Refused,
+            Anomaly::Stuck => ending == Ending::Stuck && !proxy.is_broken() && (entries > 0 || !was_answered),
+            Anomaly::Lost => entries == 0 && ending == Ending::GaveUp && !proxy.is_broken() && !was_answered,
+            Anomaly::Refused => entries == 0 && ending == Ending::Refused && !was_answered,
+        }
     }
 }
 
-fn doubt_load(plan: &Plan, history: &History, report: &mut Report) {
-    if let Some(stop) = history.stopped {
-        report.doubt(Doubt::LoadStopped, DoubtNote { count: 1, first: None, detail: Some(stop.text().to_owned()) });
-    }
-    if history.attempts.no_port > 0 {
-        report.doubt(Doubt::PortShortage, note(history.attempts.no_port, None));
-    }
-    let unlimited = plan.client.max_attempts.is_none();
-    let gave_up = |belief| match belief {
-        Belief::Untried => true,
-        // The only answer that ends unlimited retries without an acknowledgement is a refusal.
-        Belief::Unknown => unlimited && history.attempts.refused() == 0,
-        Belief::Acknowledged | Belief::Rejected => false,
-    };
-    let mut unended = history.rows().filter(|(_, row)| gave_up(row.belief)).map(|(payment, _)| payment.0);
-    if let Some(first) = unended.next() {
-        report.doubt(Doubt::LoadIncomplete, note(1 + unended.count() as u64, Some(first)));
-    }
+fn is_mismatched(plan: &Plan, payment: PaymentId, client: &PaymentHistory, ledger: &LedgerTally) -> bool {
+    let row = ledger.row(payment);
+    let acknowledged = plan.amount_of(u32::from(client.acknowledged_by));
+    let was_acknowledged = client.acknowledged_by > 0;
+    row.is_foreign() || (row.entries() > 0 && was_acknowledged && !ledger.holds(payment, acknowledged))
 }
 
-fn doubt_record(record: &RecordTally, report: &mut Report) {
-    if let Some(flaw) = record.stream.flaw() {
-        report.doubt(Doubt::RecordFlawed, DoubtNote { count: 1, first: None, detail: Some(flaw.text().to_owned()) });
-    }
-    for (doubt, Mismatches { count, first }) in
-        [(Doubt::CoinsDiffer, record.misjudged), (Doubt::FaultsFailed, record.undelivered)]
-    {
-        if count > 0 {
-            report.doubt(doubt, note(count, first));
-        }
-    }
-    let Some(footer) = record.stream.footer() else { return };
+/// What the record says beside its rows; `None`: it is not whole.
+fn record_totals(record: &RecordTally) -> Option<RecordTotals> {
+    let footer = record.stream.footer().filter(|_| record.stream.flaw().is_none())?;
     let RecordFooter {
         seal: _,
         run_id: _,
@@ -177,23 +161,21 @@ fn doubt_record(record: &RecordTally, report: &mut Report) {
         unintended_resets,
         unrecorded,
         lapsed,
-    } = footer;
-    report.lab.connections = *connections;
-    report.lab.unattributed = *unattributed;
-    report.lab.unintended_resets = *unintended_resets;
-    report.lab.unrecorded = *unrecorded;
-    report.lab.lapsed = *lapsed;
+    } = *footer;
+    let proxy = ProxyTotals { connections, unintended_resets, unattributed, unrecorded, lapsed };
+    Some(RecordTotals { recorded: 0, forwarded: 0, faults: record.faults.clone(), proxy })
 }
 
-fn doubt_ledger(ledger: &LedgerTally, report: &mut Report) {
-    if let Some(flaw) = ledger.stream.flaw() {
-        report.doubt(Doubt::LedgerFlawed, DoubtNote { count: 1, first: None, detail: Some(flaw.text().to_owned()) });
-    }
-    if let Some(footer) = ledger.stream.footer() {
-        report.lab.service_requests = footer.counters.requests;
-    }
-}
-
-const fn note(count: u64, first: Option<u64>) -> DoubtNote {
-    DoubtNote { count, first, detail: None }
+/// What the ledger says beside its rows; `None`: it is not whole.
+fn ledger_totals(ledger: &LedgerTally) -> Option<LedgerTotals> {
+    let footer = ledger.stream.footer().filter(|_| ledger.stream.flaw().is_none())?;
+    Some(LedgerTotals {
+        entries: ledger.entries,
+        booked_minor: ledger.booked.0,
+        phantoms: ledger.phantoms,
+        phantoms_minor: ledger.phantoms_booked.0,
+        phantom_references: ledger.phantom_references.clone(),
+        service_requests: footer.counters.requests,
+        ..LedgerTotals::default()
+    })
 }

@@ -8,6 +8,7 @@
 pub mod claim;
 pub mod client;
 pub mod duration_text;
+pub mod exposures;
 pub mod fault;
 pub mod field_error;
 pub mod judge;

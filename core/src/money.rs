@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// How many minor units make one major unit. Every currency of the lab has two decimals.
@@ -10,7 +11,7 @@ const MINOR_PER_MAJOR: i64 = 100;
 pub const AMOUNT_MINOR_MAX: i64 = 1_000_000_000 * MINOR_PER_MAJOR;
 
 /// An amount of money in minor units (cents). Differences may be negative.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct MinorUnits(pub i64);
 
 /// Why a text is not an amount that can be paid.

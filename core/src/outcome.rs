@@ -11,23 +11,17 @@ use std::{fmt, time::Duration};
 
 use crate::{
     claim::{Expectation, Observed, Verdict},
-    client::ConnectionPolicy,
+    exposures::ExposureKind,
     judge::{
-        anomaly::Anomaly,
-        doubt::{Doubt, DoubtNote},
-        report::{LabTotals, Report},
+        anomaly::{Anomaly, Basis},
+        doubt::Doubt,
+        evidence::doubt_run,
+        report::Report,
     },
-    outcome::{
-        exposure::{doubt_exposures, exposures},
-        finding::{Finding, findings},
-    },
+    outcome::finding::{Finding, findings},
     plan::Plan,
-    prediction::Prediction,
     theory::Theory,
 };
-
-/// A fault that should have taken effect this often and never did is a doubt.
-const SILENT_AFTER: u64 = 10;
 
 /// All that is known about a run once it has ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,10 +30,8 @@ pub struct Outcome {
     pub plan: Plan,
     /// Where and how it was done.
     pub setting: Setting,
-    /// The witnesses added up, with every doubt.
+    /// The witnesses added up, with every doubt and the prediction for the seed.
     pub report: Report,
-    /// The prediction for the seed.
-    pub prediction: Prediction,
     /// What is expected over all seeds; `None` where there is no closed form.
     pub theory: Option<Theory>,
     /// Whether the claim held.
@@ -52,8 +44,8 @@ pub struct Outcome {
     pub broken: Vec<Anomaly>,
     /// What is unexpected and does not change the verdict.
     pub findings: Vec<Finding>,
-    /// How often the path had a chance to break its claim.
-    pub exposures: u64,
+    /// How often the path had a chance to break its claim; `None`: not known.
+    pub exposures: Option<u64>,
 }
 
 /// Where and how an experiment was run.
@@ -95,24 +87,29 @@ impl fmt::Display for Reason {
 impl Outcome {
     /// Concludes from the merged report of a whole run.
     #[must_use]
-    pub fn of(plan: &Plan, mut report: Report, prediction: Prediction, setting: Setting) -> Self {
-        doubt_counts(plan, &mut report);
-        doubt_faults(plan, &prediction, &mut report);
-        let exposures =
-            exposures(plan.claim, report.attempts.reached(), report.lab.forwarded, report.lab.repeats_forwarded);
-        doubt_exposures(plan, &prediction, exposures, &mut report);
+    pub fn of(plan: &Plan, mut report: Report, setting: Setting) -> Self {
+        doubt_run(plan, &mut report);
+        Self::conclude(plan, report, setting)
+    }
+
+    /// Concludes from the report of one of several workers. What only the whole run can show is left out.
+    #[must_use]
+    pub fn of_share(plan: &Plan, report: Report, setting: Setting) -> Self {
+        Self::conclude(plan, report, setting)
+    }
+
+    fn conclude(plan: &Plan, report: Report, setting: Setting) -> Self {
         let broken = broken(plan, &report);
         let (verdict, reason) = match (broken.first(), report.doubts.keys().next()) {
             (Some(worst), _) => (Verdict::Violated, Reason::Broken(*worst)),
             (None, Some(doubt)) => (Verdict::Inconclusive, Reason::Doubted(*doubt)),
             (None, None) => (Verdict::Upheld, Reason::ClaimHeld),
         };
-        let whole = report.is_whole();
-        let observed = (whole && !report.doubts.contains_key(&Doubt::LedgerFlawed)).then(|| observed(&report));
-        let findings = if whole { findings(plan, &report, &prediction) } else { Vec::new() };
+        let exposures = report.exposures.map(|exposures| exposures.count(ExposureKind::of(plan.claim, &plan.client)));
+        let observed = observed(&report);
+        let findings = findings(plan, &report);
         let theory = Theory::of(plan);
-        let plan = plan.clone();
-        Self { plan, setting, report, prediction, theory, verdict, observed, reason, broken, findings, exposures }
+        Self { plan: plan.clone(), setting, report, theory, verdict, observed, reason, broken, findings, exposures }
     }
 
     /// Whether the verdict is the one that the spec expects; `None`: it is inconclusive.
@@ -128,75 +125,26 @@ impl Outcome {
 
 /// The anomalies that break the claim, the worst first.
 fn broken(plan: &Plan, report: &Report) -> Vec<Anomaly> {
-    let LabTotals { unattributed, service_requests, forwarded, .. } = report.lab;
-    // If others have sent requests too, an unknown entry may be theirs.
-    let alone = unattributed == 0 && (!plan.target.counts_all_requests() || service_requests <= forwarded);
-    let breaks = |anomaly: &Anomaly| anomaly.violates(plan.claim) && (alone || *anomaly != Anomaly::Phantom);
-    let found = report.anomalies.iter().filter(|(_, examples)| examples.count > 0);
-    found.map(|(anomaly, _)| *anomaly).filter(breaks).collect()
-}
-
-/// Doubts that follow from what proxy and service have counted.
-fn doubt_counts(plan: &Plan, report: &mut Report) {
-    let LabTotals {
-        forwarded, connections, service_requests, unintended_resets, unattributed, unrecorded, lapsed, ..
-    } = report.lab;
-    for (doubt, count) in [
-        (Doubt::UnintendedResets, unintended_resets),
-        (Doubt::Strangers, unattributed),
-        (Doubt::Unrecorded, unrecorded),
-        (Doubt::Lapsed, lapsed),
-    ] {
-        if count > 0 {
-            report.doubt(doubt, DoubtNote { count, ..DoubtNote::default() });
-        }
-    }
-    let totals = report.attempts;
-    if !report.doubts.contains_key(&Doubt::RecordFlawed) {
-        let reached = totals.reached();
-        let differ = match plan.client.connection {
-            ConnectionPolicy::PerAttempt => connections != reached,
-            ConnectionPolicy::KeepAlive => connections > reached,
-        };
-        if differ {
-            let detail = Some(format!("{connections} connections, {reached} attempts"));
-            let count = connections.abs_diff(reached);
-            report.doubt(Doubt::ConnectionsDiffer, DoubtNote { count, first: None, detail });
-        }
-    }
-    // A request whose client has timed out may be cut off before the service has read it; replicas count their own requests only.
-    let fits = match (plan.target.counts_all_requests(), totals.timeouts) {
-        (true, 0) => service_requests == forwarded,
-        (true, _) => service_requests <= forwarded,
-        (false, _) => true,
+    let one_sender = report.is_one_sender();
+    let is_shown = |anomaly: Anomaly| match anomaly.basis() {
+        Basis::History | Basis::Ledger | Basis::Record => true,
+        Basis::OneSender => one_sender,
     };
-    if !fits && !report.doubts.contains_key(&Doubt::LedgerFlawed) {
-        let detail = Some(format!("{forwarded} were forwarded, the service counts {service_requests}"));
-        let count = service_requests.abs_diff(forwarded);
-        report.doubt(Doubt::RequestsDiffer, DoubtNote { count, first: None, detail });
-    }
+    let breaks = |anomaly: &Anomaly| anomaly.violates(plan.claim) && is_shown(*anomaly) && report.count(*anomaly) > 0;
+    Anomaly::ALL.into_iter().filter(breaks).collect()
 }
 
-/// Doubts about faults that should have taken effect.
-fn doubt_faults(plan: &Plan, prediction: &Prediction, report: &mut Report) {
-    for (index, fault) in plan.faults().iter().enumerate() {
-        let due = prediction.faults.get(index).map_or(0, |tally| tally.effective);
-        let effective = report.faults.get(index).map_or(0, |tally| tally.effective);
-        if due >= SILENT_AFTER && effective == 0 {
-            let detail = Some(format!("\"{}\" should have taken effect {due} times", fault.name));
-            report.doubt(Doubt::FaultSilent, DoubtNote { count: 1, first: None, detail });
-        }
-    }
-}
-
-/// What the path was seen to do.
-const fn observed(report: &Report) -> Observed {
-    let missing = report.payments.intended > report.payments.booked;
+/// What the path was seen to do; `None` without the whole ledger of the whole run.
+fn observed(report: &Report) -> Option<Observed> {
+    let is_void =
+        [Doubt::ReportMissing, Doubt::EnvironmentChanged].iter().any(|doubt| report.doubts.contains_key(doubt));
+    let ledger = report.ledger.as_ref().filter(|_| !is_void)?;
+    let missing = report.payments.intended > ledger.booked;
     // The sum beyond one entry each is zero exactly when no payment has two.
-    match (missing, report.lab.excess_minor > 0) {
+    Some(match (missing, ledger.excess_minor > 0) {
         (true, false) => Observed::AtMostOnce,
         (false, true) => Observed::AtLeastOnce,
         (false, false) => Observed::ExactlyOnce,
         (true, true) => Observed::Neither,
-    }
+    })
 }

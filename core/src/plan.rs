@@ -4,9 +4,10 @@ use std::{ops::Range, time::Duration};
 
 use crate::{
     claim::{Claim, Expectation},
-    client::{BodyDrift, ClientPlan},
+    client::{ATTEMPTS_MAX, BodyDrift, ClientPlan},
     fault::sampler::{Fault, FaultSampler},
     money::MinorUnits,
+    payment::AttemptId,
     targets::{Overlap, Target},
 };
 
@@ -74,10 +75,39 @@ impl Plan {
         }
     }
 
+    /// The largest amount that an attempt can ask for.
+    #[must_use]
+    pub fn amount_most(&self) -> MinorUnits {
+        let recovery = self.client.recovery.map_or(0, |recovery| recovery.attempts);
+        self.amount_of(self.client.max_attempts.unwrap_or(ATTEMPTS_MAX) + recovery)
+    }
+
+    /// How many requests can be in flight at once.
+    #[must_use]
+    pub const fn in_flight_most(&self) -> u64 {
+        self.client.workers as u64 * self.client.concurrency as u64 * self.client.hedge as u64
+    }
+
+    /// The longest time that a request can take from its first byte to its answer: faults hold it, and the service may book one
+    /// request after another.
+    #[must_use]
+    pub fn slowest_request(&self) -> Duration {
+        let requests = u32::try_from(self.in_flight_most()).unwrap_or(u32::MAX);
+        let processing = self.target.processing_time().saturating_mul(requests);
+        self.longest_delay().saturating_add(self.client.attempt_timeout).saturating_add(processing)
+    }
+
     /// The longest time for which a fault holds a request or a response.
     #[must_use]
     pub fn longest_delay(&self) -> Duration {
         self.faults().iter().map(|fault| fault.effect.holds_for()).max().unwrap_or_default()
+    }
+
+    /// Whether a fault keeps the response to an attempt from the client.
+    #[must_use]
+    pub fn hides_response(&self, id: AttemptId) -> bool {
+        let fault = self.sampler.effective(&self.sampler.draw(id));
+        fault.is_some_and(|fault| fault.effect.hides_response(self.client.attempt_timeout).is_some())
     }
 
     /// Whether two requests of one payment can be at the service at the same time.

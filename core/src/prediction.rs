@@ -3,8 +3,11 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     client::ATTEMPTS_MAX,
+    exposures::Exposures,
     fault::sampler::Draw,
     money::MinorUnits,
     payment::{AttemptId, PaymentId},
@@ -14,7 +17,7 @@ use crate::{
         handling::{Handling, PaymentState, RepeatAnswer, Treatment},
     },
     witness::{
-        attempt::{Acknowledgement, AttemptOutcome, Belief, Rejection, Uncertainty},
+        attempt::{Acknowledgement, AttemptOutcome, Belief, Ending, Rejection, Uncertainty},
         record::FaultTally,
     },
 };
@@ -33,7 +36,8 @@ pub struct PredictedAttempt {
 }
 
 /// The totals of a run, by the coins of its seed.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Prediction {
     /// Attempts, which are also connections.
     pub attempts: u64,
@@ -57,8 +61,8 @@ pub struct Prediction {
     pub repeats: u64,
     /// Payments whose acknowledged amount is not in the ledger.
     pub mismatched: u64,
-    /// Requests that reached the service after the payment's first one had.
-    pub exposures: u64,
+    /// The chances that the path has to break its claim.
+    pub exposures: Exposures,
     /// Attempts that time out because a fault orders it.
     pub timeouts: u64,
     /// What each fault does, in the order of the spec.
@@ -93,11 +97,19 @@ pub fn walk(plan: &Plan, payment: PaymentId, mut visit: impl FnMut(&PredictedAtt
         for attempt in made + 1..=made + copies {
             let attempt = predict(plan, &mut state, AttemptId { payment, attempt });
             belief = belief.after(attempt.outcome);
-            ended |= attempt.outcome.is_final();
+            ended |= attempt.outcome.ending().is_some();
             visit(&attempt);
         }
         made += copies;
         if ended {
+            return belief;
+        }
+    }
+    for attempt in plan.client.recovery_after(made) {
+        let attempt = predict(plan, &mut state, AttemptId { payment, attempt });
+        belief = belief.after(attempt.outcome);
+        visit(&attempt);
+        if attempt.outcome.ending().is_some() {
             break;
         }
     }
@@ -139,10 +151,12 @@ impl Prediction {
     }
 
     fn add(&mut self, plan: &Plan, payment: PaymentId) {
-        let (mut forwarded, mut entries, mut repeat) = (0, 0, None);
+        let (mut attempts, mut forwarded, mut entries, mut repeat) = (0, 0, 0, None);
+        let mut was_refused = false;
         let (mut acknowledged_amount, mut amounts) = (None, Vec::new());
         let belief = walk(plan, payment, |attempt| {
-            self.attempts += 1;
+            attempts += 1;
+            was_refused |= attempt.outcome.ending() == Some(Ending::Refused);
             self.count_faults(&attempt.draw);
             self.timeouts += u64::from(attempt.outcome == AttemptOutcome::Unknown(Uncertainty::Timeout));
             forwarded += u64::from(attempt.handling != Handling::NotReceived);
@@ -155,10 +169,13 @@ impl Prediction {
                 acknowledged_amount = Some(plan.amount_of(attempt.id.attempt));
             }
         });
+        self.attempts += attempts;
         self.forwarded += forwarded;
-        self.exposures += forwarded.saturating_sub(1);
+        if entries > 0 || !was_refused {
+            self.exposures = self.exposures.plus(Exposures::of_payment(attempts, forwarded, entries));
+        }
         self.entries += entries;
-        self.booked_total.0 += amounts.iter().map(|amount| amount.0).sum::<i64>();
+        self.booked_total.0 = amounts.iter().fold(self.booked_total.0, |sum, amount| sum.saturating_add(amount.0));
         self.acknowledged += u64::from(belief == Belief::Acknowledged);
         self.booked += u64::from(entries > 0);
         self.lost += u64::from(entries == 0);
@@ -166,6 +183,42 @@ impl Prediction {
         self.booked_unknown += u64::from(entries > 0 && belief != Belief::Acknowledged);
         self.repeats += u64::from(repeat == Some(true));
         self.mismatched += u64::from(acknowledged_amount.is_some_and(|amount| !amounts.contains(&amount)));
+    }
+
+    /// The prediction for this share and another one.
+    #[must_use]
+    pub fn plus(mut self, other: Self) -> Self {
+        let Self {
+            attempts,
+            forwarded,
+            entries,
+            booked_total,
+            acknowledged,
+            booked,
+            lost,
+            duplicated,
+            booked_unknown,
+            repeats,
+            mismatched,
+            exposures,
+            timeouts,
+            faults,
+        } = other;
+        self.attempts += attempts;
+        self.forwarded += forwarded;
+        self.entries += entries;
+        self.booked_total.0 = self.booked_total.0.saturating_add(booked_total.0);
+        self.acknowledged += acknowledged;
+        self.booked += booked;
+        self.lost += lost;
+        self.duplicated += duplicated;
+        self.booked_unknown += booked_unknown;
+        self.repeats += repeats;
+        self.mismatched += mismatched;
+        self.exposures = self.exposures.plus(exposures);
+        self.timeouts += timeouts;
+        self.faults = FaultTally::sums(self.faults, faults);
+        self
     }
 
     fn count_faults(&mut self, draw: &Draw) {

@@ -2,6 +2,7 @@
 //!
 //! Record and ledger are streams of lines with a footer that seals them ([`seal`]); all three are added up by payment.
 
+pub mod answers;
 pub mod attempt;
 pub mod history;
 pub mod ledger;

@@ -44,7 +44,7 @@ fn a_report_fits_a_termination_message_however_much_is_wrong() {
         Anomaly::Mismatched,
         Anomaly::SelfDuplicated,
         Anomaly::Lost,
-        Anomaly::Undelivered,
+        Anomaly::RefusedRepeat,
     ] {
         report.anomalies.insert(anomaly, example.clone());
     }

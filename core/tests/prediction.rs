@@ -46,7 +46,7 @@ fn faults_are_drawn_and_fire_and_the_earliest_takes_effect() {
     let without_dedup = predict(&lesson(&json!({})));
     let tally = |fired, effective| FaultTally { drawn: 2079, fired, effective };
     assert_eq!(without_dedup.faults, [tally(624, 624), tally(645, 455)]);
-    assert_eq!((without_dedup.exposures, without_dedup.booked_total), (455, MinorUnits(145_500)));
+    assert_eq!((without_dedup.exposures.repeats, without_dedup.booked_total), (455, MinorUnits(145_500)));
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn delayed(lasts: &str) -> Plan {
 #[test]
 fn a_short_delay_changes_no_total_and_a_long_one_makes_the_client_try_again() {
     let (short, long) = (predict(&delayed("100ms")), predict(&delayed("3s")));
-    assert_eq!((short.attempts, short.entries, short.timeouts, short.exposures), (1000, 1000, 0, 0));
+    assert_eq!((short.attempts, short.entries, short.timeouts, short.exposures.repeats), (1000, 1000, 0, 0));
     assert_eq!(short.faults[0].effective, 300);
     assert!(long.timeouts > 0 && long.attempts == 1000 + long.timeouts, "{long:?}");
     // What was held arrives all the same: every attempt is forwarded.

@@ -4,6 +4,8 @@
 
 use std::{io, path::PathBuf};
 
+use paylab_core::run_id::RunId;
+
 use crate::control::ControlError;
 
 /// Why there is no report.
@@ -40,6 +42,26 @@ pub enum Error {
         address: String,
         /// What went wrong.
         cause: ControlError,
+    },
+    /// The ledger cannot be read before the load.
+    #[error(
+        "cannot read the ledger of the payment service at {address}: {cause}; start the service first or check --service"
+    )]
+    Ledger {
+        /// `HOST:PORT` as given.
+        address: String,
+        /// What went wrong.
+        cause: ControlError,
+    },
+    /// The run has been there before.
+    #[error(
+        "the ledger already holds {entries} entries of run {run}; each run needs an id of its own, so change --run-id or leave it out"
+    )]
+    LedgerUsed {
+        /// The run.
+        run: RunId,
+        /// How many entries of this worker's payments.
+        entries: u64,
     },
     /// The system has no thread or descriptor for the load.
     #[error("cannot start a thread for the load: {0}; raise the limits on processes and open files")]

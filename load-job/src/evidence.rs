@@ -1,26 +1,41 @@
 //! Gathers the evidence of the other two witnesses, once nothing is in flight any more: the proxy's record and the service's ledger. It
-//! must not judge: evidence that is missing or cut is handed on as it is, and the judge sees that it is not whole.
+//! must not judge: evidence that is missing or cut is handed on as it is, with the reason, and the judge sees that it is not whole.
 
 use std::time::Duration;
 
 use hyper::Method;
 use paylab_core::{
-    plan::Plan,
     targets::Target,
-    witness::{ledger::LedgerTally, record::RecordTally},
+    witness::{
+        ledger::{Baseline, LedgerTally, ServiceCounters},
+        record::RecordTally,
+        seal::Flaw,
+    },
 };
-use paylab_part::contract::{DRAIN_PATH, RECORD_PATH};
-use tokio::net::lookup_host;
-use tracing::warn;
+use paylab_part::contract::{COUNTERS_PATH, DRAIN_PATH, RECORD_PATH};
+use tokio::{
+    net::lookup_host,
+    time::{Instant, sleep},
+};
+use tracing::{debug, warn};
 
 use crate::{
     control::{self, ControlError, ControlRequest, SILENCE_MAX, read_lines},
+    error::Error,
     load::Load,
     source::LedgerSource,
 };
 
-/// How long a part may take to end what is in flight, beside the time for which faults hold requests. Less than [`SILENCE_MAX`].
+/// How long a part may take to end what is in flight, beside the plan's slowest request.
 const DRAIN_MARGIN: Duration = Duration::from_secs(10);
+/// How often evidence is asked for that could not be read.
+const TRIES: u32 = 3;
+/// The pause before evidence is asked for again.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// The shortest and the longest pause between two readings of the ledger.
+const SETTLE_PAUSE: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(2)];
+/// The second reading of a longer ledger compares only what the service has counted.
+const LINES_READ_TWICE_MAX: u64 = 100_000;
 
 /// The proxy's record and the service's ledger, added up for the load's share.
 #[derive(Debug)]
@@ -29,48 +44,206 @@ pub(crate) struct Evidence {
     pub(crate) ledger: LedgerTally,
 }
 
-/// Drains the proxy, then the service, then reads both. A ledger that may still change is not read at all.
-pub(crate) async fn gather(load: &Load) -> Evidence {
-    let mut evidence = Evidence {
-        record: RecordTally::new(&load.plan, &load.run, load.share()),
-        ledger: LedgerTally::new(&load.plan, &load.run, load.share()),
-    };
-    if let Err(error) = drain(&load.control, &load.plan).await {
-        warn!(%error, control = load.control, "the proxy cannot be drained, so neither record nor ledger is read");
-        return evidence;
-    }
-    let share = load.share();
-    let path = format!("{RECORD_PATH}?from={}&to={}", share.start, share.end);
-    if let Err(error) = read_lines(&load.control, &path, |line| evidence.record.take(line)).await {
-        warn!(%error, control = load.control, "the proxy's record is not whole");
-    }
-    if let Err(error) = drain_replicas(load).await {
-        warn!(%error, service = load.service, "the payment service cannot be drained, so its ledger is not read");
-        return evidence;
-    }
-    let source = LedgerSource::SealedNdjson { address: &load.service };
-    if let Err(error) = source.read(&mut evidence.ledger).await {
-        warn!(%error, service = load.service, "the payment service's ledger is not whole");
-    }
-    evidence
+/// How long it is worth to wait for evidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// As long as the plan's slowest request can take.
+    Full,
+    /// A short time, because somebody has told the load to stop.
+    Short,
 }
 
-/// Drains every pod of the service, where its name leads to several; they share one ledger.
-async fn drain_replicas(load: &Load) -> Result<(), ControlError> {
-    let Target::Ours(service) = &load.plan.target;
-    if service.replicas == 1 {
-        return drain(&load.service, &load.plan).await;
+/// What the ledger holds before the load.
+///
+/// # Errors
+/// The ledger cannot be read, or it holds entries of this run.
+pub(crate) async fn baseline(load: &Load) -> Result<Baseline, Error> {
+    let mut ledger = LedgerTally::new(&load.plan, &load.run, load.share(), Baseline::default());
+    let source = LedgerSource::SealedNdjson { load };
+    let begun = Instant::now();
+    while let Err(cause) = source.read(&mut ledger).await {
+        // A Service's name may not resolve for a moment after its pods are ready.
+        if !cause.is_unreached() || begun.elapsed() >= load.patience {
+            return Err(Error::Ledger { address: load.service.clone(), cause });
+        }
+        debug!(error = %cause, service = load.service, "the payment service cannot be reached yet");
+        ledger = LedgerTally::new(&load.plan, &load.run, load.share(), Baseline::default());
+        sleep(RETRY_PAUSE).await;
     }
-    for replica in lookup_host(&load.service).await.map_err(ControlError::Broken)? {
-        drain(&replica.to_string(), &load.plan).await?;
+    if ledger.entries > 0 {
+        return Err(Error::LedgerUsed { run: load.run.clone(), entries: ledger.entries });
     }
-    Ok(())
+    Ok(ledger.as_baseline())
 }
 
-async fn drain(address: &str, plan: &Plan) -> Result<(), ControlError> {
-    let timeout = DRAIN_MARGIN + plan.longest_delay();
-    let path = format!("{DRAIN_PATH}?timeout_ms={}", timeout.as_millis());
-    let silence_max = SILENCE_MAX + plan.longest_delay();
-    let request = ControlRequest { method: Method::GET, address, path: &path, body: String::new(), silence_max };
-    control::send(request, |_| ()).await
+/// Drains the proxy, then the service, then reads both. A ledger that may still change is not read at all. `took` is the time that the
+/// load has taken.
+pub(crate) async fn gather(load: &Load, baseline: Baseline, patience: Patience, took: Duration) -> Evidence {
+    let gathering = Gathering { load, baseline, patience };
+    let (mut record, mut ledger) = (gathering.new_record(), gathering.new_ledger());
+    if let Err(error) = gathering.drain(&load.control).await {
+        let cause = format!("the proxy could not be drained: {error}");
+        warn!(control = load.control, "neither record nor ledger is read: {cause}");
+        record.stream.reject(Flaw::Unread, cause.clone());
+        ledger.stream.reject(Flaw::Unread, cause);
+        return Evidence { record, ledger };
+    }
+    record = gathering.read_record().await;
+    match gathering.drain_service().await {
+        Ok(()) => ledger = gathering.read_settled_ledger(took).await,
+        Err(error) => {
+            let cause = format!("the payment service could not be drained: {error}");
+            warn!(service = load.service, "the ledger is not read: {cause}");
+            ledger.stream.reject(Flaw::Unread, cause);
+        }
+    }
+    Evidence { record, ledger }
+}
+
+/// What every step of gathering needs.
+#[derive(Debug, Clone, Copy)]
+struct Gathering<'a> {
+    load: &'a Load,
+    baseline: Baseline,
+    patience: Patience,
+}
+
+impl Gathering<'_> {
+    fn new_record(&self) -> RecordTally {
+        RecordTally::new(&self.load.plan, &self.load.run, self.load.share())
+    }
+
+    fn new_ledger(&self) -> LedgerTally {
+        LedgerTally::new(&self.load.plan, &self.load.run, self.load.share(), self.baseline)
+    }
+
+    /// How long a part may take to end what is in flight.
+    fn drain_time(&self) -> Duration {
+        match self.patience {
+            Patience::Full => DRAIN_MARGIN.saturating_add(self.load.plan.slowest_request()),
+            Patience::Short => DRAIN_MARGIN,
+        }
+    }
+
+    const fn tries(&self) -> u32 {
+        match self.patience {
+            Patience::Full => TRIES,
+            Patience::Short => 1,
+        }
+    }
+
+    async fn read_record(&self) -> RecordTally {
+        let share = self.load.share();
+        let path = format!("{RECORD_PATH}?from={}&to={}", share.start, share.end);
+        let mut tried = 0;
+        loop {
+            let mut record = self.new_record();
+            let read = read_lines(&self.load.control, &path, |line| record.take(line)).await;
+            tried += 1;
+            let Err(error) = read else { return record };
+            warn!(%error, control = self.load.control, tried, "the proxy's record could not be read to its end");
+            if tried >= self.tries() {
+                record.stream.reject(Flaw::Unread, error.to_string());
+                return record;
+            }
+            sleep(RETRY_PAUSE).await;
+        }
+    }
+
+    async fn read_ledger(&self) -> LedgerTally {
+        let source = LedgerSource::SealedNdjson { load: self.load };
+        let mut tried = 0;
+        loop {
+            let mut ledger = self.new_ledger();
+            let read = source.read(&mut ledger).await;
+            tried += 1;
+            let Err(error) = read else { return ledger };
+            warn!(%error, service = self.load.service, tried, "the ledger could not be read to its end");
+            if tried >= self.tries() {
+                ledger.stream.reject(Flaw::Unread, error.to_string());
+                return ledger;
+            }
+            sleep(RETRY_PAUSE).await;
+        }
+    }
+
+    /// Reads the ledger until it is the same twice and nothing is in flight, in bounded time.
+    async fn read_settled_ledger(&self, took: Duration) -> LedgerTally {
+        let [shortest, longest] = SETTLE_PAUSE;
+        let pause = (took / 5).clamp(shortest, longest);
+        let until = Instant::now() + self.drain_time();
+        let mut ledger = self.read_ledger().await;
+        while self.patience == Patience::Full {
+            sleep(pause).await;
+            let Some(counters) = ledger.stream.footer().map(|footer| footer.counters) else { break };
+            if self.counts_suffice(&ledger) && self.read_counters().await.is_ok_and(|now| now == counters) {
+                break;
+            }
+            let again = self.read_ledger().await;
+            // Of several workers, each reads while others may still pay, so that only the lines of its own share are settled.
+            let is_alone = self.load.plan.client.workers == 1;
+            let same_counters = again.stream.footer().is_some_and(|footer| footer.counters == counters);
+            let is_same = again.stream.seal() == ledger.stream.seal() && (same_counters || !is_alone);
+            ledger = again;
+            if is_same && (counters.in_flight == 0 || !is_alone) {
+                break;
+            }
+            if Instant::now() >= until {
+                let cause = "its entries or its counters changed from one reading to the next".to_owned();
+                ledger.stream.reject(Flaw::Unsettled, cause);
+                break;
+            }
+        }
+        ledger
+    }
+
+    /// Whether equal counters prove that a ledger has not changed, and reading it again would take long.
+    fn counts_suffice(&self, ledger: &LedgerTally) -> bool {
+        let lines = ledger.stream.seal().lines;
+        let in_flight = ledger.stream.footer().map_or(0, |footer| footer.counters.in_flight);
+        lines > LINES_READ_TWICE_MAX && in_flight == 0 && self.load.plan.target.counts_all_requests()
+    }
+
+    async fn read_counters(&self) -> Result<ServiceCounters, ControlError> {
+        let mut body = Vec::new();
+        let request = ControlRequest {
+            method: Method::GET,
+            address: &self.load.service,
+            path: COUNTERS_PATH,
+            body: String::new(),
+            silence_max: SILENCE_MAX,
+        };
+        control::send(request, |piece| body.extend_from_slice(piece)).await?;
+        serde_json::from_slice(&body).map_err(|_| ControlError::Garbled)
+    }
+
+    /// Drains every pod of the service, where its name leads to several; they share one ledger.
+    async fn drain_service(&self) -> Result<(), ControlError> {
+        let Target::Ours(service) = &self.load.plan.target;
+        if service.replicas == 1 {
+            return self.drain(&self.load.service).await;
+        }
+        for replica in lookup_host(&self.load.service).await.map_err(ControlError::Broken)? {
+            self.drain(&replica.to_string()).await?;
+        }
+        Ok(())
+    }
+
+    /// Drains a part. One that cannot be reached is asked again; one that says that it is still busy is not.
+    async fn drain(&self, address: &str) -> Result<(), ControlError> {
+        let timeout = self.drain_time();
+        let path = format!("{DRAIN_PATH}?timeout_ms={}", timeout.as_millis());
+        let silence_max = SILENCE_MAX.saturating_add(timeout);
+        let mut tried = 0;
+        loop {
+            let request =
+                ControlRequest { method: Method::GET, address, path: &path, body: String::new(), silence_max };
+            let drained = control::send(request, |_| ()).await;
+            tried += 1;
+            match drained {
+                Err(ControlError::Broken(_) | ControlError::Cut) if tried < self.tries() => sleep(RETRY_PAUSE).await,
+                drained => return drained,
+            }
+        }
+    }
 }

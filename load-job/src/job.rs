@@ -49,7 +49,7 @@ pub async fn run(options: Options, run: RunId, plan: Plan, shutdown: Cancellatio
     info!(
         attempts = report.attempts.total,
         acknowledged = report.payments.acknowledged,
-        entries = report.entries,
+        entries = report.entries(),
         doubts = report.doubts.len(),
         "load done"
     );

@@ -24,10 +24,16 @@ mod shape;
 mod source;
 mod wire;
 
-use paylab_core::judge::{judge, report::Report};
+use paylab_core::{
+    judge::{judge, report::Report},
+    prediction::Prediction,
+    witness::history::Stop,
+};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use crate::evidence::Patience;
 pub use crate::{
     control::ControlError,
     error::Error,
@@ -48,10 +54,23 @@ pub async fn execute(load: &Load, progress: &Progress, shutdown: &CancellationTo
         return Err(Error::Worker { worker: load.worker, workers });
     }
     let _lease = control::lease::put_rules(load).await?;
+    let baseline = evidence::baseline(load).await?;
+    let begun = Instant::now();
     let history = sending::deliver(load, progress, shutdown).await?;
     if let Some(stop) = history.stopped {
         info!(reason = stop.text(), "load stopped early");
     }
-    let evidence = evidence::gather(load).await;
-    Ok(judge(&load.plan, &history, &evidence.record, &evidence.ledger))
+    let patience = if history.stopped == Some(Stop::Signal) { Patience::Short } else { Patience::Full };
+    let evidence = evidence::gather(load, baseline, patience, begun.elapsed()).await;
+    let mut report = judge(&load.plan, &history, &evidence.record, &evidence.ledger);
+    if history.stopped.is_none() {
+        report.prediction = predict(load).await;
+    }
+    Ok(report)
+}
+
+/// Predicts the load's share. For millions of payments that takes seconds, in which the lease must be renewed.
+async fn predict(load: &Load) -> Option<Prediction> {
+    let (plan, share) = (load.plan.clone(), load.share());
+    tokio::task::spawn_blocking(move || Prediction::of(&plan, share)).await.ok()
 }

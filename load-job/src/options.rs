@@ -50,6 +50,10 @@ pub struct Options {
     #[arg(long, value_name = "FILE", env = "PAYLAB_REPORT")]
     pub report: Option<PathBuf>,
 
+    /// Write the report and do not conclude from it: exit 0 whatever it says. The operator concludes from the reports of all workers.
+    #[arg(long, env = "PAYLAB_REPORT_ONLY")]
+    pub report_only: bool,
+
     /// The proxy relays everything unchanged when the load has not renewed its rules for this long: a number and ms, s, m or h, up to 1h.
     #[arg(long, value_name = "SPAN", env = "PAYLAB_LEASE", default_value = "30s", value_parser = lease)]
     pub lease: DurationText,

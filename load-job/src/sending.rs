@@ -4,25 +4,29 @@
 //! A try that never left this machine (nothing listened, no port was left) is no attempt: the proxy has not seen it, so the faults of
 //! that attempt number are still to come. It is counted in the totals, and the *same* attempt number is tried again, so that the
 //! payment's row holds exactly the attempts that the proxy can have recorded.
+//!
+//! A payment that the service keeps asking to try again is set aside ([`aside`]), so that it does not hold up the others, and is asked
+//! once more at the end. With `client.recovery`, a second pass follows over all that was not acknowledged.
 
+mod aside;
+mod life;
 mod progress;
 
 use std::{
     cell::{Cell, OnceCell, RefCell},
     net::SocketAddr,
-    ops::ControlFlow,
     thread,
     time::Duration,
 };
 
 use futures::future::join_all;
 use paylab_core::{
-    client::{ATTEMPTS_MAX, ConnectionPolicy},
+    client::{ATTEMPTS_MAX, ConnectionPolicy, Recovery},
     fault::point::Point,
     payment::{AttemptId, PaymentId},
     plan::Plan,
     witness::{
-        attempt::{AttemptOutcome, Rejection},
+        attempt::{AttemptOutcome, Belief, Ending, Rejection},
         history::{History, Stop},
     },
 };
@@ -35,11 +39,15 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub use self::progress::{Latency, Progress};
+use self::{
+    aside::{Aside, SetAside},
+    life::SignsOfLife,
+};
 use crate::{
     error::Error,
     load::Load,
     shape::Shape,
-    wire::{Attempted, KeptConnection, Reuse, Wire},
+    wire::{Answer, Attempted, KeptConnection, Reuse, Wire},
 };
 
 /// The load stops when for this long every try failed to leave this machine.
@@ -99,6 +107,12 @@ struct Delivery {
     history: RefCell<History>,
     /// Since when every try has failed to leave this machine.
     unreached_since: Cell<Option<Instant>>,
+    /// Since when the service has answered nothing but errors.
+    life: Cell<SignsOfLife>,
+    /// Payments that are asked about once more at the end.
+    aside: RefCell<SetAside>,
+    /// The first payment that the second pass has not looked at.
+    next_recovered: Cell<u64>,
 }
 
 /// The load stops before this payment has ended.
@@ -117,14 +131,23 @@ impl Delivery {
             next: Cell::new(share.start),
             share_end: share.end,
             stopped: OnceCell::new(),
-            history: RefCell::new(History::new(share)),
+            history: RefCell::new(History::new(share.clone())),
             unreached_since: Cell::new(None),
+            life: Cell::default(),
+            aside: RefCell::default(),
+            next_recovered: Cell::new(share.start),
             load,
         }
     }
 
     async fn run(self, shutdown: &CancellationToken) -> History {
-        let senders = join_all((0..self.plan().client.concurrency.max(1)).map(|_| self.send_payments()));
+        let concurrency = self.plan().client.concurrency.max(1);
+        let work = async {
+            join_all((0..concurrency).map(|_| self.send_payments())).await;
+            if let Some(recovery) = self.plan().client.recovery {
+                join_all((0..concurrency).map(|_| self.recover_payments(recovery))).await;
+            }
+        };
         let alarm = async {
             let reason = tokio::select! {
                 () = shutdown.cancelled() => Stop::Signal,
@@ -135,28 +158,48 @@ impl Delivery {
         };
         tokio::select! {
             biased;
-            _ = senders => {}
+            () = work => {}
             () = alarm => {}
         }
         let mut history = self.history.into_inner();
         history.stopped = self.stopped.into_inner();
+        if history.stopped == Some(Stop::NoLife) {
+            // These would have been asked about once more, and the service has answered nothing but errors since.
+            let timeout = self.load.plan.client.attempt_timeout;
+            let waited = self.aside.into_inner().into_iter().filter(|aside| aside.since.elapsed() >= timeout);
+            waited.for_each(|aside| history.end(aside.payment, Ending::Stuck));
+        }
         history
     }
 
-    /// One of `concurrency` senders: one payment after the other until none is left.
+    /// One of `concurrency` senders: one payment after the other until none is left, then those that were set aside.
     async fn send_payments(&self) {
         let copies = 0..self.plan().client.hedge.max(1);
         let mut connections: Vec<_> = copies.map(|_| KeptConnection::default()).collect();
-        while let Some((payment, intended)) = self.next_payment() {
-            let ended = match self.pause_until(intended).await {
-                Ok(()) => self.pay(payment, intended, &mut connections).await,
-                Err(Stopped) => Err(Stopped),
-            };
-            match ended {
-                Ok(()) => self.progress.note_end(),
-                Err(Stopped) => return,
+        // An error says that the load has stopped; what it has not ended stays so in the history.
+        let _ = self.send_until_none_is_left(&mut connections).await;
+    }
+
+    async fn send_until_none_is_left(&self, connections: &mut [KeptConnection]) -> Result<(), Stopped> {
+        loop {
+            if self.aside.borrow().is_full() {
+                self.ask_again(connections).await?;
             }
+            let Some((payment, intended)) = self.next_payment() else { break };
+            self.pause_until(intended).await?;
+            self.pay(Aside::new(payment, intended), connections).await?;
         }
+        while self.ask_again(connections).await? {}
+        Ok(())
+    }
+
+    /// Goes on with the payment that was set aside first, once the service has had the time of an attempt to end what it does with it.
+    /// False: none is left.
+    async fn ask_again(&self, connections: &mut [KeptConnection]) -> Result<bool, Stopped> {
+        let Some(aside) = self.aside.borrow_mut().take() else { return Ok(false) };
+        self.pause_until(aside.since + self.plan().client.attempt_timeout).await?;
+        self.pay(Aside { since: Instant::now(), ..aside }, connections).await?;
+        Ok(true)
     }
 
     /// The next payment of the share, and when it should begin.
@@ -173,29 +216,116 @@ impl Delivery {
         Some((PaymentId(payment), intended))
     }
 
-    /// Tries one payment until it has ended. With `hedge`, each round sends one copy on each connection, with consecutive numbers.
-    async fn pay(
-        &self,
-        payment: PaymentId,
-        intended: Instant,
-        connections: &mut [KeptConnection],
-    ) -> Result<(), Stopped> {
-        let mut since = intended;
-        for first in (1..=ATTEMPTS_MAX).step_by(connections.len()) {
-            let before = AttemptId { payment, attempt: first - 1 };
-            if !self.plan().client.may_try_after(before.attempt) {
+    /// Tries one payment until it has ended or is set aside. With `hedge`, each round sends one copy on each connection, with consecutive
+    /// numbers.
+    async fn pay(&self, course: Aside, connections: &mut [KeptConnection]) -> Result<(), Stopped> {
+        let Aside { payment, mut made, mut since, mut unanswered } = course;
+        loop {
+            if !self.plan().client.may_try_after(made) {
+                self.end(payment, Ending::GaveUp);
                 return Ok(());
             }
-            if before.attempt > 0 {
-                self.pause(self.plan().client.pause_after(self.plan().seed(), before)).await?;
-                since = Instant::now();
+            if made >= ATTEMPTS_MAX {
+                self.stop_for(Stop::Attempts);
+                return Err(Stopped);
             }
-            if self.round(AttemptId { payment, attempt: first }, since, connections).await?.is_break() {
+            if made > 0 {
+                let before = AttemptId { payment, attempt: made };
+                self.pause(self.plan().client.pause_after(self.plan().seed(), before)).await?;
+            }
+            since = if made > 0 { Instant::now() } else { since };
+            let first = AttemptId { payment, attempt: made + 1 };
+            let outcomes = self.round(first, since, connections).await?;
+            if let Some(ending) = outcomes.iter().find_map(|outcome| outcome.ending()) {
+                self.end(payment, self.best_ending(payment, ending));
+                return Ok(());
+            }
+            for (attempt, outcome) in (first.attempt..).zip(&outcomes) {
+                made = attempt;
+                if !self.plan().hides_response(AttemptId { payment, attempt }) {
+                    unanswered.count(*outcome);
+                }
+            }
+            match unanswered.after(self.plan().client.stuck_after) {
+                None => {}
+                Some(ending) if unanswered.was_set_aside() => {
+                    self.end(payment, ending);
+                    return Ok(());
+                }
+                Some(_) => {
+                    let unanswered = unanswered.set_aside();
+                    self.aside.borrow_mut().put(Aside { payment, made, since: Instant::now(), unanswered });
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Of several copies, one may be acknowledged and another be refused.
+    fn best_ending(&self, payment: PaymentId, ending: Ending) -> Ending {
+        let history = self.history.borrow();
+        let is_acknowledged = history.row(payment).is_some_and(|row| row.belief == Belief::Acknowledged);
+        if is_acknowledged { Ending::Acknowledged } else { ending }
+    }
+
+    fn end(&self, payment: PaymentId, ending: Ending) {
+        self.history.borrow_mut().end(payment, ending);
+        match ending {
+            Ending::Acknowledged => self.progress.note_acknowledged(),
+            Ending::Unended | Ending::Refused | Ending::GaveUp | Ending::Stuck | Ending::NotUnderstood => {}
+        }
+        self.progress.note_end();
+    }
+
+    /// One of `concurrency` senders of the second pass.
+    async fn recover_payments(&self, recovery: Recovery) {
+        let mut connection = KeptConnection::default();
+        while let Some((payment, made)) = self.next_unacknowledged() {
+            if self.recover(payment, made, recovery, &mut connection).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// The next payment that was neither acknowledged nor refused for good, and the number of its attempts.
+    fn next_unacknowledged(&self) -> Option<(PaymentId, u32)> {
+        let history = self.history.borrow();
+        loop {
+            let payment = PaymentId(self.next_recovered.get());
+            let row = history.row(payment)?;
+            self.next_recovered.set(payment.0 + 1);
+            match row.ending {
+                Ending::GaveUp | Ending::Stuck | Ending::NotUnderstood => {
+                    return Some((payment, u32::from(row.attempts)));
+                }
+                Ending::Unended | Ending::Acknowledged | Ending::Refused => {}
+            }
+        }
+    }
+
+    /// The second chance of one payment.
+    async fn recover(
+        &self,
+        payment: PaymentId,
+        made: u32,
+        recovery: Recovery,
+        connection: &mut KeptConnection,
+    ) -> Result<(), Stopped> {
+        for (nth, attempt) in (0..).zip(self.plan().client.recovery_after(made)) {
+            if nth > 0 {
+                let before = AttemptId { payment, attempt: attempt - 1 };
+                self.pause(recovery.pause_after(self.plan().seed(), before, nth)).await?;
+            }
+            let outcome = self.reach(AttemptId { payment, attempt }, Instant::now(), connection).await?;
+            if let Some(ending) = outcome.ending() {
+                self.history.borrow_mut().end(payment, ending);
+                if ending == Ending::Acknowledged {
+                    self.progress.note_acknowledged();
+                }
                 return Ok(());
             }
         }
-        self.stop_for(Stop::Attempts);
-        Err(Stopped)
+        Ok(())
     }
 
     /// Sends one attempt on each connection, but no more than the plan allows, and waits for all of them.
@@ -204,19 +334,15 @@ impl Delivery {
         first: AttemptId,
         since: Instant,
         connections: &mut [KeptConnection],
-    ) -> Result<ControlFlow<()>, Stopped> {
+    ) -> Result<Vec<AttemptOutcome>, Stopped> {
         let copies = (first.attempt..)
             .take_while(|attempt| self.plan().client.may_try_after(attempt - 1))
             .zip(connections)
             .map(|(attempt, kept)| self.reach(AttemptId { attempt, ..first }, since, kept));
-        let outcomes = join_all(copies).await;
-        if outcomes.iter().any(|outcome| matches!(outcome, Ok(AttemptOutcome::Acknowledged(_)))) {
-            self.progress.note_acknowledged();
-        }
-        if outcomes.iter().flatten().any(|outcome| outcome.is_final()) {
-            return Ok(ControlFlow::Break(()));
-        }
-        if self.wire.stop.is_cancelled() { Err(Stopped) } else { Ok(ControlFlow::Continue(())) }
+        let ended = join_all(copies).await;
+        let outcomes: Vec<_> = ended.into_iter().flatten().collect();
+        let is_final = outcomes.iter().any(|outcome| outcome.ending().is_some());
+        if self.wire.stop.is_cancelled() && !is_final { Err(Stopped) } else { Ok(outcomes) }
     }
 
     /// Makes one attempt; tries again until it reaches the proxy.
@@ -229,16 +355,17 @@ impl Delivery {
             let attempted = self.wire.attempt(&self.shape, &request, self.reuse(id), kept).await;
             match attempted.outcome {
                 AttemptOutcome::Rejected(Rejection::Unreached) => {
-                    self.note_unreached(attempted, tried_at, Stop::Unreachable)?
+                    self.note_unreached(&attempted, tried_at, Stop::Unreachable)?
                 }
                 AttemptOutcome::Rejected(Rejection::NoPort) => {
-                    self.note_unreached(attempted, tried_at, Stop::NoPort)?
+                    self.note_unreached(&attempted, tried_at, Stop::NoPort)?
                 }
                 AttemptOutcome::Rejected(Rejection::Refused)
                 | AttemptOutcome::Acknowledged(_)
                 | AttemptOutcome::Unknown(_) => {
+                    let outcome = attempted.outcome;
                     self.note(id, attempted, since);
-                    return Ok(attempted.outcome);
+                    return Ok(outcome);
                 }
             }
             self.pause(pause).await?;
@@ -248,7 +375,7 @@ impl Delivery {
 
     /// What to do with a connection after a response that leaves it open.
     ///
-    /// This is the only place where the client looks at a fault, and no outcome depends on it: a connection that the proxy is about
+    /// The client looks at a fault here, and no outcome depends on it: a connection that the proxy is about
     /// to reset after a whole response must not carry the next attempt, which would be lost before the proxy could record it.
     fn reuse(&self, id: AttemptId) -> Reuse {
         match self.plan().client.connection {
@@ -261,13 +388,34 @@ impl Delivery {
     }
 
     fn note(&self, id: AttemptId, attempted: Attempted, since: Instant) {
+        let Attempted { outcome, answer, at } = attempted;
         self.unreached_since.set(None);
-        self.history.borrow_mut().note(id.payment, id.attempt, attempted.outcome);
-        self.progress.note_attempt(attempted.outcome, attempted.at.saturating_duration_since(since));
+        let mut history = self.history.borrow_mut();
+        history.note(id.payment, id.attempt, outcome);
+        let status = match answer {
+            None => None,
+            Some(Answer::NotUnderstood(reason)) => {
+                history.answers.count_not_understood(reason);
+                None
+            }
+            Some(Answer::Whole { status, beginning }) => {
+                history.answers.count_status(status);
+                if !(200..300).contains(&status) {
+                    history.answers.keep_example(status, &beginning);
+                }
+                Some(status)
+            }
+        };
+        self.progress.note_attempt(outcome, at.saturating_duration_since(since));
+        let life = self.life.get().after(outcome, status, at, || self.plan().hides_response(id));
+        self.life.set(life);
+        if life.is_over(at) {
+            self.stop_for(Stop::NoLife);
+        }
     }
 
     /// Counts a try that never left this machine; when all tries were so for too long, the load stops.
-    fn note_unreached(&self, attempted: Attempted, tried_at: Instant, reason: Stop) -> Result<(), Stopped> {
+    fn note_unreached(&self, attempted: &Attempted, tried_at: Instant, reason: Stop) -> Result<(), Stopped> {
         if self.wire.stop.is_cancelled() {
             return Err(Stopped);
         }

@@ -5,15 +5,15 @@ mod sealed_ndjson;
 
 use paylab_core::witness::ledger::LedgerTally;
 
-use crate::control::ControlError;
+use crate::{control::ControlError, load::Load};
 
 /// The kinds of source.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum LedgerSource<'a> {
-    /// The sealed stream of Paylab's own service at this address (`HOST:PORT`).
+    /// The sealed stream of Paylab's own service.
     SealedNdjson {
-        /// The service.
-        address: &'a str,
+        /// Whose share is asked for, and where.
+        load: &'a Load,
     },
 }
 
@@ -21,7 +21,7 @@ impl LedgerSource<'_> {
     /// Reads the ledger and adds it up.
     pub(crate) async fn read(&self, tally: &mut LedgerTally) -> Result<(), ControlError> {
         match self {
-            Self::SealedNdjson { address } => sealed_ndjson::read(address, tally).await,
+            Self::SealedNdjson { load } => sealed_ndjson::read(load, tally).await,
         }
     }
 }

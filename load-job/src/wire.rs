@@ -23,7 +23,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::response::Reuse;
-use self::response::{Received, ResponseHead, ResponseReader};
+use self::response::{Malformed, Received, ResponseHead, ResponseReader};
 use crate::shape::Shape;
 
 /// How long the client waits for the server to close a connection after its response; then the client closes it.
@@ -47,12 +47,34 @@ pub(crate) struct Wire {
 pub(crate) struct KeptConnection(Option<TcpStream>);
 
 /// An attempt that has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Attempted {
     /// What the client may believe.
     pub(crate) outcome: AttemptOutcome,
+    /// What came back; `None`: no whole answer.
+    pub(crate) answer: Option<Answer>,
     /// When the outcome was known.
     pub(crate) at: Instant,
+}
+
+/// What came back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// A whole response.
+    Whole {
+        /// Its status.
+        status: u16,
+        /// How its body begins, unless it is a 2xx.
+        beginning: Vec<u8>,
+    },
+    /// Something that is not a response, for this reason.
+    NotUnderstood(&'static str),
+}
+
+/// Why an exchange has no whole response.
+struct Failed {
+    outcome: AttemptOutcome,
+    not_understood: Option<&'static str>,
 }
 
 /// How much of a request has been written.
@@ -65,6 +87,7 @@ enum Sent {
 /// A whole response and the connection on which it came.
 struct WholeResponse {
     head: ResponseHead,
+    beginning: Vec<u8>,
     stream: TcpStream,
 }
 
@@ -81,19 +104,22 @@ impl Wire {
         let exchange = timeout(self.timeout, self.exchange(shape, request, kept, &mut sent));
         let ended = self.stop.run_until_cancelled(exchange).await;
         let at = Instant::now();
-        let outcome = match (ended, sent) {
-            (Some(Ok(Ok(WholeResponse { head, stream }))), _) => {
+        let (outcome, answer) = match (ended, sent) {
+            (Some(Ok(Ok(WholeResponse { head, beginning, stream }))), _) => {
                 match (reuse, head.reuse) {
                     (Reuse::Keep, Reuse::Keep) => kept.0 = Some(stream),
                     (Reuse::Close, _) | (_, Reuse::Close) => self.await_end(stream).await,
                 }
-                head.outcome
+                (head.outcome, Some(Answer::Whole { status: head.status, beginning }))
             }
-            (Some(Ok(Err(outcome))), _) => outcome,
-            (Some(Err(_)) | None, Sent::Request) => AttemptOutcome::Unknown(Uncertainty::Timeout),
-            (Some(Err(_)) | None, Sent::Nothing) => AttemptOutcome::Rejected(Rejection::Unreached),
+            (Some(Ok(Err(Failed { outcome, not_understood }))), _) => {
+                (outcome, not_understood.map(Answer::NotUnderstood))
+            }
+            (Some(Err(_)), Sent::Request) => (AttemptOutcome::Unknown(Uncertainty::Timeout), None),
+            (None, Sent::Request) => (AttemptOutcome::Unknown(Uncertainty::Stopped), None),
+            (Some(Err(_)) | None, Sent::Nothing) => (AttemptOutcome::Rejected(Rejection::Unreached), None),
         };
-        Attempted { outcome, at }
+        Attempted { outcome, answer, at }
     }
 
     async fn exchange(
@@ -102,7 +128,7 @@ impl Wire {
         request: &[u8],
         kept: &mut KeptConnection,
         sent: &mut Sent,
-    ) -> Result<WholeResponse, AttemptOutcome> {
+    ) -> Result<WholeResponse, Failed> {
         let mut stream = match kept.0.take().filter(is_alive) {
             Some(kept) => write_kept(kept, request)?,
             None => {
@@ -111,8 +137,8 @@ impl Wire {
             }
         };
         *sent = Sent::Request;
-        let head = read_response(shape, &mut stream).await.map_err(AttemptOutcome::Unknown)?;
-        Ok(WholeResponse { head, stream })
+        let (head, beginning) = read_response(shape, &mut stream).await?;
+        Ok(WholeResponse { head, beginning, stream })
     }
 
     /// Begins a connection and does not wait until it is established.
@@ -131,6 +157,24 @@ impl Wire {
         let ended = timeout(CLOSE_WAIT_MAX, read_to_end(&mut stream));
         // The outcome is known, so it does not matter whether the connection ended, the wait was too long or the load stops.
         let _ = self.stop.run_until_cancelled(ended).await;
+    }
+}
+
+impl From<AttemptOutcome> for Failed {
+    fn from(outcome: AttemptOutcome) -> Self {
+        Self { outcome, not_understood: None }
+    }
+}
+
+impl From<Uncertainty> for Failed {
+    fn from(uncertainty: Uncertainty) -> Self {
+        AttemptOutcome::Unknown(uncertainty).into()
+    }
+}
+
+impl From<Malformed> for Failed {
+    fn from(Malformed(reason): Malformed) -> Self {
+        Self { not_understood: Some(reason), ..Uncertainty::Garbled.into() }
     }
 }
 
@@ -196,19 +240,19 @@ fn failed_first_write(error: &io::Error) -> AttemptOutcome {
     }
 }
 
-async fn read_response(shape: &Shape, stream: &mut TcpStream) -> Result<ResponseHead, Uncertainty> {
+async fn read_response(shape: &Shape, stream: &mut TcpStream) -> Result<(ResponseHead, Vec<u8>), Failed> {
     let mut reader = ResponseReader::new(shape);
     let mut bytes = [0; READ_LEN];
     // Bounded by the attempt's timeout around it.
     loop {
-        let len = stream.read(&mut bytes).await.map_err(|_| Uncertainty::Reset)?;
+        let len = stream.read(&mut bytes).await.map_err(|_| Failed::from(Uncertainty::Reset))?;
         let received = match len {
             0 => reader.end(),
-            len => reader.take(&bytes[..len]).map_err(|_| Uncertainty::Garbled)?,
+            len => reader.take(&bytes[..len]).map_err(Failed::from)?,
         };
         match received {
-            Received::Whole(head) => return Ok(head),
-            Received::Partial if len == 0 => return Err(Uncertainty::Eof),
+            Received::Whole(head) => return Ok((head, reader.into_beginning())),
+            Received::Partial if len == 0 => return Err(Uncertainty::Eof.into()),
             Received::Partial => {}
         }
     }

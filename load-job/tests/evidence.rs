@@ -16,7 +16,7 @@ use paylab_core::{
     fault::{sampler::seed_of_run, spec::FaultSpec},
     judge::{doubt::Doubt, report::Report},
     witness::{
-        ledger::{Entry, LedgerFooter, LedgerItem, ServiceCounters},
+        ledger::{Elsewhere, Entry, LedgerFooter, LedgerItem, ServiceCounters},
         record::{End, Protocol, RecordFooter, RecordItem, RecordLine},
         seal::Sealer,
     },
@@ -140,7 +140,8 @@ fn ledger(proxy: &Server) -> String {
         LedgerItem::Footer(LedgerFooter {
             seal: sealer.seal(),
             total_minor: 100 * i64::try_from(requests).unwrap(),
-            counters: ServiceCounters { requests, ..ServiceCounters::default() },
+            counters: ServiceCounters { requests, booked: requests, ..ServiceCounters::default() },
+            elsewhere: Elsewhere::default(),
         })
     })
 }
@@ -166,16 +167,19 @@ async fn whole_evidence_is_read_after_the_drains_and_leaves_no_doubt() {
     let parts = Parts::start(Overrides::new()).await;
     let report = report(&parts.load(50)).await;
     assert_eq!(report.doubts.into_keys().collect::<Vec<_>>(), []);
-    assert_eq!((report.payments.booked, report.entries, report.booked_minor), (50, 50, 5_000));
-    assert_eq!((report.lab.recorded, report.lab.connections, report.lab.service_requests), (50, 50, 50));
+    let (record, ledger) = (report.record.unwrap(), report.ledger.unwrap());
+    assert_eq!((ledger.booked, ledger.entries, ledger.booked_minor), (50, 50, 5_000));
+    assert_eq!((record.recorded, record.proxy.connections, ledger.service_requests), (50, 50, 50));
     assert_eq!(
         parts.asked(),
         [
             "control PUT /paylab/rules",
-            "control GET /drain?timeout_ms=10000",
+            "service GET /ledger?run=run-1&from=0&to=50",
+            "control GET /drain?timeout_ms=15000",
             "control GET /paylab/record?from=0&to=50",
-            "service GET /drain?timeout_ms=10000",
-            "service GET /ledger",
+            "service GET /drain?timeout_ms=15000",
+            "service GET /ledger?run=run-1&from=0&to=50",
+            "service GET /ledger?run=run-1&from=0&to=50",
         ]
     );
 }
@@ -193,6 +197,7 @@ async fn the_rules_sent_to_the_proxy_are_those_of_the_plan() {
         run_id: "run-1".into(),
         seed: 42,
         faults: load.plan.faults().iter().map(FaultSpec::from).collect(),
+        last_struck: None,
         lease_ms: 30_000,
     };
     assert_eq!(rules, expected);
@@ -233,7 +238,7 @@ async fn a_ledger_that_may_still_change_is_not_read() {
     let busy = say("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n");
     let (found, asked) = doubts(Overrides::from([("/drain", busy)])).await;
     assert!(found.contains(&Doubt::LedgerFlawed) && found.contains(&Doubt::RecordFlawed), "{found:?}");
-    assert_eq!(asked.last().unwrap(), "control GET /drain?timeout_ms=10000");
+    assert_eq!(asked.last().unwrap(), "control GET /drain?timeout_ms=15000");
 }
 
 #[tokio::test]
@@ -292,6 +297,7 @@ fn options(parts: &Parts, directory: &std::path::Path, spec: &str) -> Options {
         service: parts.service.address.clone(),
         worker: 0,
         report: Some(directory.join("report.json")),
+        report_only: true,
         lease: "30s".parse().unwrap(),
         patience: "0s".parse().unwrap(),
     }
@@ -311,7 +317,7 @@ async fn the_report_is_written_to_the_file_that_the_options_name() {
     let directory = tempfile::tempdir().unwrap();
     let options = options(&parts, directory.path(), "{claim: AtLeastOnce, seed: 7, payments: {count: 20}}");
     let report = run(&options).await.unwrap();
-    assert_eq!((report.seed, report.payments.booked, report.doubts.len()), (7, 20, 0));
+    assert_eq!((report.seed, report.entries(), report.doubts.len()), (7, Some(20), 0));
     let left = std::fs::read_to_string(options.report.clone().unwrap()).unwrap();
     assert!(left.len() <= 4096);
     assert_eq!(serde_json::from_str::<Report>(&left).unwrap(), report);

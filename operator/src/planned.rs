@@ -8,7 +8,6 @@ use paylab_core::{
     judge::report::Report,
     outcome::{Outcome, Setting},
     plan::Plan,
-    prediction::Prediction,
     run_id::RunId,
 };
 use paylab_resource::{
@@ -52,8 +51,8 @@ impl PlannedExperiment {
     }
 
     /// Concludes from the merged report of a run.
-    pub(crate) fn outcome(&self, report: Report, prediction: Prediction) -> Outcome {
+    pub(crate) fn outcome(&self, report: Report) -> Outcome {
         let setting = Setting { experiment: self.name.clone(), ..Setting::default() };
-        Outcome::of(&self.plan, report, prediction, setting)
+        Outcome::of(&self.plan, report, setting)
     }
 }

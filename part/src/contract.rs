@@ -89,6 +89,9 @@ pub struct Rules {
     pub seed: u64,
     /// The faults.
     pub faults: Vec<FaultSpec>,
+    /// No fault strikes an attempt with a larger number; absent: every attempt can be struck.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_struck: Option<u32>,
     /// This many milliseconds after the last renewal the rules expire, and every request passes without faults.
     pub lease_ms: u64,
 }

@@ -72,7 +72,10 @@ Examples:
 const LOAD_EXAMPLES: &str = "\
 Examples:
   paylab load-job examples/pay-exactly-once.yaml
-  paylab load-job examples/pay-exactly-once.yaml --proxy 10.0.0.2:8888 --control 10.0.0.2:8474 --service 10.0.0.3:8080";
+  paylab load-job examples/pay-exactly-once.yaml --proxy 10.0.0.2:8888 --control 10.0.0.2:8474 --service 10.0.0.3:8080
+  paylab load-job examples/pay-exactly-once.yaml --output json | jq .verdict
+
+Exit codes: 0 the verdict is what spec.expect says, 1 it is not, 2 inconclusive, 64 usage or invalid file, 70 internal.";
 
 const OPERATOR_EXAMPLES: &str = "\
 Examples:
@@ -119,7 +122,7 @@ enum Command {
     ResetProxy(part::Logged<reset_proxy::options::Options>),
     /// Start one load client against a service and a proxy that run elsewhere
     #[command(after_help = LOAD_EXAMPLES)]
-    LoadJob(part::Logged<load_job::options::Options>),
+    LoadJob(part::LoadOptions),
     /// Start the operator, which runs each ChaosExperiment on a cluster and writes its verdict
     #[command(after_help = OPERATOR_EXAMPLES)]
     Operator(Box<part::Logged<operator::options::Options>>),

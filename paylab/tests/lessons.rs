@@ -11,6 +11,7 @@ use paylab_core::{
     judge::anomaly::Anomaly,
     outcome::{Outcome, Setting, totals::Total},
     plan::Plan,
+    prediction::Prediction,
 };
 use paylab_resource::{file, plan::plan, spec::ChaosExperiment};
 use paylab_testbed::Durability;
@@ -29,6 +30,10 @@ fn lesson(name: &str) -> ChaosExperiment {
     file::parse(&fs::read_to_string(path).unwrap(), 0).unwrap().resource
 }
 
+fn predicted(outcome: &Outcome) -> &Prediction {
+    outcome.report.prediction.as_ref().unwrap()
+}
+
 /// Runs a plan, which must leave no doubt and no finding.
 fn run(plan: &Plan, database: &Database) -> Outcome {
     let outcome = measure(plan, database, Setting::default()).unwrap();
@@ -43,7 +48,7 @@ fn check(database: &Database) {
             spec.client.concurrency = concurrency;
             let outcome = run(&plan(&spec, 0).unwrap(), database);
             let seen = [Total::Entries, Total::Lost, Total::Duplicated, Total::Attempts, Total::Repeats]
-                .map(|total| total.measured(&outcome.report));
+                .map(|total| total.measured(&outcome.report).unwrap());
             assert_eq!(seen, totals, "{name}, {concurrency} in flight, {database}: {outcome:?}");
             assert_eq!(outcome.is_as_expected(), Some(true), "{name}: {:?}", outcome.reason);
             assert_eq!(outcome.report.count(Anomaly::Duplicated), totals[2]);
@@ -68,7 +73,8 @@ fn several_workers_share_the_payments_and_come_to_the_same_totals() {
     let mut spec = lesson("never-pay-too-little").spec;
     spec.client.workers = 3;
     let outcome = run(&plan(&spec, 0).unwrap(), &Database::Temporary);
-    let totals = [Total::Entries, Total::Attempts, Total::Duplicated].map(|total| total.measured(&outcome.report));
+    let totals =
+        [Total::Entries, Total::Attempts, Total::Duplicated].map(|total| total.measured(&outcome.report).unwrap());
     assert_eq!(totals, [1455, 2079, 329], "{outcome:?}");
 }
 
@@ -92,11 +98,11 @@ fn check_delays(database: &Database) {
     for (dedup, verdict) in [("None", Verdict::Violated), ("UniqueKey", Verdict::Upheld)] {
         let outcome = run(&delayed(dedup), database);
         let totals = Total::ALL.into_iter().filter(|total| *total != Total::Repeats);
-        let measured: Vec<_> = totals.clone().map(|total| total.measured(&outcome.report)).collect();
-        let predicted: Vec<_> = totals.map(|total| total.predicted(&outcome.prediction)).collect();
-        assert_eq!((measured, outcome.verdict), (predicted, verdict), "{dedup} on {database}: {outcome:?}");
-        assert_eq!(outcome.report.faults, outcome.prediction.faults, "{dedup} on {database}");
-        assert_eq!(outcome.report.attempts.timeouts, outcome.prediction.timeouts, "{dedup} on {database}");
+        let measured: Vec<_> = totals.clone().map(|total| total.measured(&outcome.report).unwrap()).collect();
+        let expected: Vec<_> = totals.map(|total| total.predicted(predicted(&outcome))).collect();
+        assert_eq!((measured, outcome.verdict), (expected, verdict), "{dedup} on {database}: {outcome:?}");
+        assert_eq!(outcome.report.record.as_ref().unwrap().faults, predicted(&outcome).faults, "{dedup} on {database}");
+        assert_eq!(outcome.report.attempts.timeouts, predicted(&outcome).timeouts, "{dedup} on {database}");
     }
 }
 

@@ -15,7 +15,6 @@ use paylab_core::{
     judge::report::Report,
     outcome::{Outcome, Setting},
     plan::Plan,
-    prediction::Prediction,
     run_id::RunId,
 };
 use paylab_part::contract::{LEDGER_PATH, RECORD_PATH};
@@ -59,7 +58,7 @@ fn add_to_total(items: &mut [Value], minor: i64) {
 }
 
 fn conclude(plan: &Plan, report: Report) -> Outcome {
-    Outcome::of(plan, report, Prediction::of(plan, 0..plan.count), Setting::default())
+    Outcome::of(plan, report, Setting::default())
 }
 
 fn assert_is(outcome: &Outcome, verdict: Verdict, reason: &str) {

@@ -77,14 +77,23 @@ fn what_is_measured_is_what_was_predicted() {
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[42; 32]);
     let held = TestRunner::new_with_rng(config, rng).run(&experiments(), |plan| {
         let measured = support::run(&plan);
-        let (report, prediction) = (&measured.report, &measured.prediction);
+        let report = &measured.report;
+        let prediction = report.prediction.as_ref().unwrap();
+        let record = report.record.as_ref().unwrap();
         for total in Total::ALL.into_iter().filter(|total| *total != Total::Repeats || repeats_are_exact(&plan)) {
-            prop_assert_eq!(total.measured(report), total.predicted(prediction), "{:?}: {:?}", total, measured.reason);
+            prop_assert_eq!(
+                total.measured(report),
+                Some(total.predicted(prediction)),
+                "{:?}: {:?}",
+                total,
+                measured.reason
+            );
         }
-        prop_assert_eq!(report.booked_minor, prediction.booked_total.0);
+        prop_assert_eq!(report.booked_minor(), Some(prediction.booked_total.0));
+        prop_assert_eq!(report.exposures, Some(prediction.exposures));
         prop_assert_eq!(report.count(Anomaly::Mismatched), prediction.mismatched);
-        prop_assert_eq!(report.lab.forwarded, prediction.forwarded);
-        prop_assert_eq!(&report.faults, &prediction.faults);
+        prop_assert_eq!(record.forwarded, prediction.forwarded);
+        prop_assert_eq!(&record.faults, &prediction.faults);
         let doubts: Vec<_> = report.doubts.iter().filter(|(doubt, _)| **doubt != Doubt::TooFewExposures).collect();
         prop_assert!(doubts.is_empty(), "{:?}", doubts);
         Ok(())

@@ -2,13 +2,17 @@
 
 use paylab_core::{
     claim::{Claim, Verdict},
+    exposures::ExposureKind,
     judge::{
         anomaly::Anomaly,
         doubt::{Doubt, DoubtNote},
     },
     money::MinorUnits,
     outcome::{Outcome, Setting, exposure::bug_rate_bound, finding::Finding},
+    plan::Plan,
 };
+
+use crate::counting::counted;
 
 /// The verdict in a sentence.
 #[must_use]
@@ -33,50 +37,59 @@ pub fn findings(outcome: &Outcome) -> Vec<String> {
 }
 
 fn upheld(outcome: &Outcome) -> String {
-    let Outcome { plan, report, exposures, .. } = outcome;
-    let exposures = *exposures;
-    let claim = plan.claim.name();
-    let (all, booked) = (report.payments.intended, report.payments.booked);
-    let duplicated = report.count(Anomaly::Duplicated);
-    let currency = &plan.currency;
-    let missing =
-        MinorUnits(plan.amount.0.saturating_mul(i64::try_from(booked).unwrap_or(i64::MAX)) - plan.intended().0);
+    let Outcome { plan, report, .. } = outcome;
+    let all = report.payments.intended;
+    let (booked, duplicated) = report.ledger.as_ref().map_or((0, 0), |ledger| (ledger.booked, ledger.duplicated));
     let counted = match plan.claim {
-        Claim::ExactlyOnce if all == booked => format!("{booked} of {all} payments booked exactly once"),
-        Claim::ExactlyOnce => {
-            format!("{booked} of {all} payments booked exactly once, {} given up unbooked", all - booked)
-        }
+        Claim::ExactlyOnce => format!("{booked} of {all} payments booked exactly once"),
+        Claim::AtLeastOnce => format!("{booked} of {all} payments were booked, {duplicated} more than once"),
         Claim::AtMostOnce if all == booked => format!("none of {all} payments was booked more than once"),
         Claim::AtMostOnce => {
-            let lost = all - booked;
+            let missing = amount_of(plan, booked).0.saturating_sub(plan.intended().0);
+            let (lost, missing, currency) = (all - booked, MinorUnits(missing), &plan.currency);
             format!("none of {all} payments was booked more than once; {lost} were not booked ({missing} {currency})")
         }
-        Claim::AtLeastOnce => {
-            let lost = all - booked;
-            format!("{booked} of {all} payments were booked, {duplicated} more than once, {lost} given up unbooked")
-        }
     };
-    let exposed = match plan.claim {
-        _ if exposures == 0 => String::new(),
-        Claim::AtMostOnce | Claim::ExactlyOnce => {
-            let bound = bug_rate_bound(exposures) * 100.0;
-            format!("; {exposures} repeats exposed the claim (bug rate < {bound:.2} % per repeat, 95 %)")
-        }
-        Claim::AtLeastOnce => format!("; {exposures} attempts that did not arrive exposed the claim"),
+    let refused = match report.count(Anomaly::Refused) {
+        0 => String::new(),
+        count => format!(", {count} refused for good"),
     };
-    format!("UPHELD {claim}: {counted}{exposed}.")
+    format!("UPHELD {}: {counted}{refused}{}.", plan.claim.name(), exposed(outcome))
+}
+
+/// How often the path had a chance to break its claim, and what that proves.
+fn exposed(outcome: &Outcome) -> String {
+    let Some(exposures) = outcome.exposures.filter(|exposures| *exposures > 0) else { return String::new() };
+    let bound = percent(bug_rate_bound(exposures));
+    let (chances, each) = match ExposureKind::of(outcome.plan.claim, &outcome.plan.client) {
+        ExposureKind::Repeats => (counted(exposures, "repeat"), "repeat"),
+        ExposureKind::Undelivered => (format!("{} that did not arrive", counted(exposures, "attempt")), "attempt"),
+        ExposureKind::Arrived => (format!("{} that arrived", counted(exposures, "request")), "request"),
+    };
+    format!("; {chances} exposed the claim (bug rate < {bound} % per {each}, 95 %)")
+}
+
+/// A rate in percent, rounded up to two decimals, or to two digits that are not zero if it is smaller.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a number of decimals is small and not negative"
+)]
+fn percent(rate: f64) -> String {
+    let percent = rate * 100.0;
+    let decimals = if percent > 0.0 { (1.0 - percent.log10().floor()).clamp(2.0, 20.0) as usize } else { 2 };
+    let scale = 10_f64.powi(i32::try_from(decimals).unwrap_or(2));
+    format!("{:.decimals$}", (percent * scale).ceil() / scale)
 }
 
 fn violated(outcome: &Outcome) -> String {
     let Outcome { plan, report, broken, .. } = outcome;
-    let all = report.payments.intended;
     let mut parts: Vec<_> = broken.iter().map(|anomaly| broken_by(outcome, *anomaly)).collect();
-    if all == report.payments.booked {
+    if report.lost() == Some(0) {
         parts.push("none lost".to_owned());
     }
-    let first =
-        broken.iter().filter_map(|class| report.anomalies.get(class)?.first.first()).map(|case| case.payment).min();
-    parts.extend(first.map(|payment| format!("first: payment {payment}")));
+    let first = broken.iter().filter_map(|anomaly| report.anomalies.get(anomaly)?.first.first());
+    parts.extend(first.map(|example| example.payment).min().map(|payment| format!("first: payment {payment}")));
     format!("VIOLATED {}: {}.", plan.claim.name(), parts.join("; "))
 }
 
@@ -84,26 +97,48 @@ fn violated(outcome: &Outcome) -> String {
 #[must_use]
 pub fn broken_by(outcome: &Outcome, anomaly: Anomaly) -> String {
     let Outcome { plan, report, .. } = outcome;
-    let all = report.payments.intended;
     let currency = &plan.currency;
     let count = report.count(anomaly);
-    let loss = MinorUnits(-plan.amount.0.saturating_mul(i64::try_from(count).unwrap_or(i64::MAX)));
+    let loss = MinorUnits(amount_of(plan, count).0.saturating_neg());
+    let payments = format!("{count} of {} payments", report.payments.intended);
     match anomaly {
         Anomaly::AcknowledgedButLost => {
-            format!("{count} of {all} payments were acknowledged and never booked ({loss} {currency})")
+            format!("{payments} were acknowledged and never booked ({loss} {currency})")
         }
-        Anomaly::AnsweredButLost => format!("{count} of {all} payments were answered 2xx and never booked"),
-        Anomaly::RejectedButBooked => format!("{count} of {all} payments were refused and booked all the same"),
+        Anomaly::AnsweredButLost => format!("{payments} were answered 2xx and never booked"),
+        Anomaly::RejectedButBooked => format!("{payments} were refused and booked all the same"),
         Anomaly::Phantom => format!("{count} entries were booked that nobody asked for"),
-        Anomaly::Mismatched => format!("{count} of {all} payments were booked other than they were acknowledged"),
-        Anomaly::SelfDuplicated => format!("{count} of {all} payments were booked more often than they arrived"),
+        Anomaly::Mismatched => format!("{payments} were booked other than they were acknowledged"),
+        Anomaly::SelfDuplicated => format!("{payments} were booked more often than they arrived"),
         Anomaly::Duplicated => {
-            let excess = MinorUnits(report.lab.excess_minor);
-            format!("{count} of {all} payments were booked more than once (+{excess} {currency})")
+            let excess = MinorUnits(report.ledger.as_ref().map_or(0, |ledger| ledger.excess_minor));
+            format!("{payments} were booked more than once (+{excess} {currency})")
         }
-        Anomaly::Undelivered => format!("{count} of {all} payments were never booked ({loss} {currency})"),
-        Anomaly::Lost => format!("{count} of {all} payments were given up unbooked"),
+        Anomaly::UnstableReplay => format!("{payments} were acknowledged under two identities"),
+        Anomaly::RefusedRepeat => {
+            format!("{payments} were booked, and their repeats were refused{}", answers(outcome))
+        }
+        Anomaly::Stuck => {
+            let booked = report.anomalies.get(&anomaly).map_or(0, |examples| examples.booked);
+            format!(
+                "{payments} were never settled, however often the client asked, {booked} of them booked{}",
+                answers(outcome)
+            )
+        }
+        Anomaly::Lost => format!("{payments} were given up and never booked ({loss} {currency})"),
+        Anomaly::Refused => format!("{payments} were refused for good and not booked"),
     }
+}
+
+/// The answers that acknowledged nothing, in parentheses; nothing if there were none.
+fn answers(outcome: &Outcome) -> String {
+    let words = outcome.report.answers.words();
+    if words.is_empty() { words } else { format!(" ({words})") }
+}
+
+/// What this many payments amount to.
+fn amount_of(plan: &Plan, payments: u64) -> MinorUnits {
+    MinorUnits(plan.amount.0.saturating_mul(i64::try_from(payments).unwrap_or(i64::MAX)))
 }
 
 fn inconclusive(outcome: &Outcome) -> String {
@@ -125,11 +160,13 @@ pub fn doubt(doubt: Doubt, DoubtNote { count, first, detail }: &DoubtNote) -> St
         Doubt::ReportMissing => format!("{count} of the workers left no whole report"),
         Doubt::LoadStopped => "the load ended early".to_owned(),
         Doubt::LoadIncomplete => format!("{count} payments were not tried to their end"),
-        Doubt::PortShortage => format!("the client found no free port {count} times"),
+        Doubt::AnswersNotUnderstood => format!("the answers about {count} payments were not understood"),
+        Doubt::PortShortage => format!("the client found no free port or file descriptor {count} times"),
         Doubt::LedgerFlawed => "the ledger is not whole".to_owned(),
         Doubt::RecordFlawed => "the proxy's record is not whole".to_owned(),
         Doubt::Unrecorded => format!("the proxy could not record {count} requests (is its disk full?)"),
-        Doubt::AttemptsDiffer => format!("the proxy's record and the client's attempts differ by {count}"),
+        Doubt::OtherSender => format!("somebody else has sent requests of {count} payments of this run"),
+        Doubt::AttemptsDiffer => format!("the proxy's record lacks attempts of {count} payments"),
         Doubt::CoinsDiffer => format!("{count} requests were not treated as the seed says"),
         Doubt::FaultsFailed => format!("{count} faults were ordered and not carried out"),
         Doubt::Lapsed => {

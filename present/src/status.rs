@@ -32,7 +32,7 @@ pub fn outcome(outcome: &Outcome) -> ChaosExperimentStatus {
         attempts: Some(attempts(report)),
         faults: faults(plan, report),
         lab: Some(lab(outcome)),
-        prediction: Some(prediction(plan, &outcome.prediction)),
+        prediction: Some(prediction(plan, report.prediction.as_ref())),
         samples: samples(outcome),
         ..ChaosExperimentStatus::default()
     }
@@ -40,7 +40,7 @@ pub fn outcome(outcome: &Outcome) -> ChaosExperimentStatus {
 
 /// What should happen, for this seed and in theory.
 #[must_use]
-pub fn prediction(plan: &Plan, prediction: &Prediction) -> PredictionStatus {
+pub fn prediction(plan: &Plan, prediction: Option<&Prediction>) -> PredictionStatus {
     let depends_on = depends_on_timing(plan).map(str::to_owned);
     let certain = |total: &Total| depends_on.is_none() && (*total != Total::Repeats || repeats_are_exact(plan));
     let exact = Total::ALL.into_iter().filter(certain);
@@ -50,31 +50,39 @@ pub fn prediction(plan: &Plan, prediction: &Prediction) -> PredictionStatus {
         (total.field().to_owned(), TheoryStatus { mean: format!("{:.1}", estimate.mean), low, high })
     });
     PredictionStatus {
-        exact: exact.map(|total| (total.field().to_owned(), signed(total.predicted(prediction)))).collect(),
+        exact: exact
+            .filter_map(|total| Some((total.field().to_owned(), signed(total.predicted(prediction?)))))
+            .collect(),
         theory: shown.collect(),
         depends_on,
     }
 }
 
 fn ledger(plan: &Plan, report: &Report) -> LedgerStatus {
+    let booked = report.booked_minor();
     LedgerStatus {
         currency: plan.currency.clone(),
         intended: plan.intended().to_string(),
-        booked: MinorUnits(report.booked_minor).to_string(),
-        difference: MinorUnits(report.booked_minor - plan.intended().0).to_string(),
-        entries: signed(report.entries),
+        booked: booked.map(|booked| MinorUnits(booked).to_string()),
+        difference: booked.map(|booked| MinorUnits(booked.saturating_sub(plan.intended().0)).to_string()),
+        entries: report.entries().map(signed),
     }
 }
 
 fn payments(report: &Report) -> PaymentsStatus {
+    let ledger = report.ledger.as_ref();
+    // These anomalies are drawn from ledger and record together.
+    let of_both = |anomaly| report.exposures.map(|_| signed(report.count(anomaly)));
     PaymentsStatus {
         intended: signed(report.payments.intended),
         acknowledged: signed(report.payments.acknowledged),
-        booked: signed(report.payments.booked),
-        lost: signed(Total::Lost.measured(report)),
-        duplicated: signed(report.count(Anomaly::Duplicated)),
-        phantom: signed(report.count(Anomaly::Phantom)),
-        mismatched: signed(report.count(Anomaly::Mismatched)),
+        booked: ledger.map(|ledger| signed(ledger.booked)),
+        lost: report.lost().map(signed),
+        duplicated: ledger.map(|ledger| signed(ledger.duplicated)),
+        phantom: of_both(Anomaly::Phantom),
+        mismatched: of_both(Anomaly::Mismatched),
+        refused: ledger.map(|_| signed(report.count(Anomaly::Refused))),
+        stuck: of_both(Anomaly::Stuck),
         unknown: signed(report.payments.unknown),
     }
 }
@@ -90,7 +98,8 @@ fn attempts(report: &Report) -> AttemptsStatus {
 }
 
 fn faults(plan: &Plan, report: &Report) -> Vec<FaultStatus> {
-    let shown = plan.faults().iter().zip(&report.faults).map(|(fault, tally)| FaultStatus {
+    let tallies = report.record.iter().flat_map(|record| &record.faults);
+    let shown = plan.faults().iter().zip(tallies).map(|(fault, tally)| FaultStatus {
         name: fault.name.clone(),
         probability: fault.probability.to_string(),
         drawn: signed(tally.drawn),
@@ -101,14 +110,14 @@ fn faults(plan: &Plan, report: &Report) -> Vec<FaultStatus> {
 }
 
 fn lab(outcome: &Outcome) -> LabStatus {
-    let report = &outcome.report;
+    let record = outcome.report.record.as_ref();
     let findings = sentence::doubts(outcome).into_iter().chain(sentence::findings(outcome));
     LabStatus {
-        recorded: signed(report.lab.recorded),
-        forwarded: signed(report.lab.forwarded),
-        struck: signed(report.faults.iter().map(|fault| fault.effective).sum()),
-        unintended_resets: signed(report.lab.unintended_resets),
-        exposures: signed(outcome.exposures),
+        recorded: record.map(|record| signed(record.recorded)),
+        forwarded: record.map(|record| signed(record.forwarded)),
+        struck: record.map(|record| signed(record.faults.iter().map(|fault| fault.effective).sum())),
+        unintended_resets: record.map(|record| signed(record.proxy.unintended_resets)),
+        exposures: outcome.exposures.map(signed),
         findings: findings.take(LISTED_MAX).collect(),
     }
 }

@@ -4,8 +4,12 @@ use std::fmt::{self, Display, Formatter};
 
 use anstyle::{AnsiColor, Style};
 use paylab_core::{
-    claim::{Claim, Verdict},
-    judge::anomaly::{Anomaly, Example},
+    claim::Verdict,
+    exposures::ExposureKind,
+    judge::{
+        anomaly::{Anomaly, Example},
+        report::ProxyTotals,
+    },
     money::MinorUnits,
     outcome::{Outcome, Setting, totals::Total},
     plan::Plan,
@@ -41,8 +45,8 @@ pub struct Headline<'a> {
 pub struct TotalsTable<'a> {
     /// What was to be done.
     pub plan: &'a Plan,
-    /// The prediction for the seed.
-    pub prediction: &'a Prediction,
+    /// The prediction for the seed; `None`: there is none, because the load did not run to its end.
+    pub prediction: Option<&'a Prediction>,
     /// The outcome; `None` if nothing was measured.
     pub outcome: Option<&'a Outcome>,
 }
@@ -75,10 +79,16 @@ impl Display for TotalsTable<'_> {
         let theory_head = if theory.is_some() { "theory, 95 %" } else { "" };
         writeln!(f, "  {:<26}{measured_head:>9}    {:>9}    {theory_head}", "", "predicted")?;
         for total in Total::ALL.into_iter().filter(|total| self.is_shown(*total)) {
-            let measured = self.measured(total).map(|count| count.to_string()).unwrap_or_default();
+            let measured = match self.outcome {
+                None => String::new(),
+                Some(outcome) => {
+                    total.measured(&outcome.report).map_or_else(|| "-".to_owned(), |count| count.to_string())
+                }
+            };
             let exact =
                 depends_on_timing(self.plan).is_none() && (total != Total::Repeats || repeats_are_exact(self.plan));
-            let predicted = if exact { total.predicted(self.prediction).to_string() } else { "-".to_owned() };
+            let predicted = self.prediction.filter(|_| exact);
+            let predicted = predicted.map_or_else(|| "-".to_owned(), |it| total.predicted(it).to_string());
             let expected = theory.map(|theory| total.expected(&theory));
             let expected = expected.map(|e| format!("{:>7.1}   {}..{}", e.mean, e.low, e.high)).unwrap_or_default();
             let line = format!("  {:<26}{measured:>9}    {predicted:>9}    {expected}", total.words());
@@ -92,16 +102,14 @@ impl Display for TotalsTable<'_> {
 }
 
 impl TotalsTable<'_> {
-    fn measured(&self, total: Total) -> Option<u64> {
-        self.outcome.map(|outcome| total.measured(&outcome.report))
-    }
-
     /// Totals that are zero in every column are left out, except the most important ones.
     fn is_shown(&self, total: Total) -> bool {
         match total {
             Total::Attempts | Total::Entries | Total::Duplicated | Total::Lost => true,
             Total::Acknowledged | Total::Repeats | Total::BookedUnknown => {
-                total.predicted(self.prediction) > 0 || self.measured(total).is_some_and(|count| count > 0)
+                let measured = self.outcome.and_then(|outcome| total.measured(&outcome.report));
+                let predicted = self.prediction.map(|prediction| total.predicted(prediction));
+                [measured, predicted].into_iter().flatten().any(|count| count > 0)
             }
         }
     }
@@ -110,25 +118,31 @@ impl TotalsTable<'_> {
 impl Display for TextReport<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let outcome = self.0;
-        let Outcome { plan, setting, report, prediction, .. } = outcome;
+        let Outcome { plan, setting, report, .. } = outcome;
         writeln!(f, "{}\n", Headline { experiment: &setting.experiment, plan })?;
         write_verdict(f, outcome)?;
-        write!(f, "\n{}", TotalsTable { plan, prediction, outcome: Some(outcome) })?;
-        let (booked, currency) = (MinorUnits(report.booked_minor), &plan.currency);
-        let difference = report.booked_minor - plan.intended().0;
-        let sign = if difference > 0 { "+" } else { "" };
-        writeln!(
-            f,
-            "  {:<22}{booked:>13} {currency}  of {} {currency} intended   difference {sign}{} {currency}\n",
-            "booked",
-            plan.intended(),
-            MinorUnits(difference)
-        )?;
+        write!(f, "\n{}", TotalsTable { plan, prediction: report.prediction.as_ref(), outcome: Some(outcome) })?;
+        write_booked(f, outcome)?;
         write_faults(f, outcome)?;
         write_lab(f, outcome)?;
         write_proof(f, outcome)?;
         write_end(f, outcome)
     }
+}
+
+fn write_booked(f: &mut Formatter<'_>, outcome: &Outcome) -> fmt::Result {
+    let (intended, currency) = (outcome.plan.intended(), &outcome.plan.currency);
+    let Some(booked) = outcome.report.booked_minor() else {
+        return writeln!(f, "  {:<22}{:>13} {currency}  of {intended} {currency} intended\n", "booked", "not read");
+    };
+    let difference = booked.saturating_sub(intended.0);
+    let sign = if difference > 0 { "+" } else { "" };
+    let (booked, difference) = (MinorUnits(booked), MinorUnits(difference));
+    writeln!(
+        f,
+        "  {:<22}{booked:>13} {currency}  of {intended} {currency} intended   difference {sign}{difference} {currency}\n",
+        "booked"
+    )
 }
 
 fn write_verdict(f: &mut Formatter<'_>, outcome: &Outcome) -> fmt::Result {
@@ -153,33 +167,44 @@ fn write_faults(f: &mut Formatter<'_>, outcome: &Outcome) -> fmt::Result {
     let faults = outcome.plan.faults();
     let names = faults.iter().map(|fault| fault.name.len()).max().unwrap_or(0);
     let mut label = "faults";
-    for (fault, tally) in faults.iter().zip(&outcome.report.faults) {
-        let FaultTally { drawn, fired, effective } = tally;
-        let effect = fault.effect;
-        let met = match fired - effective {
-            0 => String::new(),
-            others => format!("   ({others} met an earlier fault)"),
-        };
-        let name = &fault.name;
-        writeln!(
-            f,
-            "  {label:<10}{name:<names$}   {effect:<17}   drawn {drawn}   fired {fired}   effective {effective}{met}"
-        )?;
+    for (index, fault) in faults.iter().enumerate() {
+        let tally = outcome.report.record.as_ref().and_then(|record| record.faults.get(index));
+        let done = tally.map_or_else(|| "not read".to_owned(), fault_text);
+        let (name, effect) = (&fault.name, fault.effect);
+        writeln!(f, "  {label:<10}{name:<names$}   {effect:<17}   {done}")?;
         label = "";
     }
     Ok(())
 }
 
-fn write_lab(f: &mut Formatter<'_>, outcome: &Outcome) -> fmt::Result {
-    let (connections, attempts) = (outcome.report.lab.connections, outcome.report.attempts.reached());
-    let relation = if connections == attempts { "=" } else { "for" };
-    let (unintended, exposures) = (outcome.report.lab.unintended_resets, outcome.exposures);
-    let exposed = match outcome.plan.claim {
-        Claim::AtLeastOnce => "attempts that did not arrive",
-        Claim::AtMostOnce | Claim::ExactlyOnce => "repeats",
+fn fault_text(FaultTally { drawn, fired, effective }: &FaultTally) -> String {
+    let met = match fired.saturating_sub(*effective) {
+        0 => String::new(),
+        others => format!("   ({others} met an earlier fault)"),
     };
-    write!(f, "  {:<10}{connections} connections {relation} {attempts} attempts", "lab")?;
-    writeln!(f, "   unintended resets {unintended}   {exposures} {exposed} exposed the claim")?;
+    format!("drawn {drawn}   fired {fired}   effective {effective}{met}")
+}
+
+fn write_lab(f: &mut Formatter<'_>, outcome: &Outcome) -> fmt::Result {
+    let (report, attempts) = (&outcome.report, outcome.report.attempts.reached());
+    match &report.record {
+        None => write!(f, "  {:<10}{attempts} attempts   record not read", "lab")?,
+        Some(record) => {
+            let ProxyTotals { connections, unintended_resets, .. } = record.proxy;
+            let relation = if connections == attempts { "=" } else { "for" };
+            write!(f, "  {:<10}{connections} connections {relation} {attempts} attempts", "lab")?;
+            write!(f, "   unintended resets {unintended_resets}")?;
+        }
+    }
+    let kind = ExposureKind::of(outcome.plan.claim, &outcome.plan.client);
+    match outcome.exposures {
+        None => writeln!(f)?,
+        Some(exposures) => writeln!(f, "   {exposures} {} exposed the claim", exposure_words(kind))?,
+    }
+    let answers = report.answers.words();
+    if !answers.is_empty() {
+        writeln!(f, "  {:<10}{answers}", "answers")?;
+    }
     for doubt in sentence::doubts(outcome) {
         writeln!(f, "  {:<10}{doubt}", "doubt")?;
     }
@@ -189,15 +214,23 @@ fn write_lab(f: &mut Formatter<'_>, outcome: &Outcome) -> fmt::Result {
     Ok(())
 }
 
+const fn exposure_words(kind: ExposureKind) -> &'static str {
+    match kind {
+        ExposureKind::Repeats => "repeats",
+        ExposureKind::Undelivered => "attempts that did not arrive",
+        ExposureKind::Arrived => "requests that arrived",
+    }
+}
+
 fn write_proof(f: &mut Formatter<'_>, outcome: &Outcome) -> fmt::Result {
     for anomaly in &outcome.broken {
-        let Some(examples) = outcome.report.anomalies.get(anomaly) else { continue };
-        let shown = examples.first.iter().take(PROOFS_SHOWN);
-        let mut parts: Vec<_> = shown.map(proof).collect();
+        let examples = outcome.report.anomalies.get(anomaly).into_iter().flat_map(|examples| &examples.first);
+        let mut parts: Vec<_> = examples.take(PROOFS_SHOWN).map(proof).collect();
         if *anomaly == Anomaly::Phantom {
-            parts.extend(outcome.report.phantom_references.iter().cloned());
+            let ledger = outcome.report.ledger.as_ref();
+            parts.extend(ledger.into_iter().flat_map(|ledger| &ledger.phantom_references).cloned());
         }
-        let more = examples.count.saturating_sub(parts.len() as u64);
+        let more = outcome.report.count(*anomaly).saturating_sub(parts.len() as u64);
         if more > 0 {
             parts.push(format!("{more} more"));
         }

@@ -1,7 +1,7 @@
 //! From the spec to the core's plan.
 
 use paylab_core::{
-    client::ClientPlan,
+    client::{ClientPlan, Recovery},
     fault::sampler::FaultSampler,
     field_error::FieldError,
     money::MinorUnits,
@@ -11,7 +11,7 @@ use paylab_core::{
 use serde_json::json;
 
 use crate::{
-    spec::{ChaosExperimentSpec, Client, Service},
+    spec::{self, ChaosExperimentSpec, Client, Service},
     validation,
 };
 
@@ -26,16 +26,18 @@ pub fn plan(spec: &ChaosExperimentSpec, drawn_seed: u64) -> Result<Plan, Vec<Fie
     }
     let amount = MinorUnits::parse_payable(&spec.payments.amount)
         .map_err(|error| vec![FieldError::new("spec.payments.amount", error.to_string())])?;
+    let client = client(&spec.client);
+    let sampler = FaultSampler::new(spec.seed.map_or(drawn_seed, i64::unsigned_abs), &spec.faults);
     Ok(Plan {
         claim: spec.claim,
         expect: spec.expect,
-        sampler: FaultSampler::new(spec.seed.map_or(drawn_seed, i64::unsigned_abs), &spec.faults),
+        sampler: sampler.striking_until(client.last_struck()),
         count: spec.payments.count.unsigned_abs(),
         amount,
         currency: spec.payments.currency.clone(),
         from: spec.payments.from.clone(),
         to: spec.payments.to.clone(),
-        client: client(&spec.client),
+        client,
         target: Target::Ours(service(&spec.service)),
         min_exposures: spec.min_exposures.map(i64::unsigned_abs),
         deadline: spec.active_deadline.duration(),
@@ -58,6 +60,16 @@ fn client(client: &Client) -> ClientPlan {
         rate: client.rate,
         connection: client.connection,
         body_drift: client.body_drift,
+        stuck_after: client.retry.stuck_after.unsigned_abs(),
+        recovery: client.recovery.as_ref().map(recovery),
+    }
+}
+
+fn recovery(recovery: &spec::Recovery) -> Recovery {
+    Recovery {
+        attempts: recovery.attempts.unsigned_abs(),
+        backoff_base: recovery.backoff.base.duration(),
+        backoff_cap: recovery.backoff.cap.duration(),
     }
 }
 

@@ -145,6 +145,8 @@ pub struct Payments {
 #[schemars(extend("x-kubernetes-validations" = [
     {"rule": "self.retry.maxAttempts == 0 || self.retry.maxAttempts >= self.hedge", "fieldPath": ".retry.maxAttempts",
      "message": "fewer attempts cannot hold the copies of client.hedge"},
+    {"rule": "!has(self.recovery) || self.retry.maxAttempts > 0", "fieldPath": ".recovery",
+     "message": "has nothing to do after client.retry.maxAttempts 0, which tries until acknowledged; bound the attempts or remove it"},
 ]))]
 pub struct Client {
     /// When and how often a payment is tried again. By default at once, until it is acknowledged.
@@ -175,6 +177,23 @@ pub struct Client {
     pub connection: ConnectionPolicy,
     /// Whether the body of a repeat differs from that of the first attempt, which is a bug of some clients. By default it does not.
     pub body_drift: BodyDrift,
+    /// A second chance, after the load, for payments that were not acknowledged and not refused for good. The claim is judged after it.
+    /// If it is absent, what the client has given up stays as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<Recovery>,
+}
+
+/// A second chance for payments that were not acknowledged: the client tries them again once the load has ended. The path is healed
+/// then: no fault strikes these attempts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Recovery {
+    /// The largest number of further attempts per payment. They are numbered after `client.retry.maxAttempts`.
+    #[schemars(range(min = 1, max = 1000))]
+    pub attempts: i32,
+    /// The pause before the next of these attempts. By default there is none.
+    #[serde(default)]
+    pub backoff: Backoff,
 }
 
 /// When and how often a payment is tried again. A payment is tried again if the outcome of an attempt is unknown: after a reset, a
@@ -192,6 +211,10 @@ pub struct Retry {
     /// the outcome of the attempt is unknown. By default 5 seconds.
     #[schemars(extend("x-kubernetes-validations" = [{"rule": NOT_ZERO, "message": "0s leaves no time for an answer; use at least 1ms"}]))]
     pub attempt_timeout: DurationText,
+    /// The number of complete responses of 409, 425, 429 or 5xx after which a payment counts as stuck, if a last attempt after the load
+    /// ends the same way. Attempts without any response that no fault hides count too. By default 20.
+    #[schemars(range(min = 1, max = 1000))]
+    pub stuck_after: i32,
 }
 
 /// Capped exponential backoff with full jitter: after attempt `k` the client waits for a time between zero and
@@ -294,13 +317,19 @@ impl Default for Client {
             rate: None,
             connection: ConnectionPolicy::PerAttempt,
             body_drift: BodyDrift::None,
+            recovery: None,
         }
     }
 }
 
 impl Default for Retry {
     fn default() -> Self {
-        Self { max_attempts: 0, backoff: Backoff::default(), attempt_timeout: DurationText::from_ms(5_000) }
+        Self {
+            max_attempts: 0,
+            backoff: Backoff::default(),
+            attempt_timeout: DurationText::from_ms(5_000),
+            stuck_after: 20,
+        }
     }
 }
 

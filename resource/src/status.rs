@@ -114,15 +114,19 @@ pub struct LedgerStatus {
     pub currency: String,
     /// The sum that should have been booked, in major units: the amount times the number of payments.
     pub intended: String,
-    /// The sum that was booked, in major units.
-    pub booked: String,
-    /// The booked sum less the intended sum, in major units. It is negative if money is missing.
-    pub difference: String,
-    /// The number of entries of the ledger, which are bookings of payments.
-    pub entries: i64,
+    /// The sum that was booked, in major units. It is absent if the ledger could not be read completely.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub booked: Option<String>,
+    /// The booked sum less the intended sum, in major units. It is negative if money is missing, and absent if the ledger could not be
+    /// read completely.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub difference: Option<String>,
+    /// The number of entries of the ledger, which are bookings of payments. It is absent if the ledger could not be read completely.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entries: Option<i64>,
 }
 
-/// The numbers of payments, by what became of them.
+/// The numbers of payments, by what became of them. What the evidence does not say is absent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PaymentsStatus {
@@ -131,15 +135,26 @@ pub struct PaymentsStatus {
     /// The number of payments for which the client received an acknowledgement.
     pub acknowledged: i64,
     /// The number of payments with at least one entry in the ledger.
-    pub booked: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub booked: Option<i64>,
     /// The number of payments without an entry in the ledger.
-    pub lost: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lost: Option<i64>,
     /// The number of payments with two or more entries in the ledger.
-    pub duplicated: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duplicated: Option<i64>,
     /// The number of entries that no payment of the experiment asked for.
-    pub phantom: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phantom: Option<i64>,
     /// The number of payments whose amount or accounts in the ledger differ from what was asked for or acknowledged.
-    pub mismatched: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mismatched: Option<i64>,
+    /// The number of payments that the service refused for good and did not book. They break no claim.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<i64>,
+    /// The number of payments of which the client was never told what became of them, however often it asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stuck: Option<i64>,
     /// The number of payments of which the client does not know whether they were booked.
     pub unknown: i64,
 }
@@ -176,20 +191,25 @@ pub struct FaultStatus {
     pub effective: i64,
 }
 
-/// What the instruments of the lab have counted.
+/// What the instruments of the lab have counted. What could not be read is absent.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LabStatus {
     /// The number of requests in the proxy's record.
-    pub recorded: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<i64>,
     /// The number of requests that the proxy forwarded completely to the service.
-    pub forwarded: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forwarded: Option<i64>,
     /// The number of attempts on which a fault took effect, over all faults.
-    pub struck: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub struck: Option<i64>,
     /// The number of connections that were reset though no fault ordered it. Any makes the verdict `Inconclusive`.
-    pub unintended_resets: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unintended_resets: Option<i64>,
     /// The number of chances that the path had to break its claim; see `spec.minExposures`.
-    pub exposures: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exposures: Option<i64>,
     /// What is doubtful about the evidence, and what is unexpected without changing the verdict, as sentences; at most 10.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]

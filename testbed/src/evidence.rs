@@ -10,9 +10,9 @@ use paylab_core::{
     run_id::RunId,
     targets::handling::Handling,
     witness::{
-        attempt::{AttemptOutcome, Uncertainty},
+        attempt::{AttemptOutcome, Ending, Uncertainty},
         history::History,
-        ledger::{Entry, LedgerFooter, LedgerItem, LedgerTally, ServiceCounters},
+        ledger::{Baseline, Elsewhere, Entry, LedgerFooter, LedgerItem, LedgerTally, ServiceCounters},
         record::{Coin, End, Protocol, RecordFooter, RecordItem, RecordLine, RecordTally},
         seal::{Seal, Sealer},
     },
@@ -69,8 +69,10 @@ pub struct Evidence {
     pub record_footer: RecordFooter,
     /// The entries of the ledger.
     pub entries: Vec<Entry>,
-    /// The requests that the service has counted.
+    /// What the service has counted beside its bookings, which are as many as the entries that it has booked.
     pub service_requests: u64,
+    /// Entries that the service has not counted as booked, because somebody else wrote them into its ledger.
+    pub uncounted_entries: u64,
 }
 
 impl Evidence {
@@ -83,6 +85,7 @@ impl Evidence {
             requests: Vec::new(),
             entries: Vec::new(),
             service_requests: 0,
+            uncounted_entries: 0,
             record_footer: footer(&run),
             plan,
             run,
@@ -91,6 +94,8 @@ impl Evidence {
             let mut attempts = Vec::new();
             walk(&evidence.plan, payment, |attempt| attempts.push(*attempt));
             attempts.iter().for_each(|attempt| evidence.add(attempt));
+            let ending = attempts.iter().find_map(|attempt| attempt.outcome.ending());
+            evidence.history.end(payment, ending.unwrap_or(Ending::GaveUp));
         }
         evidence.record_footer.connections = evidence.requests.len() as u64;
         evidence
@@ -127,9 +132,15 @@ impl Evidence {
     #[must_use]
     pub fn ledger(&self) -> Vec<Vec<u8>> {
         let total_minor = self.entries.iter().map(|entry| entry.amount_minor).sum();
-        let counters = ServiceCounters { requests: self.service_requests, ..ServiceCounters::default() };
+        let booked = (self.entries.len() as u64).saturating_sub(self.uncounted_entries);
+        let counters = ServiceCounters { requests: self.service_requests, booked, ..ServiceCounters::default() };
         let (mut lines, seal) = sealed(self.entries.iter().cloned().map(LedgerItem::Entry));
-        lines.push(line(&LedgerItem::Footer(LedgerFooter { seal, total_minor, counters })));
+        lines.push(line(&LedgerItem::Footer(LedgerFooter {
+            seal,
+            total_minor,
+            counters,
+            elsewhere: Elsewhere::default(),
+        })));
         lines
     }
 
@@ -143,9 +154,9 @@ impl Evidence {
     #[must_use]
     pub fn conclude_from(&self, record: &[Vec<u8>], ledger: &[Vec<u8>]) -> Outcome {
         let report = self.judge_share(&self.history, record, ledger);
-        let prediction = Prediction::of(&self.plan, 0..self.plan.count);
+        let report = Report { prediction: Some(Prediction::of(&self.plan, 0..self.plan.count)), ..report };
         let setting = Setting { experiment: "lesson".to_owned(), ..Setting::default() };
-        Outcome::of(&self.plan, report, prediction, setting)
+        Outcome::of(&self.plan, report, setting)
     }
 
     /// What the judge counts for the share of one worker.
@@ -153,7 +164,7 @@ impl Evidence {
     pub fn judge_share(&self, history: &History, record: &[Vec<u8>], ledger: &[Vec<u8>]) -> Report {
         let mut record_tally = RecordTally::new(&self.plan, &self.run, history.share());
         record.iter().for_each(|line| record_tally.take(line));
-        let mut ledger_tally = LedgerTally::new(&self.plan, &self.run, history.share());
+        let mut ledger_tally = LedgerTally::new(&self.plan, &self.run, history.share(), Baseline::default());
         ledger.iter().for_each(|line| ledger_tally.take(line));
         judge(&self.plan, history, &record_tally, &ledger_tally)
     }

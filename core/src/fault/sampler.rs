@@ -52,6 +52,8 @@ pub fn seed_of_run(run: &RunId) -> u64 {
 pub struct FaultSampler {
     seed: u64,
     faults: Vec<Fault>,
+    /// No fault strikes a later attempt; `None`: every attempt can be struck.
+    last_struck: Option<u32>,
 }
 
 /// One fault, checked and ready to be sampled.
@@ -144,7 +146,14 @@ impl FaultSampler {
     /// A sampler of these faults, which must have passed [`crate::fault::spec::check`].
     #[must_use]
     pub fn new(seed: u64, faults: &[FaultSpec]) -> Self {
-        Self { seed, faults: faults.iter().filter_map(Fault::of).take(FAULTS_MAX).collect() }
+        Self { seed, faults: faults.iter().filter_map(Fault::of).take(FAULTS_MAX).collect(), last_struck: None }
+    }
+
+    /// The same sampler, whose faults strike no attempt with a larger number than this. Coins are drawn for every attempt.
+    #[must_use]
+    pub fn striking_until(mut self, last: Option<u32>) -> Self {
+        self.last_struck = last;
+        self
     }
 
     /// The seed of every coin.
@@ -167,7 +176,8 @@ impl FaultSampler {
         for (index, fault) in self.faults.iter().enumerate() {
             let coin = hash(&prefix, &fault.name);
             draw.coins[index] = coin;
-            if !fault.fires(coin, id) {
+            let can_strike = self.last_struck.is_none_or(|last| id.attempt <= last);
+            if !can_strike || !fault.fires(coin, id) {
                 continue;
             }
             draw.fired |= 1 << index;
@@ -240,6 +250,14 @@ mod tests {
             [id(5, 2), id(6, 2), id(7, 2), id(4, 2), id(5, 1)].map(|id| sampler.draw(id).has_fired(0)).into();
         assert_eq!(fired, [true, true, false, false, false]);
         assert_eq!(sampler.draw(id(5, 1)).coins(), [coin(9, id(5, 1), "only")]);
+    }
+
+    #[test]
+    fn after_its_last_attempt_a_fault_strikes_no_more_but_its_coin_is_drawn() {
+        let sampler = FaultSampler::new(7, &[fault("always", 1.0, Point::Connect)]).striking_until(Some(2));
+        let fired: Vec<_> = [1, 2, 3].map(|attempt| sampler.draw(id(0, attempt)).has_fired(0)).into();
+        assert_eq!(fired, [true, true, false]);
+        assert_eq!(sampler.draw(id(0, 3)).coins(), [coin(7, id(0, 3), "always")]);
     }
 
     #[test]

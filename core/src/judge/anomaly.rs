@@ -24,10 +24,30 @@ pub enum Anomaly {
     SelfDuplicated,
     /// Two entries or more.
     Duplicated,
-    /// No entry, though the client had to try until an acknowledgement.
-    Undelivered,
+    /// Two acknowledgements call the payment by different identities, as if there were two.
+    UnstableReplay,
+    /// The payment has an entry, and its repeat was refused for good: the client was told "no" about money that moved.
+    RefusedRepeat,
+    /// The client kept asking on a path that let it through, and was never told what became of the payment.
+    Stuck,
     /// No entry; the client gave up after its last permitted attempt.
     Lost,
+    /// No entry, and the service refused the payment for good, so that both sides know. It breaks no claim.
+    Refused,
+}
+
+/// How much of the evidence an anomaly rests on, beside the client's history. Where a part of it is in doubt, the anomaly is not
+/// drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Basis {
+    /// The history alone.
+    History,
+    /// The ledger.
+    Ledger,
+    /// The ledger, and the record of the payment's requests, none of which the lab has lost.
+    Record,
+    /// The ledger and the record, and nobody but this client has paid.
+    OneSender,
 }
 
 /// The payments that have one anomaly.
@@ -35,6 +55,9 @@ pub enum Anomaly {
 pub struct Examples {
     /// How many.
     pub count: u64,
+    /// How many of them were booked.
+    #[serde(default)]
+    pub booked: u64,
     /// The first of them, at most [`EXAMPLES_KEPT`], in ascending order.
     pub first: Vec<Example>,
 }
@@ -52,7 +75,7 @@ pub struct Example {
 
 impl Anomaly {
     /// Every anomaly, the worst first.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::AcknowledgedButLost,
         Self::AnsweredButLost,
         Self::RejectedButBooked,
@@ -60,8 +83,11 @@ impl Anomaly {
         Self::Mismatched,
         Self::SelfDuplicated,
         Self::Duplicated,
-        Self::Undelivered,
+        Self::UnstableReplay,
+        Self::RefusedRepeat,
+        Self::Stuck,
         Self::Lost,
+        Self::Refused,
     ];
 
     /// Whether one payment with this anomaly breaks a claim.
@@ -75,8 +101,27 @@ impl Anomaly {
             | Self::Mismatched
             | Self::SelfDuplicated => true,
             Self::Duplicated => matches!(claim, Claim::AtMostOnce | Claim::ExactlyOnce),
-            Self::Undelivered => matches!(claim, Claim::AtLeastOnce | Claim::ExactlyOnce),
-            Self::Lost => false,
+            Self::UnstableReplay => matches!(claim, Claim::ExactlyOnce),
+            Self::RefusedRepeat | Self::Stuck | Self::Lost => {
+                matches!(claim, Claim::AtLeastOnce | Claim::ExactlyOnce)
+            }
+            Self::Refused => false,
+        }
+    }
+
+    /// The evidence that it rests on.
+    #[must_use]
+    pub const fn basis(self) -> Basis {
+        match self {
+            Self::UnstableReplay => Basis::History,
+            Self::AcknowledgedButLost | Self::Refused => Basis::Ledger,
+            Self::AnsweredButLost | Self::Stuck | Self::Lost => Basis::Record,
+            Self::RejectedButBooked
+            | Self::Phantom
+            | Self::Mismatched
+            | Self::SelfDuplicated
+            | Self::Duplicated
+            | Self::RefusedRepeat => Basis::OneSender,
         }
     }
 }
@@ -85,6 +130,7 @@ impl Examples {
     /// Adds one more payment. Payments are added in ascending order.
     pub fn add(&mut self, example: Example) {
         self.count += 1;
+        self.booked += u64::from(example.entries > 0);
         if self.first.len() < EXAMPLES_KEPT {
             self.first.push(example);
         }
@@ -92,8 +138,9 @@ impl Examples {
 
     /// Adds the payments of another share.
     pub(super) fn merge(&mut self, other: Self) {
-        let Self { count, first } = other;
+        let Self { count, booked, first } = other;
         self.count += count;
+        self.booked += booked;
         self.first.extend(first);
         self.first.sort_unstable();
         self.first.truncate(EXAMPLES_KEPT);

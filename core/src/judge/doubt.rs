@@ -1,4 +1,4 @@
-//! The reasons why the evidence does not suffice for a verdict.
+//! The reasons why the evidence does not suffice for a verdict. [`super::evidence`] draws them.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,9 @@ pub enum Doubt {
     LoadStopped,
     /// Payments were not tried to their end.
     LoadIncomplete,
-    /// The client's machine ran out of ports.
+    /// The client did not understand what the service answers.
+    AnswersNotUnderstood,
+    /// The client's machine ran out of ports or file descriptors.
     PortShortage,
     /// The ledger is not whole.
     LedgerFlawed,
@@ -22,7 +24,9 @@ pub enum Doubt {
     RecordFlawed,
     /// Requests could not be written down.
     Unrecorded,
-    /// The requests in the record are not the client's attempts.
+    /// Somebody else has sent requests of this run.
+    OtherSender,
+    /// The client's attempts are not all in the record.
     AttemptsDiffer,
     /// Coins or fates are not those of the seed.
     CoinsDiffer,
@@ -60,15 +64,17 @@ pub struct DoubtNote {
 
 impl Doubt {
     /// Every doubt, in the order in which they are reported.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::EnvironmentChanged,
         Self::ReportMissing,
         Self::LoadStopped,
         Self::LoadIncomplete,
+        Self::AnswersNotUnderstood,
         Self::PortShortage,
         Self::LedgerFlawed,
         Self::RecordFlawed,
         Self::Unrecorded,
+        Self::OtherSender,
         Self::AttemptsDiffer,
         Self::CoinsDiffer,
         Self::FaultsFailed,

@@ -1,16 +1,20 @@
 //! What the judge has counted: the share of one worker, or the whole run once the shares are merged. It fits the termination
 //! message of a pod; [`crate::outcome`] draws the conclusion.
+//!
+//! What a witness has not told is `None`, and so is the sum of several shares if one of them has not told it.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    exposures::Exposures,
     judge::{
         anomaly::{Anomaly, EXAMPLES_KEPT, Examples},
         doubt::{Doubt, DoubtNote},
     },
-    witness::{history::AttemptTotals, record::FaultTally},
+    prediction::Prediction,
+    witness::{answers::Answers, history::AttemptTotals, record::FaultTally},
 };
 
 /// The three witnesses added up.
@@ -23,25 +27,25 @@ pub struct Report {
     pub seed: u64,
     /// Attempts by outcome.
     pub attempts: AttemptTotals,
-    /// Payments by what became of them.
+    /// Payments by what the client may believe of them.
     pub payments: PaymentTotals,
-    /// Entries of the ledger, phantoms included.
-    pub entries: u64,
-    /// What they add up to, in minor units.
-    pub booked_minor: i64,
-    /// Payments with something wrong, by what is wrong.
+    /// What came back to the client.
+    pub answers: Answers,
+    /// What the proxy's record says; `None`: it was not read whole.
+    pub record: Option<RecordTotals>,
+    /// What the ledger says; `None`: it was not read whole.
+    pub ledger: Option<LedgerTotals>,
+    /// The chances that the path had to break its claim; `None`: record or ledger were not read whole.
+    pub exposures: Option<Exposures>,
+    /// Payments with something wrong, by what is wrong. Phantoms are in [`LedgerTotals`].
     pub anomalies: BTreeMap<Anomaly, Examples>,
-    /// The first few references of phantoms.
-    pub phantom_references: Vec<String>,
-    /// What each fault did, in the order of the spec.
-    pub faults: Vec<FaultTally>,
-    /// What the proxy and the service have counted.
-    pub lab: LabTotals,
     /// Why the evidence does not suffice.
     pub doubts: BTreeMap<Doubt, DoubtNote>,
+    /// What was predicted for the seed; `None`: the load did not run to its end.
+    pub prediction: Option<Prediction>,
 }
 
-/// Payments by what became of them. What is wrong with them is in [`Report::anomalies`].
+/// Payments by what the client may believe of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PaymentTotals {
@@ -51,49 +55,97 @@ pub struct PaymentTotals {
     pub acknowledged: u64,
     /// The client cannot know whether it was booked.
     pub unknown: u64,
-    /// At least one entry.
-    pub booked: u64,
-    /// Booked, though the client saw no acknowledgement.
-    pub booked_unknown: u64,
 }
 
-/// What the proxy and the service have counted. Of a sum that a part keeps over all shares, the latest value counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// What the proxy's record says.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct LabTotals {
-    /// Requests of this share in the proxy's record.
+pub struct RecordTotals {
+    /// Requests of this share.
     pub recorded: u64,
     /// Of these, sent to the service whole.
     pub forwarded: u64,
-    /// Requests that reached the service after the payment's first one had: chances to pay twice.
-    pub repeats_forwarded: u64,
-    /// Connections that the proxy has accepted, over all shares.
+    /// What each fault did, in the order of the spec.
+    pub faults: Vec<FaultTally>,
+    /// What the proxy has counted over all shares.
+    pub proxy: ProxyTotals,
+}
+
+/// What the proxy has counted over all shares; the latest value counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProxyTotals {
+    /// Connections accepted.
     pub connections: u64,
-    /// Whole requests that the service has counted, over all shares.
-    pub service_requests: u64,
-    /// Connections reset without an order by a fault, over all shares.
+    /// Connections reset without an order by a fault.
     pub unintended_resets: u64,
-    /// Requests without a `Paylab-Attempt` header, over all shares.
+    /// Requests without a `Paylab-Attempt` header.
     pub unattributed: u64,
-    /// Requests that could not be recorded, over all shares.
+    /// Requests that could not be recorded.
     pub unrecorded: u64,
-    /// Requests that passed because the rules had lapsed, over all shares.
+    /// Requests that passed because the rules had lapsed.
     pub lapsed: u64,
+}
+
+/// What the ledger says.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LedgerTotals {
+    /// Entries of this share's payments.
+    pub entries: u64,
+    /// What they add up to, in minor units.
+    pub booked_minor: i64,
+    /// Payments with at least one entry.
+    pub booked: u64,
+    /// Payments with two entries or more.
+    pub duplicated: u64,
+    /// Payments that were booked, though the client saw no acknowledgement.
+    pub booked_unknown: u64,
     /// What duplicates booked beyond one entry each, in minor units.
     pub excess_minor: i64,
+    /// Entries that no payment of the run asked for. Every share sees all of them; the latest value counts.
+    pub phantoms: u64,
+    /// What these add up to, in minor units.
+    pub phantoms_minor: i64,
+    /// The first few references of these.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub phantom_references: Vec<String>,
+    /// Whole requests that the service has counted over all shares; the latest value counts.
+    pub service_requests: u64,
 }
 
 impl Report {
-    /// How many payments have an anomaly.
+    /// How many payments have an anomaly; phantoms are entries.
     #[must_use]
     pub fn count(&self, anomaly: Anomaly) -> u64 {
-        self.anomalies.get(&anomaly).map_or(0, |examples| examples.count)
+        let phantoms = self.ledger.as_ref().filter(|_| anomaly == Anomaly::Phantom).map_or(0, |ledger| ledger.phantoms);
+        phantoms + self.anomalies.get(&anomaly).map_or(0, |examples| examples.count)
     }
 
-    /// Whether the shares of all workers are in it.
+    /// Entries of the ledger, phantoms included; `None`: the ledger was not read.
     #[must_use]
-    pub fn is_whole(&self) -> bool {
-        !self.doubts.contains_key(&Doubt::ReportMissing) && !self.doubts.contains_key(&Doubt::EnvironmentChanged)
+    pub fn entries(&self) -> Option<u64> {
+        self.ledger.as_ref().map(|ledger| ledger.entries + ledger.phantoms)
+    }
+
+    /// What all entries add up to, in minor units; `None`: the ledger was not read.
+    #[must_use]
+    pub fn booked_minor(&self) -> Option<i64> {
+        self.ledger.as_ref().map(|ledger| ledger.booked_minor.saturating_add(ledger.phantoms_minor))
+    }
+
+    /// Payments without an entry; `None`: the ledger was not read.
+    #[must_use]
+    pub fn lost(&self) -> Option<u64> {
+        self.ledger.as_ref().map(|ledger| self.payments.intended.saturating_sub(ledger.booked))
+    }
+
+    /// Whether nobody but this client has paid, as far as proxy and service can know.
+    #[must_use]
+    pub fn is_one_sender(&self) -> bool {
+        self.record.as_ref().is_some_and(|record| record.proxy.unattributed == 0)
+            && !self.doubts.contains_key(&Doubt::OtherSender)
+            && !self.doubts.contains_key(&Doubt::RequestsDiffer)
     }
 
     /// Adds a doubt.
@@ -113,28 +165,24 @@ impl Report {
             seed: _,
             attempts,
             payments,
-            entries,
-            booked_minor,
+            answers,
+            record,
+            ledger,
+            exposures,
             anomalies,
-            phantom_references,
-            faults,
-            lab,
             doubts,
+            prediction,
         } = other;
         self.attempts = self.attempts.plus(attempts);
         self.payments = self.payments.plus(payments);
-        self.entries += entries;
-        self.booked_minor += booked_minor;
+        self.answers.merge(answers);
+        self.record = self.record.zip(record).map(|(this, other)| this.plus(other));
+        self.ledger = self.ledger.zip(ledger).map(|(this, other)| this.plus(other));
+        self.exposures = self.exposures.zip(exposures).map(|(this, other)| this.plus(other));
+        self.prediction = self.prediction.zip(prediction).map(|(this, other)| this.plus(other));
         for (anomaly, examples) in anomalies {
             self.anomalies.entry(anomaly).or_default().merge(examples);
         }
-        self.phantom_references.extend(phantom_references);
-        for (known, FaultTally { drawn, fired, effective }) in self.faults.iter_mut().zip(faults) {
-            known.drawn += drawn;
-            known.fired += fired;
-            known.effective += effective;
-        }
-        self.lab = self.lab.plus(lab);
         for (doubt, note) in doubts {
             self.doubt(doubt, note);
         }
@@ -152,7 +200,11 @@ impl Report {
             }
             report.anomalies.values_mut().for_each(|examples| examples.first.truncate(kept));
         }
-        report.phantom_references.clear();
+        if let Some(ledger) = &mut report.ledger {
+            ledger.phantom_references.clear();
+        }
+        report.answers.examples.clear();
+        report.answers.not_understood.clear();
         report.doubts.values_mut().for_each(|note| note.detail = None);
         serde_json::to_string(&report).unwrap_or_default()
     }
@@ -160,42 +212,66 @@ impl Report {
 
 impl PaymentTotals {
     const fn plus(self, other: Self) -> Self {
-        let Self { intended, acknowledged, unknown, booked, booked_unknown } = other;
+        let Self { intended, acknowledged, unknown } = other;
         Self {
             intended: self.intended + intended,
             acknowledged: self.acknowledged + acknowledged,
             unknown: self.unknown + unknown,
-            booked: self.booked + booked,
-            booked_unknown: self.booked_unknown + booked_unknown,
         }
     }
 }
 
-impl LabTotals {
+impl RecordTotals {
     fn plus(self, other: Self) -> Self {
-        let Self {
-            recorded,
-            forwarded,
-            repeats_forwarded,
-            connections,
-            service_requests,
-            unintended_resets,
-            unattributed,
-            unrecorded,
-            lapsed,
-            excess_minor,
-        } = other;
+        let Self { recorded, forwarded, faults, proxy } = other;
         Self {
             recorded: self.recorded + recorded,
             forwarded: self.forwarded + forwarded,
-            repeats_forwarded: self.repeats_forwarded + repeats_forwarded,
-            excess_minor: self.excess_minor + excess_minor,
+            faults: FaultTally::sums(self.faults, faults),
+            proxy: self.proxy.latest(proxy),
+        }
+    }
+}
+
+impl ProxyTotals {
+    fn latest(self, other: Self) -> Self {
+        let Self { connections, unintended_resets, unattributed, unrecorded, lapsed } = other;
+        Self {
             connections: self.connections.max(connections),
-            service_requests: self.service_requests.max(service_requests),
             unintended_resets: self.unintended_resets.max(unintended_resets),
             unattributed: self.unattributed.max(unattributed),
             unrecorded: self.unrecorded.max(unrecorded),
             lapsed: self.lapsed.max(lapsed),
+        }
+    }
+}
+
+impl LedgerTotals {
+    fn plus(self, other: Self) -> Self {
+        let Self {
+            entries,
+            booked_minor,
+            booked,
+            duplicated,
+            booked_unknown,
+            excess_minor,
+            phantoms,
+            phantoms_minor,
+            phantom_references,
+            service_requests,
+        } = other;
+        let other_is_later = phantoms > self.phantoms;
+        Self {
+            entries: self.entries + entries,
+            booked_minor: self.booked_minor.saturating_add(booked_minor),
+            booked: self.booked + booked,
+            duplicated: self.duplicated + duplicated,
+            booked_unknown: self.booked_unknown + booked_unknown,
+            excess_minor: self.excess_minor.saturating_add(excess_minor),
+            phantoms: self.phantoms.max(phantoms),
+            phantoms_minor: if other_is_later { phantoms_minor } else { self.phantoms_minor },
+            phantom_references: if other_is_later { phantom_references } else { self.phantom_references },
+            service_requests: self.service_requests.max(service_requests),
         }
     }
 }

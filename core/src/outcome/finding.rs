@@ -4,7 +4,7 @@ use crate::{
     judge::report::Report,
     outcome::totals::Total,
     plan::Plan,
-    prediction::{Prediction, depends_on_timing, repeats_are_exact},
+    prediction::{depends_on_timing, repeats_are_exact},
 };
 
 /// One unexpected thing.
@@ -25,22 +25,24 @@ pub enum Finding {
     },
 }
 
-/// What is unexpected about a run.
-pub(super) fn findings(plan: &Plan, report: &Report, prediction: &Prediction) -> Vec<Finding> {
+/// What is unexpected about a run. Nothing is compared with a prediction that does not exist.
+pub(super) fn findings(plan: &Plan, report: &Report) -> Vec<Finding> {
     let mut findings = Vec::new();
+    if report.attempts.unreached > 0 {
+        findings.push(Finding::Unreached(report.attempts.unreached));
+    }
+    let Some(prediction) = &report.prediction else { return findings };
     let timeouts = report.attempts.timeouts.saturating_sub(prediction.timeouts);
     if timeouts > 0 {
         findings.push(Finding::Timeouts(timeouts));
     }
-    if report.attempts.unreached > 0 {
-        findings.push(Finding::Unreached(report.attempts.unreached));
+    if depends_on_timing(plan).is_some() {
+        return findings;
     }
-    if depends_on_timing(plan).is_none() {
-        for total in Total::ALL {
-            let (measured, predicted) = (total.measured(report), total.predicted(prediction));
-            if measured != predicted && (total != Total::Repeats || repeats_are_exact(plan)) {
-                findings.push(Finding::Differs { total, measured, predicted });
-            }
+    for total in Total::ALL.into_iter().filter(|total| *total != Total::Repeats || repeats_are_exact(plan)) {
+        let predicted = total.predicted(prediction);
+        if let Some(measured) = total.measured(report).filter(|measured| *measured != predicted) {
+            findings.push(Finding::Differs { total, measured, predicted });
         }
     }
     findings

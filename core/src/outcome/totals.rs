@@ -1,7 +1,7 @@
 //! The totals of a run that are compared: measured, predicted for the seed, expected in theory.
 
 use crate::{
-    judge::{anomaly::Anomaly, report::Report},
+    judge::report::Report,
     prediction::Prediction,
     theory::{Estimate, Theory},
 };
@@ -65,17 +65,17 @@ impl Total {
         }
     }
 
-    /// Its value in the evidence.
+    /// Its value in the evidence; `None`: the evidence does not say.
     #[must_use]
-    pub fn measured(self, report: &Report) -> u64 {
+    pub fn measured(self, report: &Report) -> Option<u64> {
         match self {
-            Self::Attempts => report.attempts.reached(),
-            Self::Entries => report.entries,
-            Self::Acknowledged => report.payments.acknowledged,
-            Self::Repeats => report.attempts.repeats,
-            Self::Duplicated => report.count(Anomaly::Duplicated),
-            Self::Lost => report.payments.intended - report.payments.booked,
-            Self::BookedUnknown => report.payments.booked_unknown,
+            Self::Attempts => Some(report.attempts.reached()),
+            Self::Entries => report.entries(),
+            Self::Acknowledged => Some(report.payments.acknowledged),
+            Self::Repeats => Some(report.attempts.repeats),
+            Self::Duplicated => report.ledger.as_ref().map(|ledger| ledger.duplicated),
+            Self::Lost => report.lost(),
+            Self::BookedUnknown => report.ledger.as_ref().map(|ledger| ledger.booked_unknown),
         }
     }
 

@@ -46,6 +46,8 @@ pub enum Uncertainty {
     Retryable,
     /// An answer that is not HTTP, or a status that the table of statuses does not know.
     Garbled,
+    /// The load stopped before an answer.
+    Stopped,
 }
 
 /// What the client may believe about a payment.
@@ -62,11 +64,34 @@ pub enum Belief {
     Unknown,
 }
 
+/// How the client's work on a payment ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Ending {
+    /// It did not: the load stopped before, or it has not begun.
+    #[default]
+    Unended,
+    /// With an acknowledgement.
+    Acknowledged,
+    /// With a refusal that a repeat would not change.
+    Refused,
+    /// After the last permitted attempt.
+    GaveUp,
+    /// The service has asked too often to try again, and once more at the end of the load.
+    Stuck,
+    /// Too many answers were not understood, and one more at the end of the load.
+    NotUnderstood,
+}
+
 impl AttemptOutcome {
-    /// Whether the retry loop ends here: with an acknowledgement, or with a refusal that a repeat would not change.
+    /// How the retry loop ends with this outcome: with an acknowledgement, or with a refusal that a repeat would not change; `None`:
+    /// it goes on.
     #[must_use]
-    pub const fn is_final(self) -> bool {
-        matches!(self, Self::Acknowledged(_) | Self::Rejected(Rejection::Refused))
+    pub const fn ending(self) -> Option<Ending> {
+        match self {
+            Self::Acknowledged(_) => Some(Ending::Acknowledged),
+            Self::Rejected(Rejection::Refused) => Some(Ending::Refused),
+            Self::Rejected(Rejection::Unreached | Rejection::NoPort) | Self::Unknown(_) => None,
+        }
     }
 }
 

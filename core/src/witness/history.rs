@@ -1,13 +1,16 @@
 //! The client's history: what it did for each payment of its share, and what it may believe about it.
 
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     payment::PaymentId,
     per_payment::PerPayment,
-    witness::attempt::{Acknowledgement, AttemptOutcome, Belief, Rejection, Uncertainty},
+    witness::{
+        answers::Answers,
+        attempt::{Acknowledgement, AttemptOutcome, Belief, Ending, Rejection, Uncertainty},
+    },
 };
 
 /// How many attempts had which outcome. Some kinds of unknown and rejected attempts are counted too.
@@ -45,6 +48,8 @@ pub enum Stop {
     Unreachable,
     /// The machine ran out of ports or descriptors for too long.
     NoPort,
+    /// For too long no attempt that the faults let through was answered with anything but an error.
+    NoLife,
 }
 
 /// The client's own witness: one small row for each payment of its share.
@@ -53,8 +58,20 @@ pub struct History {
     rows: PerPayment<PaymentHistory>,
     /// All attempts by outcome.
     pub attempts: AttemptTotals,
+    /// What came back, by status.
+    pub answers: Answers,
     /// Set when the load ended early.
     pub stopped: Option<Stop>,
+    /// What the first acknowledgement of a payment called it, and whether a later one has called it otherwise. It is empty unless the
+    /// target says what identifies a payment in its answers.
+    identities: BTreeMap<u64, Identity>,
+}
+
+/// The identity that acknowledgements have given to a payment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Identity {
+    first: String,
+    is_stable: bool,
 }
 
 /// What the client did for one payment, and what it believes.
@@ -66,6 +83,8 @@ pub struct PaymentHistory {
     pub acknowledged_by: u16,
     /// What the client may believe.
     pub belief: Belief,
+    /// How its work on the payment ended.
+    pub ending: Ending,
 }
 
 impl Stop {
@@ -77,7 +96,8 @@ impl Stop {
             Self::Signal => "the load was told to stop",
             Self::Attempts => "a payment met the bound of attempts without an acknowledgement",
             Self::Unreachable => "nothing answered where the proxy should be",
-            Self::NoPort => "the client's machine had no port left to connect from",
+            Self::NoPort => "the client's machine had no port or file descriptor left to connect with",
+            Self::NoLife => "the service answered nothing but errors for too long",
         }
     }
 }
@@ -154,7 +174,13 @@ impl History {
     /// An empty history for a share of the payments.
     #[must_use]
     pub fn new(share: Range<u64>) -> Self {
-        Self { rows: PerPayment::new(share), attempts: AttemptTotals::default(), stopped: None }
+        Self {
+            rows: PerPayment::new(share),
+            attempts: AttemptTotals::default(),
+            answers: Answers::default(),
+            stopped: None,
+            identities: BTreeMap::new(),
+        }
     }
 
     /// The payments it is about.
@@ -177,6 +203,26 @@ impl History {
         }
     }
 
+    /// Notes how the work on a payment of the share ended.
+    pub fn end(&mut self, payment: PaymentId, ending: Ending) {
+        if let Some(row) = self.rows.row_mut(payment) {
+            row.ending = ending;
+        }
+    }
+
+    /// Notes what an acknowledgement of a payment has called it.
+    pub fn identify(&mut self, payment: PaymentId, identity: &str) {
+        let known = self.identities.entry(payment.0);
+        let known = known.or_insert_with(|| Identity { first: identity.to_owned(), is_stable: true });
+        known.is_stable &= known.first == identity;
+    }
+
+    /// Whether two acknowledgements of a payment have called it differently.
+    #[must_use]
+    pub fn is_unstable(&self, payment: PaymentId) -> bool {
+        self.identities.get(&payment.0).is_some_and(|identity| !identity.is_stable)
+    }
+
     /// Every row, in the order of payments.
     pub fn rows(&self) -> impl Iterator<Item = (PaymentId, &PaymentHistory)> {
         self.rows.iter()
@@ -196,9 +242,20 @@ mod tests {
         history.note(PaymentId(11), 1, RESET);
         history.note(PaymentId(11), 2, AttemptOutcome::Acknowledged(Acknowledgement::Repeat));
         history.note(PaymentId(12), 1, ACK);
-        let row = PaymentHistory { attempts: 2, acknowledged_by: 2, belief: Belief::Acknowledged };
+        history.end(PaymentId(11), Ending::Acknowledged);
+        let (belief, ending) = (Belief::Acknowledged, Ending::Acknowledged);
+        let row = PaymentHistory { attempts: 2, acknowledged_by: 2, belief, ending };
         assert_eq!(history.row(PaymentId(11)), Some(&row));
         assert_eq!((history.row(PaymentId(9)), history.row(PaymentId(12))), (None, None));
         assert_eq!((history.attempts.total, history.attempts.repeats), (2, 1));
+    }
+
+    #[test]
+    fn a_payment_that_is_called_by_two_names_is_unstable() {
+        let mut history = History::new(0..3);
+        for (payment, identity) in [(0, "a"), (0, "a"), (1, "b"), (1, "c"), (1, "b")] {
+            history.identify(PaymentId(payment), identity);
+        }
+        assert_eq!([0, 1, 2].map(|payment| history.is_unstable(PaymentId(payment))), [false, true, false]);
     }
 }

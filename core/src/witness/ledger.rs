@@ -45,6 +45,18 @@ pub struct LedgerFooter {
     pub total_minor: i64,
     /// What the service has counted, so that its requests can be compared with the proxy's.
     pub counters: ServiceCounters,
+    /// The entries that were left out by a window.
+    #[serde(default)]
+    pub elsewhere: Elsewhere,
+}
+
+/// The entries of a ledger that are not sent, because a window leaves them out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Elsewhere {
+    /// How many.
+    pub entries: u64,
+    /// What they add up to, in cents.
+    pub amount_minor: i64,
 }
 
 /// What the payment service has counted since it started.
@@ -74,6 +86,17 @@ pub enum LedgerItem {
     Footer(LedgerFooter),
 }
 
+/// What a ledger held before the load began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Baseline {
+    /// The number of its last entry.
+    pub last_id: Option<i64>,
+    /// How many entries.
+    pub entries: u64,
+    /// How many of them the service has booked since it started.
+    pub booked: u64,
+}
+
 /// The ledger added up by payment, one line at a time.
 #[derive(Debug, Clone)]
 pub struct LedgerTally {
@@ -82,19 +105,27 @@ pub struct LedgerTally {
     parties: (String, String),
     amount_minor: i64,
     drift: BodyDrift,
+    /// The largest amount that an attempt of the plan can ask for.
+    amount_most_minor: i64,
+    baseline: Baseline,
+    /// Whether the footer's counts are all about this share, so that they can be compared: one worker, one process that serves it.
+    counts_compare: bool,
     rows: PerPayment<LedgerRow>,
     /// The amounts of each payment's entries, kept only where repeats may ask for other amounts.
     amounts: BTreeMap<u64, Vec<i64>>,
     /// The stream that it was read from.
     pub stream: SealedStream<LedgerFooter>,
+    lines: u64,
     last_id: Option<i64>,
     sum_minor: i64,
     /// Entries of this share.
     pub entries: u64,
     /// What the entries of this share add up to.
     pub booked: MinorUnits,
-    /// Entries that no payment of this run asked for; counted by the share that holds payment 0 alone.
+    /// Entries since the baseline that no payment of this run asked for. Every share sees them all.
     pub phantoms: u64,
+    /// What they add up to.
+    pub phantoms_booked: MinorUnits,
     /// The first few references of phantoms.
     pub phantom_references: Vec<String>,
 }
@@ -127,9 +158,9 @@ impl LedgerRow {
 }
 
 impl LedgerTally {
-    /// An empty tally for the payments of a share.
+    /// An empty tally for the payments of a share, in a ledger that was at `baseline` before the load.
     #[must_use]
-    pub fn new(plan: &Plan, run: &RunId, share: Range<u64>) -> Self {
+    pub fn new(plan: &Plan, run: &RunId, share: Range<u64>, baseline: Baseline) -> Self {
         Self {
             run: run.clone(),
             rows: PerPayment::new(share),
@@ -137,13 +168,18 @@ impl LedgerTally {
             parties: (plan.from.clone(), plan.to.clone()),
             amount_minor: plan.amount.0,
             drift: plan.client.body_drift,
+            amount_most_minor: plan.amount_most().0,
+            counts_compare: plan.target.counts_all_requests() && plan.client.workers == 1,
+            baseline,
             amounts: BTreeMap::new(),
             stream: SealedStream::default(),
+            lines: 0,
             last_id: None,
             sum_minor: 0,
             entries: 0,
             booked: MinorUnits::default(),
             phantoms: 0,
+            phantoms_booked: MinorUnits::default(),
             phantom_references: Vec::new(),
         }
     }
@@ -156,13 +192,22 @@ impl LedgerTally {
                 self.add(&entry);
             }
             Ok(LedgerItem::Footer(footer)) => {
-                if footer.total_minor != self.sum_minor {
-                    self.stream.spoil(Flaw::WrongSum);
-                }
+                self.check(&footer);
                 let seal = footer.seal.clone();
                 self.stream.close(footer, &seal);
             }
             Err(_) => self.stream.spoil(Flaw::Unreadable),
+        }
+    }
+
+    /// What the ledger holds, as the baseline of a load that begins now.
+    #[must_use]
+    pub fn as_baseline(&self) -> Baseline {
+        let footer = self.stream.footer();
+        Baseline {
+            last_id: self.last_id,
+            entries: self.lines + footer.map_or(0, |footer| footer.elsewhere.entries),
+            booked: footer.map_or(0, |footer| footer.counters.booked),
         }
     }
 
@@ -181,7 +226,30 @@ impl LedgerTally {
         }
     }
 
+    /// Compares the footer with the lines before it.
+    fn check(&mut self, footer: &LedgerFooter) {
+        let Elsewhere { entries, amount_minor } = footer.elsewhere;
+        if footer.total_minor != self.sum_minor.saturating_add(amount_minor) {
+            self.stream.spoil(Flaw::WrongSum);
+        }
+        if !self.counts_compare {
+            return;
+        }
+        if footer.counters.in_flight > 0 {
+            let cause = format!("{} requests are in flight", footer.counters.in_flight);
+            self.stream.reject(Flaw::Unsettled, cause);
+        }
+        let counted = footer.counters.booked.checked_sub(self.baseline.booked);
+        let new = (self.lines + entries).checked_sub(self.baseline.entries);
+        if counted != new {
+            let text = |count: Option<u64>| count.map_or_else(|| "fewer than before".to_owned(), |it| it.to_string());
+            let cause = format!("{} new entries, {} counted by the service", text(new), text(counted));
+            self.stream.reject(Flaw::Miscounted, cause);
+        }
+    }
+
     fn add(&mut self, entry: &Entry) {
+        self.lines += 1;
         if self.last_id.is_some_and(|last| entry.id <= last) {
             self.stream.spoil(Flaw::Disordered);
         }
@@ -190,8 +258,9 @@ impl LedgerTally {
         let payment = entry.reference.as_deref().and_then(|reference| self.run.payment_of(reference));
         match payment.filter(|payment| payment.0 < self.count) {
             Some(payment) => self.add_to(payment, entry),
-            None if self.rows.share().start == 0 => self.add_phantom(entry),
-            None => {}
+            // What was there before the load is not of its making.
+            None if self.baseline.last_id.is_some_and(|last| entry.id <= last) => {}
+            None => self.add_phantom(entry),
         }
     }
 
@@ -199,7 +268,7 @@ impl LedgerTally {
         let Some(row) = self.rows.row_mut(payment) else { return };
         let amount_fits = match self.drift {
             BodyDrift::None => entry.amount_minor == self.amount_minor,
-            BodyDrift::Amount => entry.amount_minor >= self.amount_minor,
+            BodyDrift::Amount => (self.amount_minor..=self.amount_most_minor).contains(&entry.amount_minor),
         };
         row.add(!amount_fits || (&entry.src, &entry.dest) != (&self.parties.0, &self.parties.1));
         if self.drift == BodyDrift::Amount {
@@ -211,8 +280,7 @@ impl LedgerTally {
 
     fn add_phantom(&mut self, entry: &Entry) {
         self.phantoms += 1;
-        self.entries += 1;
-        self.booked.0 = self.booked.0.saturating_add(entry.amount_minor);
+        self.phantoms_booked.0 = self.phantoms_booked.0.saturating_add(entry.amount_minor);
         if self.phantom_references.len() < PHANTOMS_KEPT {
             let reference = entry.reference.as_deref().unwrap_or("(no reference)");
             self.phantom_references.push(reference.chars().take(REFERENCE_SHOWN).collect());

@@ -183,8 +183,29 @@ pub struct RecordRow {
     pub requests: u16,
     /// Of these, sent to the service whole.
     pub forwarded: u16,
-    /// Of these, answered by the service with a 2xx.
-    pub answered: u16,
+    /// Of these, answered by the service with a 2xx, and whether the proxy lost a request without an order by a fault.
+    answered: u16,
+}
+
+impl RecordRow {
+    /// Set once a request was lost without an order by a fault.
+    const BROKEN: u16 = 1 << 15;
+
+    /// Requests that the service has answered with a 2xx, counted up to 32,767.
+    #[must_use]
+    pub const fn answered(self) -> u16 {
+        self.answered & !Self::BROKEN
+    }
+
+    /// Whether a request was lost without an order by a fault: the service could not be reached, or it broke the connection.
+    #[must_use]
+    pub const fn is_broken(self) -> bool {
+        self.answered & Self::BROKEN != 0
+    }
+
+    fn count_answered(&mut self) {
+        self.answered = (self.answered() + 1).min(!Self::BROKEN) | self.answered & Self::BROKEN;
+    }
 }
 
 /// What one fault did.
@@ -206,6 +227,19 @@ pub struct Mismatches {
     pub count: u64,
     /// The lowest payment.
     pub first: Option<u64>,
+}
+
+impl FaultTally {
+    /// The sums of two shares, fault by fault.
+    #[must_use]
+    pub fn sums(mut these: Vec<Self>, others: Vec<Self>) -> Vec<Self> {
+        for (known, Self { drawn, fired, effective }) in these.iter_mut().zip(others) {
+            known.drawn += drawn;
+            known.fired += fired;
+            known.effective += effective;
+        }
+        these
+    }
 }
 
 impl Mismatches {
@@ -268,8 +302,12 @@ impl RecordTally {
         if request.forwarded_whole {
             row.forwarded = row.forwarded.saturating_add(1);
             if request.status.is_some_and(|status| (200..300).contains(&status)) {
-                row.answered = row.answered.saturating_add(1);
+                row.count_answered();
             }
+        }
+        match request.end {
+            End::ServiceGone | End::Unreachable => row.answered |= RecordRow::BROKEN,
+            End::Intended | End::Faulted | End::Relayed | End::ClientGone => {}
         }
         self.draw_again(request);
     }

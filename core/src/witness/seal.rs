@@ -39,6 +39,12 @@ pub enum Flaw {
     Disordered,
     /// Its own sum is not the sum of its lines.
     WrongSum,
+    /// It could not be read at all, or not to its end.
+    Unread,
+    /// It has changed after everything was said to have ended.
+    Unsettled,
+    /// Its part has counted other numbers than its lines have.
+    Miscounted,
 }
 
 /// A sealed stream as it is read: lines, then a footer, then nothing.
@@ -47,11 +53,13 @@ pub struct SealedStream<F> {
     sealer: Sealer,
     footer: Option<F>,
     flaw: Option<Flaw>,
+    /// Details of the flaw, such as why it could not be read.
+    cause: Option<String>,
 }
 
 impl<F> Default for SealedStream<F> {
     fn default() -> Self {
-        Self { sealer: Sealer::default(), footer: None, flaw: None }
+        Self { sealer: Sealer::default(), footer: None, flaw: None, cause: None }
     }
 }
 
@@ -79,6 +87,25 @@ impl<F> SealedStream<F> {
         self.flaw.get_or_insert(flaw);
     }
 
+    /// Notes a flaw that was found by whoever has read the stream, and its details. It counts for more than a missing footer.
+    pub fn reject(&mut self, flaw: Flaw, cause: String) {
+        self.spoil(flaw);
+        self.cause.get_or_insert(cause);
+    }
+
+    /// The flaw of the stream in words, with its details; `None`: it is whole.
+    #[must_use]
+    pub fn flaw_text(&self) -> Option<String> {
+        let text = self.flaw()?.text();
+        Some(self.cause.as_ref().map_or_else(|| text.to_owned(), |cause| format!("{text}: {cause}")))
+    }
+
+    /// The seal of the lines that were read.
+    #[must_use]
+    pub fn seal(&self) -> Seal {
+        self.sealer.seal()
+    }
+
     /// The flaw of the stream; `None`: it is whole.
     #[must_use]
     pub fn flaw(&self) -> Option<Flaw> {
@@ -104,6 +131,9 @@ impl Flaw {
             Self::OtherRun => "is of another run",
             Self::Disordered => "lists a line twice or out of order",
             Self::WrongSum => "does not add up to its own total",
+            Self::Unread => "could not be read",
+            Self::Unsettled => "was still changing when everything should have ended",
+            Self::Miscounted => "does not have as many lines as its part has counted",
         }
     }
 }

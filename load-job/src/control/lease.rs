@@ -33,6 +33,7 @@ pub(crate) async fn put_rules(load: &Load) -> Result<Lease, Error> {
         run_id: load.run.to_string(),
         seed: load.plan.seed(),
         faults: load.plan.faults().iter().map(FaultSpec::from).collect(),
+        last_struck: load.plan.client.last_struck(),
         lease_ms: u64::try_from(load.lease.as_millis()).unwrap_or(u64::MAX),
     };
     let begun = Instant::now();

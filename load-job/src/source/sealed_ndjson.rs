@@ -1,11 +1,16 @@
-//! The ledger as a sealed stream: one JSON object a line, and a footer that proves that the stream is whole.
+//! The ledger of Paylab's own service: NDJSON with a seal. Entries of other workers' payments are left out by the service.
 
 use paylab_core::witness::ledger::LedgerTally;
 use paylab_part::contract::LEDGER_PATH;
 
-use crate::control::{ControlError, read_lines};
+use crate::{
+    control::{ControlError, read_lines},
+    load::Load,
+};
 
-/// Fetches the stream of the service at `address` and adds its lines up.
-pub(super) async fn read(address: &str, tally: &mut LedgerTally) -> Result<(), ControlError> {
-    read_lines(address, LEDGER_PATH, |line| tally.take(line)).await
+/// Reads the part of the ledger that the load's share needs, line by line.
+pub(super) async fn read(load: &Load, tally: &mut LedgerTally) -> Result<(), ControlError> {
+    let share = load.share();
+    let path = format!("{LEDGER_PATH}?run={}&from={}&to={}", load.run, share.start, share.end);
+    read_lines(&load.service, &path, |line| tally.take(line)).await
 }

@@ -5,14 +5,18 @@ use paylab_part::chunked::Chunked;
 
 use crate::shape::Shape;
 
-/// Longer heads are not taken for HTTP, in bytes.
-const HEAD_LEN_MAX: usize = 16 * 1024;
-/// More header fields are not taken for HTTP.
-const FIELDS_MAX: usize = 64;
+/// Longer heads are not read, in bytes.
+const HEAD_LEN_MAX: usize = 100 * 1024;
+/// Space for the header fields of a usual head.
+const FIELDS_USUAL: usize = 64;
+/// Heads with more fields are not read.
+const FIELDS_MAX: usize = 1000;
+/// How much of the body of a response that is no 2xx is kept, in bytes.
+const BEGINNING_LEN: usize = 160;
 
-/// The bytes are no HTTP/1 response.
+/// The bytes are no HTTP/1 response, for this reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Malformed;
+pub(super) struct Malformed(pub(super) &'static str);
 
 /// Reads one response; interim ones (1xx) are skipped.
 #[derive(Debug)]
@@ -21,6 +25,8 @@ pub(super) struct ResponseReader<'a> {
     /// The bytes of a head that is not whole yet.
     pending: Vec<u8>,
     open: Option<(ResponseHead, Framing)>,
+    /// How the body begins.
+    beginning: Vec<u8>,
 }
 
 /// How much of a response has come.
@@ -35,6 +41,8 @@ pub(super) enum Received {
 /// What the head of a final response says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ResponseHead {
+    /// The status of the response.
+    pub(super) status: u16,
     /// What the client may believe once all of the response has come.
     pub(super) outcome: AttemptOutcome,
     /// What becomes of the connection.
@@ -71,12 +79,13 @@ enum Framing {
 impl<'a> ResponseReader<'a> {
     /// A reader of one response of this shape.
     pub(super) const fn new(shape: &'a Shape) -> Self {
-        Self { shape, pending: Vec::new(), open: None }
+        Self { shape, pending: Vec::new(), open: None, beginning: Vec::new() }
     }
 
     /// Takes bytes as they come.
     pub(super) fn take(&mut self, bytes: &[u8]) -> Result<Received, Malformed> {
         if let Some((head, framing)) = &mut self.open {
+            keep(&mut self.beginning, *head, *framing, bytes);
             return framing.take(*head, bytes);
         }
         self.pending.extend_from_slice(bytes);
@@ -85,13 +94,22 @@ impl<'a> ResponseReader<'a> {
                 ParsedHead::Partial => break,
                 ParsedHead::Interim { len } => drop(self.pending.drain(..len)),
                 ParsedHead::Final { len, head, mut framing } => {
+                    keep(&mut self.beginning, head, framing, &self.pending[len..]);
                     let received = framing.take(head, &self.pending[len..]);
                     self.open = Some((head, framing));
                     return received;
                 }
             }
         }
-        if self.pending.len() > HEAD_LEN_MAX { Err(Malformed) } else { Ok(Received::Partial) }
+        if self.pending.len() > HEAD_LEN_MAX {
+            return Err(Malformed("the head of an answer has more than 100 KiB"));
+        }
+        Ok(Received::Partial)
+    }
+
+    /// How the body began, if the response is no 2xx.
+    pub(super) fn into_beginning(self) -> Vec<u8> {
+        self.beginning
     }
 
     /// The connection has ended cleanly, which may also be the end of the response.
@@ -120,7 +138,7 @@ impl Framing {
             Self::Length { left: 0 } | Self::Chunked(Chunked::Done) => {
                 Ok(Received::Whole(ResponseHead { reuse, ..head }))
             }
-            Self::Chunked(Chunked::Broken) => Err(Malformed),
+            Self::Chunked(Chunked::Broken) => Err(Malformed("the chunks of an answer are malformed")),
             Self::Length { .. } | Self::Chunked(_) | Self::UntilEnd => Ok(Received::Partial),
         }
     }
@@ -130,14 +148,54 @@ const fn is_interim(status: u16) -> bool {
     matches!(status, 100 | 102..=199)
 }
 
+/// Keeps the beginning of a body that may say why nothing was acknowledged. The lengths of chunks are kept with it.
+fn keep(beginning: &mut Vec<u8>, head: ResponseHead, framing: Framing, bytes: &[u8]) {
+    if (200..300).contains(&head.status) {
+        return;
+    }
+    let body = match framing {
+        Framing::Length { left } => &bytes[..usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()))],
+        Framing::Chunked(_) | Framing::UntilEnd => bytes,
+    };
+    beginning.extend_from_slice(&body[..body.len().min(BEGINNING_LEN - beginning.len())]);
+}
+
 /// Reads the first head in `bytes`.
 fn parse(bytes: &[u8], shape: &Shape) -> Result<ParsedHead, Malformed> {
-    let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    let mut fields = [httparse::EMPTY_HEADER; FIELDS_USUAL];
     let mut response = httparse::Response::new(&mut fields);
-    let httparse::Status::Complete(len) = response.parse(bytes).map_err(|_| Malformed)? else {
-        return Ok(ParsedHead::Partial);
+    match response.parse(bytes) {
+        Ok(parsed) => read_head(parsed, &response, shape),
+        Err(httparse::Error::TooManyHeaders) => {
+            let mut fields = vec![httparse::EMPTY_HEADER; FIELDS_MAX];
+            let mut response = httparse::Response::new(&mut fields);
+            let parsed = response.parse(bytes).map_err(malformed_head)?;
+            read_head(parsed, &response, shape)
+        }
+        Err(error) => Err(malformed_head(error)),
+    }
+}
+
+fn malformed_head(error: httparse::Error) -> Malformed {
+    Malformed(match error {
+        httparse::Error::HeaderName => "the name of a header field of an answer is malformed",
+        httparse::Error::HeaderValue => "the value of a header field of an answer is malformed",
+        httparse::Error::Status => "the status of an answer is malformed",
+        httparse::Error::TooManyHeaders => "an answer has more than 1000 header fields",
+        httparse::Error::Version => "an answer is not HTTP/1",
+        httparse::Error::NewLine | httparse::Error::Token => "the head of an answer is malformed",
+    })
+}
+
+fn read_head(
+    parsed: httparse::Status<usize>,
+    response: &httparse::Response<'_, '_>,
+    shape: &Shape,
+) -> Result<ParsedHead, Malformed> {
+    let httparse::Status::Complete(len) = parsed else { return Ok(ParsedHead::Partial) };
+    let (Some(status), Some(version)) = (response.code, response.version) else {
+        return Err(Malformed("the head of an answer is malformed"));
     };
-    let (Some(status), Some(version)) = (response.code, response.version) else { return Err(Malformed) };
     if is_interim(status) {
         return Ok(ParsedHead::Interim { len });
     }
@@ -153,7 +211,7 @@ fn parse(bytes: &[u8], shape: &Shape) -> Result<ParsedHead, Malformed> {
         reuse = Reuse::Close;
     }
     let outcome = shape.decode(status, response.headers);
-    Ok(ParsedHead::Final { len, head: ResponseHead { outcome, reuse }, framing })
+    Ok(ParsedHead::Final { len, head: ResponseHead { status, outcome, reuse }, framing })
 }
 
 fn read_field(field: &httparse::Header<'_>, reuse: &mut Reuse, framing: &mut Framing) -> Result<(), Malformed> {
@@ -162,12 +220,16 @@ fn read_field(field: &httparse::Header<'_>, reuse: &mut Reuse, framing: &mut Fra
         let left = length(value)?;
         match *framing {
             Framing::UntilEnd => *framing = Framing::Length { left },
-            Framing::Length { left: earlier } if earlier != left => return Err(Malformed),
+            Framing::Length { left: earlier } if earlier != left => {
+                return Err(Malformed("an answer has two values of Content-Length"));
+            }
             Framing::Length { .. } | Framing::Chunked(_) => {}
         }
     } else if field.name.eq_ignore_ascii_case("transfer-encoding") {
-        let chunked = value.eq_ignore_ascii_case(b"chunked");
-        *framing = if chunked { Framing::Chunked(Chunked::START) } else { return Err(Malformed) };
+        if !value.eq_ignore_ascii_case(b"chunked") {
+            return Err(Malformed("an answer has a Transfer-Encoding other than chunked"));
+        }
+        *framing = Framing::Chunked(Chunked::START);
     } else if field.name.eq_ignore_ascii_case("connection")
         && value.split(|byte| *byte == b',').any(|word| word.trim_ascii().eq_ignore_ascii_case(b"close"))
     {
@@ -177,8 +239,8 @@ fn read_field(field: &httparse::Header<'_>, reuse: &mut Reuse, framing: &mut Fra
 }
 
 fn length(value: &[u8]) -> Result<u64, Malformed> {
-    let text = std::str::from_utf8(value).map_err(|_| Malformed)?;
-    if text.starts_with('+') { Err(Malformed) } else { text.parse().map_err(|_| Malformed) }
+    let digits = std::str::from_utf8(value).ok().filter(|text| !text.starts_with('+'));
+    digits.and_then(|text| text.parse().ok()).ok_or(Malformed("the Content-Length of an answer is no number"))
 }
 
 #[cfg(test)]
@@ -206,26 +268,26 @@ mod tests {
         Ok(received)
     }
 
-    const fn whole(outcome: AttemptOutcome, reuse: Reuse) -> Received {
-        Received::Whole(ResponseHead { outcome, reuse })
+    const fn whole(status: u16, outcome: AttemptOutcome, reuse: Reuse) -> Received {
+        Received::Whole(ResponseHead { status, outcome, reuse })
     }
 
     #[test]
     fn responses_read_the_same_however_they_are_cut() {
-        let kept = whole(NEW, Reuse::Keep);
-        let closed = whole(NEW, Reuse::Close);
+        let kept = whole(200, NEW, Reuse::Keep);
+        let closed = whole(200, NEW, Reuse::Close);
         for (text, received) in [
             ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", kept),
             ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\nConnection: Close\r\n\r\nhi", closed),
             ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", kept),
             ("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi", closed),
             ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", kept),
-            ("HTTP/1.1 204 No\r\n\r\n", whole(AttemptOutcome::Unknown(Uncertainty::Garbled), Reuse::Keep)),
+            ("HTTP/1.1 204 No\r\n\r\n", whole(204, AttemptOutcome::Unknown(Uncertainty::Garbled), Reuse::Keep)),
             ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nh", Received::Partial),
             ("HTTP/1.1 200 OK\r\n\r\nhi", Received::Partial),
             (
                 "HTTP/1.1 200 OK\r\nidempotency-replayed: true\r\nContent-Length: 0\r\n\r\n",
-                whole(AttemptOutcome::Acknowledged(Acknowledgement::Repeat), Reuse::Keep),
+                whole(200, AttemptOutcome::Acknowledged(Acknowledgement::Repeat), Reuse::Keep),
             ),
         ] {
             for piece in 1..=text.len() {
@@ -237,7 +299,7 @@ mod tests {
     #[test]
     fn bytes_behind_a_response_make_its_connection_useless() {
         let received = read(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1", 100);
-        assert_eq!(received, Ok(whole(NEW, Reuse::Close)));
+        assert_eq!(received, Ok(whole(200, NEW, Reuse::Close)));
     }
 
     #[test]
@@ -245,10 +307,26 @@ mod tests {
         let shape = shape();
         let mut reader = ResponseReader::new(&shape);
         assert_eq!(reader.take(b"HTTP/1.1 200 OK\r\n\r\nhi"), Ok(Received::Partial));
-        assert_eq!(reader.end(), whole(NEW, Reuse::Close));
+        assert_eq!(reader.end(), whole(200, NEW, Reuse::Close));
         let mut cut = ResponseReader::new(&shape);
         cut.take(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nhi").unwrap();
         assert_eq!(cut.end(), Received::Partial);
+    }
+
+    #[test]
+    fn large_heads_are_read_and_the_beginning_of_a_refusal_is_kept() {
+        let fields: String = (0..900).map(|number| format!("X-{number}: {}\r\n", "x".repeat(80))).collect();
+        let text = format!("HTTP/1.1 422 No\r\n{fields}Content-Length: 400\r\n\r\n{}", "because ".repeat(50));
+        let shape = shape();
+        let mut reader = ResponseReader::new(&shape);
+        let mut received = Received::Partial;
+        for part in text.as_bytes().chunks(1000) {
+            received = reader.take(part).unwrap();
+        }
+        let refused = AttemptOutcome::Rejected(paylab_core::witness::attempt::Rejection::Refused);
+        assert_eq!(received, whole(422, refused, Reuse::Keep));
+        let beginning = reader.into_beginning();
+        assert!(beginning.starts_with(b"because because") && beginning.len() == BEGINNING_LEN, "{beginning:?}");
     }
 
     #[test]
@@ -266,7 +344,7 @@ mod tests {
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\nx\n0\n\n",
             &endless,
         ] {
-            assert_eq!(read(text.as_bytes(), 1000), Err(Malformed), "{text:.60}");
+            assert!(read(text.as_bytes(), 1000).is_err(), "{text:.60}");
         }
     }
 }

@@ -80,12 +80,7 @@ fn job_failure(job: Option<&Job>) -> String {
 
 /// A report in which nothing was counted.
 fn empty_report(experiment: &PlannedExperiment) -> Report {
-    Report {
-        run_id: experiment.id.to_string(),
-        seed: experiment.plan.seed(),
-        faults: vec![Default::default(); experiment.plan.faults().len()],
-        ..Report::default()
-    }
+    Report { run_id: experiment.id.to_string(), seed: experiment.plan.seed(), ..Report::default() }
 }
 
 /// Adds a doubt with the first of its causes and their number; none without a cause.
@@ -97,17 +92,22 @@ fn add_doubt(report: &mut Report, doubt: Doubt, causes: &[String]) {
 
 #[cfg(test)]
 mod tests {
-    use paylab_core::{claim::Verdict, prediction::Prediction};
+    use paylab_core::{claim::Verdict, judge::report::LedgerTotals};
     use paylab_present::sentence;
     use serde_json::{Value, json};
 
     use super::*;
     use crate::fixtures::{ended, lab, loaded, planned, pod, ready};
 
+    fn booked(experiment: &PlannedExperiment, entries: u64) -> Report {
+        let ledger = Some(LedgerTotals { entries, ..LedgerTotals::default() });
+        Report { ledger, ..empty_report(experiment) }
+    }
+
     /// The sentence of the verdict, which must be inconclusive.
     fn verdict(experiment: &PlannedExperiment, observed: &Observed) -> String {
         let report = merged_report(experiment, observed);
-        let outcome = experiment.outcome(report, Prediction::of(&experiment.plan, 0..experiment.plan.count));
+        let outcome = experiment.outcome(report);
         assert_eq!((outcome.verdict, outcome.observed), (Verdict::Inconclusive, None));
         sentence::verdict(&outcome)
     }
@@ -141,25 +141,25 @@ mod tests {
     #[test]
     fn a_lost_pod_of_the_lab_makes_every_report_void() {
         let experiment = planned(&json!({}));
-        let report = Report { entries: 20, ..empty_report(&experiment) };
+        let report = booked(&experiment, 20);
         let mut observed = loaded(ended(0, "Completed", &serde_json::to_string(&report).unwrap()));
         assert_eq!(merged_report(&experiment, &observed), report);
         observed.pods[0] = pod(Part::PaymentService, "another", ready());
-        assert_eq!(merged_report(&experiment, &observed).entries, 0);
+        assert_eq!(merged_report(&experiment, &observed).entries(), None);
         assert!(verdict(&experiment, &observed).contains("was deleted"), "{}", verdict(&experiment, &observed));
     }
 
     #[test]
     fn a_restarted_container_is_a_doubt_and_the_reports_still_count() {
         let experiment = planned(&json!({}));
-        let report = Report { entries: 20, ..empty_report(&experiment) };
+        let report = booked(&experiment, 20);
         let mut observed = loaded(ended(0, "Completed", &serde_json::to_string(&report).unwrap()));
         let mut status = ready();
         status["containerStatuses"][0]["restartCount"] = json!(1);
         status["containerStatuses"][0]["lastState"] = json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}});
         observed.pods[1] = pod(Part::ResetProxy, "proxy", status);
         let merged = merged_report(&experiment, &observed);
-        assert_eq!(merged.entries, 20);
+        assert_eq!(merged.entries(), Some(20));
         let detail = merged.doubts[&Doubt::EnvironmentChanged].detail.clone().unwrap();
         assert!(detail.contains("pod proxy") && detail.contains("OOMKilled"), "{detail}");
     }
@@ -167,13 +167,13 @@ mod tests {
     #[test]
     fn reports_of_workers_add_up_and_a_missing_one_is_a_doubt() {
         let experiment = planned(&json!({"client": {"workers": 2}}));
-        let report = |entries| serde_json::to_string(&Report { entries, ..empty_report(&experiment) }).unwrap();
+        let report = |entries| serde_json::to_string(&booked(&experiment, entries)).unwrap();
         let mut observed = loaded(ended(0, "Completed", &report(7)));
         observed.pods.push(pod(Part::LoadJob, "load-1", ended(0, "Completed", &report(5))));
-        assert_eq!(merged_report(&experiment, &observed).entries, 12);
+        assert_eq!(merged_report(&experiment, &observed).entries(), Some(12));
         observed.pods.pop();
         let merged = merged_report(&experiment, &observed);
-        assert_eq!((merged.entries, merged.doubts[&Doubt::ReportMissing].count), (7, 1));
+        assert_eq!((merged.entries(), merged.doubts[&Doubt::ReportMissing].count), (Some(7), 1));
     }
 
     #[test]

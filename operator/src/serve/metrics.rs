@@ -98,8 +98,9 @@ impl Metrics {
     /// Counts what the verdict on an experiment that has ended found.
     pub(crate) fn record_end(&self, resource: &ChaosExperiment) {
         let Some(payments) = resource.status.as_ref().and_then(|status| status.payments) else { return };
-        self.lost.inc_by(payments.lost.unsigned_abs());
-        self.duplicated.inc_by(payments.duplicated.unsigned_abs());
+        // What the evidence does not say is not counted.
+        self.lost.inc_by(payments.lost.map_or(0, i64::unsigned_abs));
+        self.duplicated.inc_by(payments.duplicated.map_or(0, i64::unsigned_abs));
     }
 
     /// All metrics in the OpenMetrics text format. Experiments that are no longer in the store are not counted.

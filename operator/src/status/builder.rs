@@ -116,7 +116,13 @@ fn reason_and_message<'a>(problem: Option<&'a PodProblem>, otherwise: (&'a str, 
 
 #[cfg(test)]
 mod tests {
-    use paylab_core::{fault::spec::FAULTS_MAX, judge::report::Report, prediction::Prediction};
+    use paylab_core::{
+        fault::spec::FAULTS_MAX,
+        judge::{
+            doubt::{Doubt, DoubtNote},
+            report::Report,
+        },
+    };
     use serde_json::json;
 
     use super::*;
@@ -165,9 +171,9 @@ mod tests {
         let problem = PodProblem::new("ImagePullBackOff", "the image of pod x cannot be pulled", Tolerance::Short);
         let failed = builder(None, 0).failed(&experiment, &problem);
         assert!(is_final(Some(&failed)) && !is_verified(&failed));
-        let empty = Report { faults: vec![Default::default(); 2], ..Report::default() };
-        let prediction = Prediction::of(&experiment.plan, 0..experiment.plan.count);
-        let inconclusive = builder(None, 0).judged(&experiment.outcome(empty, prediction));
+        let mut doubtful = Report::default();
+        doubtful.doubt(Doubt::FaultSilent, DoubtNote { count: 1, ..DoubtNote::default() });
+        let inconclusive = builder(None, 0).judged(&experiment.outcome(doubtful));
         assert!(is_final(Some(&inconclusive)) && !is_verified(&inconclusive));
         let refused = builder(None, 0).refused(&[FieldError::new("spec.faults", "is wrong")]);
         let all = [&failed, &inconclusive, &refused].map(|status| {
@@ -212,8 +218,7 @@ mod tests {
         let Decision::Fail(problem) = decide(&experiment, &starting, &timeline) else { panic!("it does not fail") };
         let failed = builder(None, 0).failed(&experiment, &problem);
         let report = merged_report(&experiment, &loaded(ended(70, "Error", &message)));
-        let prediction = Prediction::of(&experiment.plan, 0..experiment.plan.count);
-        let judged = builder(None, 0).judged(&experiment.outcome(report, prediction));
+        let judged = builder(None, 0).judged(&experiment.outcome(report));
         for status in [failed, judged] {
             assert!(status.message.as_ref().unwrap().contains("éé"), "the message is not quoted: {status:?}");
             let len = serde_json::to_string(&status).unwrap().len();

@@ -1,11 +1,22 @@
 //! The parts alone, as the pods start them: with logs, one thread, and a clean end on a signal.
 
+use std::time::Instant;
+
+use anyhow::anyhow;
 use clap::Args;
-use paylab_core::fault::sampler::seed_of_run;
+use paylab_core::{
+    fault::sampler::seed_of_run,
+    judge::report::Report,
+    outcome::{Outcome, Setting},
+    plan::Plan,
+};
+use paylab_present::{json, text::TextReport};
+use paylab_resource::file::Experiment;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
+    commands::run::{Output, print},
     exit::Exit,
     lab::{draw_run_id, one_thread},
     logs::{self, Logs},
@@ -40,21 +51,52 @@ pub fn reset_proxy(options: Logged<reset_proxy::options::Options>) -> anyhow::Re
     serve(&logs.or_toxiproxys(), async |shutdown| Ok(reset_proxy::run(part, shutdown).await?))
 }
 
-/// Runs one share of a load to its report, which is also printed on standard output.
+/// The options of `paylab load-job`.
+#[derive(Debug, Clone, Args)]
+pub struct LoadOptions {
+    /// The options of the load, and how it logs.
+    #[command(flatten)]
+    pub load: Logged<load_job::options::Options>,
+    /// The outcome for people, or as JSON for programs
+    #[arg(long, short, value_name = "FORMAT", default_value = "text")]
+    pub output: Output,
+}
+
+/// Runs one share of a load, and concludes from its evidence as `paylab run` does. Of several workers, each concludes from its own share;
+/// what only the whole run can show is left to whoever merges the reports.
 ///
 /// # Errors
-/// The experiment is invalid, the load cannot begin, or its report cannot be written.
-pub fn load_job(options: Logged<load_job::options::Options>) -> anyhow::Result<Exit> {
-    let Logged { part, logs } = options;
+/// The experiment is invalid, or the load cannot be started.
+pub fn load_job(options: LoadOptions) -> anyhow::Result<Exit> {
+    let LoadOptions { load: Logged { part, logs }, output } = options;
     let run = part.run_id.clone().map_or_else(draw_run_id, Ok)?;
     let seed = part.seed.and_then(|seed| i64::try_from(seed).ok());
     let source = Source { file: part.experiment.clone(), seed, concurrency: None };
-    let plan = source.read_with(seed_of_run(&run))?.plan;
+    let Experiment { resource, plan } = source.read_with(seed_of_run(&run))?;
+    let (report_only, worker) = (part.report_only, part.worker);
+    let begun = Instant::now();
+    let mut report = None;
     serve(&logs, async |shutdown| {
-        let report = load_job::run(part, run, plan, shutdown).await?;
-        anstream::println!("{}", serde_json::to_string(&report)?);
+        report = Some(load_job::run(part, run, plan.clone(), shutdown).await?);
         Ok(())
-    })
+    })?;
+    let report = report.ok_or_else(|| anyhow!("the load has left no report"))?;
+    if report_only {
+        print(serde_json::to_string(&report)?)?;
+        return Ok(Exit::AsExpected);
+    }
+    let name = resource.metadata.name.unwrap_or_default();
+    let (experiment, conclude): (_, fn(&Plan, Report, Setting) -> Outcome) = match plan.client.workers {
+        1 => (name, Outcome::of),
+        workers => (format!("{name}, worker {worker} of {workers}"), Outcome::of_share),
+    };
+    let setting = Setting { experiment, elapsed: Some(begun.elapsed()), ..Setting::default() };
+    let outcome = conclude(&plan, report, setting);
+    print(match output {
+        Output::Json => json::outcome(&outcome)?,
+        Output::Text => TextReport(&outcome).to_string(),
+    })?;
+    Ok(Exit::of(outcome.is_as_expected()))
 }
 
 /// Reconciles experiments on a cluster until a signal ends it.

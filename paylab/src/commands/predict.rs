@@ -36,7 +36,7 @@ pub fn predict(options: &Options) -> anyhow::Result<Exit> {
         Output::Json => print(json::prediction(&plan, &prediction)?)?,
         Output::Text => {
             let experiment = resource.metadata.name.unwrap_or_default();
-            let table = TotalsTable { plan: &plan, prediction: &prediction, outcome: None }.to_string();
+            let table = TotalsTable { plan: &plan, prediction: Some(&prediction), outcome: None }.to_string();
             print(format_args!("{}\n\n{}", Headline { experiment: &experiment, plan: &plan }, table.trim_end()))?;
         }
     }

@@ -15,7 +15,6 @@ use load_job::Progress;
 use paylab_core::{
     outcome::{Outcome, Setting},
     plan::Plan,
-    prediction::Prediction,
     targets::Target,
 };
 use paylab_present::{json, junit, text::TextReport};
@@ -149,9 +148,8 @@ fn measure_until(
         eprintln!("paylab: {error:#}");
     }
     let report = report?;
-    let prediction = Prediction::of(plan, 0..plan.count);
     let setting = Setting { database: Some(database.to_string()), elapsed: Some(begun.elapsed()), ..setting };
-    Ok(Outcome::of(plan, report, prediction, setting))
+    Ok(Outcome::of(plan, report, setting))
 }
 
 /// Refuses what a cluster can do and one machine cannot, before anything is run.

@@ -6,7 +6,7 @@ use std::{collections::VecDeque, io, sync::Arc};
 use axum::body::Bytes;
 use futures::{Stream, stream};
 use paylab_core::witness::{
-    ledger::{LedgerFooter, LedgerItem},
+    ledger::{Elsewhere, LedgerFooter, LedgerItem},
     seal::Sealer,
 };
 use tracing::error;
@@ -55,7 +55,12 @@ async fn next(bookings: &Bookings, state: ExportState) -> Result<Option<(Bytes, 
     let mut entries: VecDeque<_> = tx.entries_after(after, PAGE_LEN).await?.into();
     let Some(last) = entries.back().map(|entry| entry.id) else {
         let total_minor = tx.total_minor().await?;
-        let footer = LedgerFooter { seal: sealer.seal(), total_minor, counters: bookings.counters() };
+        let footer = LedgerFooter {
+            seal: sealer.seal(),
+            total_minor,
+            counters: bookings.counters(),
+            elsewhere: Elsewhere::default(),
+        };
         return Ok(Some((lines([LedgerItem::Footer(footer)]), ExportState::End)));
     };
     let page = lines(entries.drain(..).map(LedgerItem::Entry));

@@ -75,7 +75,7 @@ async fn put_rules(State(plane): State<Arc<FaultPlane>>, body: Bytes) -> Result<
         return Err(Refusal::of_fields(&errors));
     }
     let in_force = plane.rules.put(rules)?;
-    let Rules { run_id, seed, faults, lease_ms } = &in_force.rules;
+    let Rules { run_id, seed, faults, last_struck: _, lease_ms } = &in_force.rules;
     info!(%run_id, seed, faults = faults.len(), lease_ms, "put rules in force");
     Ok(Json(in_force))
 }

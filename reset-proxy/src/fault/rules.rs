@@ -91,13 +91,15 @@ impl RuleBook {
         let _replacing = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         let record = match self.snapshot.load_full() {
             Some(current) if current.rules.run_id == rules.run_id => {
-                if current.rules.seed != rules.seed || current.rules.faults != rules.faults {
+                let Rules { run_id: _, seed, faults, last_struck, lease_ms: _ } = &current.rules;
+                if (seed, faults, last_struck) != (&rules.seed, &rules.faults, &rules.last_struck) {
                     return Err(PutError::Changed(rules.run_id));
                 }
                 Arc::clone(&current.record)
             }
             Some(_) | None => {
-                Arc::new(Record::new(rules.run_id.clone(), FaultSampler::new(rules.seed, &rules.faults))?)
+                let sampler = FaultSampler::new(rules.seed, &rules.faults).striking_until(rules.last_struck);
+                Arc::new(Record::new(rules.run_id.clone(), sampler)?)
             }
         };
         let fates = record.sampler().faults().iter().map(|fault| Fate::of(fault.effect)).collect();
@@ -183,7 +185,7 @@ mod tests {
             attempts: None,
             payments: None,
         };
-        Rules { run_id: run_id.into(), seed: 42, faults: vec![fault], lease_ms }
+        Rules { run_id: run_id.into(), seed: 42, faults: vec![fault], last_struck: None, lease_ms }
     }
 
     #[test]

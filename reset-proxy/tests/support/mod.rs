@@ -267,7 +267,7 @@ impl Lab {
 }
 
 pub(crate) fn rules(run_id: &str, faults: Vec<FaultSpec>) -> Rules {
-    Rules { run_id: run_id.into(), seed: SEED, faults, lease_ms: LEASE_MS }
+    Rules { run_id: run_id.into(), seed: SEED, faults, last_struck: None, lease_ms: LEASE_MS }
 }
 
 pub(crate) fn fault(name: &str, probability: f64, at: Point) -> FaultSpec {

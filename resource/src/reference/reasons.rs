@@ -97,7 +97,16 @@ const fn anomaly(anomaly: Anomaly) -> &'static str {
         }
         Anomaly::SelfDuplicated => "The payment was booked more often than its requests reached the service.",
         Anomaly::Duplicated => "The payment was booked twice or more often.",
-        Anomaly::Undelivered => "The payment was never booked, though the client had to try until an acknowledgement.",
+        Anomaly::UnstableReplay => "Two acknowledgements of the payment named different identities.",
+        Anomaly::RefusedRepeat => {
+            "The payment was booked, and then its repeat was refused for good: the client was told \"no\" about money that moved."
+        }
+        Anomaly::Stuck => {
+            "However often the client asked, it was not told what became of the payment: it got only responses that ask for another attempt, or none (see `spec.client.retry.stuckAfter`)."
+        }
+        Anomaly::Refused => {
+            "The service refused the payment for good and did not book it, so that both sides know. It breaks no claim, and is never a reason."
+        }
         Anomaly::Lost => "The payment was never booked, and the client gave up after its last permitted attempt.",
     }
 }
@@ -111,11 +120,15 @@ const fn doubt(doubt: Doubt) -> &'static str {
         Doubt::ReportMissing => "A worker has left no report.",
         Doubt::LoadStopped => "The load ended early, such as at `spec.activeDeadline`.",
         Doubt::LoadIncomplete => "Some payments were not tried to their end.",
+        Doubt::AnswersNotUnderstood => {
+            "The responses about some payments were not understood, such as a status that is not known."
+        }
         Doubt::PortShortage => "The machine of the client had no port or file descriptor left.",
         Doubt::LedgerFlawed => "The ledger could not be read completely.",
         Doubt::RecordFlawed => "The proxy's record could not be read completely.",
         Doubt::Unrecorded => "The proxy could not record some requests.",
-        Doubt::AttemptsDiffer => "The requests in the proxy's record are not the client's attempts.",
+        Doubt::OtherSender => "Somebody else has sent requests of payments of this run.",
+        Doubt::AttemptsDiffer => "The proxy's record lacks attempts of the client.",
         Doubt::CoinsDiffer => "The proxy decided on faults otherwise than the seed says.",
         Doubt::FaultsFailed => "Faults were to take effect and did not.",
         Doubt::Lapsed => "Requests passed without faults because the proxy's rules had expired.",

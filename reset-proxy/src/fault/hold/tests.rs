@@ -67,7 +67,8 @@ impl Lab {
             attempts: None,
             payments: None,
         };
-        let rules = Rules { run_id: "run-1".into(), seed: 42, faults: vec![fault], lease_ms: 3_600_000 };
+        let rules =
+            Rules { run_id: "run-1".into(), seed: 42, faults: vec![fault], last_struck: None, lease_ms: 3_600_000 };
         plane.rules.put(rules).unwrap();
         let clients = TcpListener::bind("127.0.0.1:0").await.unwrap();
         Self { plane: Arc::new(plane), clients, services, _clock_stopped: stopped }
