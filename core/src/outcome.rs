@@ -112,6 +112,12 @@ impl Outcome {
         Self { plan: plan.clone(), setting, report, theory, verdict, observed, reason, broken, findings, exposures }
     }
 
+    /// Whether the evidence can show an anomaly, if there is one. Else nothing is known about it.
+    #[must_use]
+    pub fn can_show(&self, anomaly: Anomaly) -> bool {
+        can_show(&self.report, anomaly)
+    }
+
     /// Whether the verdict is the one that the spec expects; `None`: it is inconclusive.
     #[must_use]
     pub const fn is_as_expected(&self) -> Option<bool> {
@@ -125,13 +131,22 @@ impl Outcome {
 
 /// The anomalies that break the claim, the worst first.
 fn broken(plan: &Plan, report: &Report) -> Vec<Anomaly> {
-    let one_sender = report.is_one_sender();
-    let is_shown = |anomaly: Anomaly| match anomaly.basis() {
-        Basis::History | Basis::Ledger | Basis::Record => true,
-        Basis::OneSender => one_sender,
+    let is_found = |anomaly: Anomaly| match anomaly.basis() {
+        // What one worker's evidence shows is true even if another's says nothing.
+        Basis::History | Basis::Ledger | Basis::Record => report.count(anomaly) > 0,
+        Basis::OneSender => report.count(anomaly) > 0 && can_show(report, anomaly),
     };
-    let breaks = |anomaly: &Anomaly| anomaly.violates(plan.claim) && is_shown(*anomaly) && report.count(*anomaly) > 0;
-    Anomaly::ALL.into_iter().filter(breaks).collect()
+    Anomaly::ALL.into_iter().filter(|anomaly| anomaly.violates(plan.claim) && is_found(*anomaly)).collect()
+}
+
+/// Whether the evidence of the whole run suffices to show an anomaly.
+fn can_show(report: &Report, anomaly: Anomaly) -> bool {
+    match anomaly.basis() {
+        Basis::History => true,
+        Basis::Ledger => report.ledger.is_some(),
+        Basis::Record => report.ledger.is_some() && report.record.is_some(),
+        Basis::OneSender => report.ledger.is_some() && report.is_one_sender(),
+    }
 }
 
 /// What the path was seen to do; `None` without the whole ledger of the whole run.

@@ -10,7 +10,7 @@ use paylab_core::{
     payment::PaymentId,
     prediction,
     witness::{
-        attempt::{Acknowledgement, AttemptOutcome, Ending, Rejection, Uncertainty},
+        attempt::{AttemptOutcome, Ending, Rejection, Uncertainty},
         history::{History, Stop},
         record::End,
         seal::Flaw,

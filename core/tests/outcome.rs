@@ -9,7 +9,7 @@ use paylab_core::{
         doubt::{Doubt, DoubtNote},
         report::Report,
     },
-    outcome::exposure::bug_rate_bound,
+    outcome::{Outcome, Setting, exposure::bug_rate_bound},
 };
 use paylab_testbed::evidence::{Evidence, lesson, safe_lesson};
 
@@ -28,9 +28,18 @@ fn a_fault_that_never_took_effect_is_a_doubt() {
 }
 
 #[test]
+fn a_report_that_says_nothing_proves_nothing() {
+    let plan = safe_lesson();
+    let outcome = Outcome::of(&plan, Report::default(), Setting::default());
+    assert_eq!((outcome.verdict, outcome.reason.to_string().as_str()), (Verdict::Inconclusive, "LedgerFlawed"));
+    assert!(!outcome.can_show(Anomaly::Duplicated) && !outcome.can_show(Anomaly::Lost));
+}
+
+#[test]
 fn the_bound_of_the_bug_rate_falls_with_the_exposures() {
     let shown: Vec<_> = [0, 1, 100, 455].map(|n| format!("{:.4}", bug_rate_bound(n))).into();
     assert_eq!(shown, ["1.0000", "0.9500", "0.0295", "0.0066"]);
+    assert!(bug_rate_bound(u64::MAX) > 0.0);
 }
 
 #[test]

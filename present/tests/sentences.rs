@@ -19,10 +19,10 @@ fn each_claim_is_judged_by_its_own_measure() {
         verdict(&json!({"claim": "AtLeastOnce", "client": {"retry": {"maxAttempts": 1}}})),
     ];
     expect_test::expect![[r#"
-        UPHELD AtMostOnce: none of 1000 payments was booked more than once; 305 were not booked (-305.00 EUR).
-        UPHELD AtLeastOnce: 1000 of 1000 payments were booked, 329 more than once, 0 given up unbooked; 624 attempts that did not arrive exposed the claim.
+        UPHELD AtMostOnce: none of 1000 payments was booked more than once; 305 were not booked (-305.00 EUR); 695 requests that arrived exposed the claim (bug rate < 0.44 % per request, 95 %).
+        UPHELD AtLeastOnce: 1000 of 1000 payments were booked, 329 more than once; 624 attempts that did not arrive exposed the claim (bug rate < 0.48 % per attempt, 95 %).
         VIOLATED AtMostOnce: 329 of 1000 payments were booked more than once (+455.00 EUR); none lost; first: payment 1.
-        UPHELD AtLeastOnce: 695 of 1000 payments were booked, 0 more than once, 305 given up unbooked; 305 attempts that did not arrive exposed the claim."#]].assert_eq(&all.join("\n"));
+        VIOLATED AtLeastOnce: 305 of 1000 payments were given up and never booked (-305.00 EUR); first: payment 1."#]].assert_eq(&all.join("\n"));
 }
 
 #[test]
@@ -35,9 +35,9 @@ fn nothing_is_upheld_that_was_never_put_to_the_test() {
         ),
     ];
     expect_test::expect![[r#"
-        INCONCLUSIVE: the path had too few chances to break its claim: 0 repeats of a payment that had arrived, at least 1 required (spec.minExposures); nothing is claimed.
+        INCONCLUSIVE: the path had too few chances to break its claim: 0 repeats of a booked payment, at least 1 required (spec.minExposures); nothing is claimed.
         INCONCLUSIVE: the path had too few chances to break its claim: 0 attempts that did not arrive, at least 1 required (spec.minExposures); nothing is claimed.
-        INCONCLUSIVE: the path had too few chances to break its claim: 2 repeats of a payment that had arrived, at least 100 required (spec.minExposures); nothing is claimed."#]].assert_eq(&all.join("\n"));
+        INCONCLUSIVE: the path had too few chances to break its claim: 2 repeats of a booked payment, at least 100 required (spec.minExposures); nothing is claimed."#]].assert_eq(&all.join("\n"));
 }
 
 #[test]
@@ -61,11 +61,13 @@ fn every_doubt_has_its_words() {
         3 of the workers left no whole report, first payment 7: details
         the load ended early, first payment 7: details
         3 payments were not tried to their end, first payment 7: details
-        the client found no free port 3 times, first payment 7: details
+        the answers about 3 payments were not understood, first payment 7: details
+        the client found no free port or file descriptor 3 times, first payment 7: details
         the ledger is not whole, first payment 7: details
         the proxy's record is not whole, first payment 7: details
         the proxy could not record 3 requests (is its disk full?), first payment 7: details
-        the proxy's record and the client's attempts differ by 3, first payment 7: details
+        somebody else has sent requests of 3 payments of this run, first payment 7: details
+        the proxy's record lacks attempts of 3 payments, first payment 7: details
         3 requests were not treated as the seed says, first payment 7: details
         3 faults were ordered and not carried out, first payment 7: details
         3 requests passed without faults, because the lease of the proxy's rules had expired, first payment 7: details

@@ -38,6 +38,7 @@ pub(super) fn doubt_share(history: &History, record: &RecordTally, ledger: &Ledg
 
 /// Doubts about the whole run, whose shares are merged.
 pub(crate) fn doubt_run(plan: &Plan, report: &mut Report) {
+    doubt_silence(report);
     doubt_counts(plan, report);
     if let Some(prediction) = report.prediction.clone() {
         doubt_faults(plan, &prediction, report);
@@ -86,6 +87,22 @@ fn of_payments(history: &History, holds: impl Fn(PaymentId, &PaymentHistory) -> 
     let mut found = history.rows().filter(|(payment, row)| holds(*payment, row)).map(|(payment, _)| payment.0);
     let first = found.next();
     Mismatches { count: u64::from(first.is_some()) + found.count() as u64, first }
+}
+
+/// A report that says nothing of a witness, and not why, proves nothing either.
+fn doubt_silence(report: &mut Report) {
+    let missing = [Doubt::ReportMissing, Doubt::EnvironmentChanged];
+    if missing.iter().any(|doubt| report.doubts.contains_key(doubt)) {
+        return;
+    }
+    for (doubt, is_told) in
+        [(Doubt::LedgerFlawed, report.ledger.is_some()), (Doubt::RecordFlawed, report.record.is_some())]
+    {
+        if !is_told && !report.doubts.contains_key(&doubt) {
+            let detail = Some("the report does not say why".to_owned());
+            report.doubt(doubt, DoubtNote { count: 1, first: None, detail });
+        }
+    }
 }
 
 /// Doubts that follow from what proxy and service have counted.

@@ -130,12 +130,12 @@ mod tests {
             verdict(&experiment, &gone),
         ];
         expect_test::expect![[r#"
-            INCONCLUSIVE: 1 of the workers left no whole report: pod load-0 has ended: OOMKilled, exit code 137 (and 2 more doubts); nothing is claimed.
-            INCONCLUSIVE: 1 of the workers left no whole report: pod load-0 has ended: Error, exit code 70: paylab: cannot put the rules (and 2 more doubts); nothing is claimed.
-            INCONCLUSIVE: 1 of the workers left no whole report: pod load-0 was terminated: Evicted: The node was low on resource: memory. (and 2 more doubts); nothing is claimed.
-            INCONCLUSIVE: 1 of the workers left no whole report: the report of pod load-0 cannot be read: EOF while parsing a value at line 1 column 9 (and 2 more doubts); nothing is claimed.
-            INCONCLUSIVE: 1 of the workers left no whole report: the report of pod load-0 is about another run, another (and 2 more doubts); nothing is claimed.
-            INCONCLUSIVE: 1 of the workers left no whole report: the pod of worker 0 is gone (and 2 more doubts); nothing is claimed."#]].assert_eq(&all.join("\n"));
+            INCONCLUSIVE: 1 of the workers left no whole report: pod load-0 has ended: OOMKilled, exit code 137; nothing is claimed.
+            INCONCLUSIVE: 1 of the workers left no whole report: pod load-0 has ended: Error, exit code 70: paylab: cannot put the rules; nothing is claimed.
+            INCONCLUSIVE: 1 of the workers left no whole report: pod load-0 was terminated: Evicted: The node was low on resource: memory.; nothing is claimed.
+            INCONCLUSIVE: 1 of the workers left no whole report: the report of pod load-0 cannot be read: EOF while parsing a value at line 1 column 9; nothing is claimed.
+            INCONCLUSIVE: 1 of the workers left no whole report: the report of pod load-0 is about another run, another; nothing is claimed.
+            INCONCLUSIVE: 1 of the workers left no whole report: the pod of worker 0 is gone; nothing is claimed."#]].assert_eq(&all.join("\n"));
     }
 
     #[test]

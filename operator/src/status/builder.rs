@@ -187,7 +187,7 @@ mod tests {
             Ready=False ImagePullBackOff
             Stalled=True ImagePullBackOff
 
-            Completed: INCONCLUSIVE: 2 faults never took effect: "request-lost" should have taken effect 23 times (and 1 more doubt); nothing is claimed.
+            Completed: INCONCLUSIVE: 1 faults never took effect; nothing is claimed.
             Accepted=True Planned
             EnvironmentReady=True AsPlanned
             LoadComplete=True AllReported
