@@ -26,6 +26,8 @@ use crate::{
 
 /// The directory of the experiment's file in the pod.
 const PLAN_DIRECTORY: &str = "/experiment";
+/// The load writes its report and does not conclude from it: one worker knows only its share, and the operator concludes from all.
+const REPORT_ONLY: &str = "--report-only";
 /// How long the load tries to reach its peers: on a large cluster, or with network policies, a new Service takes a while to
 /// work.
 const PATIENCE: &str = "60s";
@@ -84,7 +86,7 @@ fn arguments(experiment: &PlannedExperiment) -> Vec<String> {
         ("--patience", PATIENCE.to_owned()),
     ];
     let options = options.into_iter().flat_map(|(option, value)| [option.to_owned(), value]);
-    [format!("{PLAN_DIRECTORY}/{FILE}")].into_iter().chain(options).collect()
+    [format!("{PLAN_DIRECTORY}/{FILE}")].into_iter().chain(options).chain([REPORT_ONLY.to_owned()]).collect()
 }
 
 /// The volume with the experiment's file, and where it is mounted.
