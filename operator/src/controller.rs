@@ -29,6 +29,7 @@ use tracing::debug;
 use crate::{
     desired::Settings,
     error::Error,
+    failures::Failures,
     names::{EXPERIMENT_LABEL, MANAGED_BY_LABEL, MANAGER},
     options::Options,
     reconcile::{Context, after_error, reconcile},
@@ -82,12 +83,16 @@ pub(crate) async fn control(
         client: client.clone(),
         settings: Settings::of(options),
         metrics: Arc::clone(metrics),
+        failures: Failures::default(),
         identity: options.leadership.identity.clone().unwrap_or_else(|| "operator".to_owned()),
     });
-    let timed_reconcile = |resource, context: Arc<Context>| async move {
+    let recorded_reconcile = |resource: Arc<ExperimentMeta>, context: Arc<Context>| async move {
         let begun = Instant::now();
-        let result = reconcile(resource, Arc::clone(&context)).await;
+        let result = reconcile(Arc::clone(&resource), Arc::clone(&context)).await;
         context.metrics.record_reconcile(begun.elapsed());
+        if result.is_ok() {
+            context.failures.record_success(&resource.uid().unwrap_or_default());
+        }
         result
     };
     let reconciles = Controller::for_stream(changed, reader)
@@ -96,7 +101,7 @@ pub(crate) async fn control(
         .watches_stream(lab_objects::<Pod>(&client, options), |object| experiment_of(&object))
         .with_config(controller::Config::default().concurrency(CONCURRENT_RECONCILES))
         .graceful_shutdown_on(shutdown.clone().cancelled_owned())
-        .run(timed_reconcile, after_error, context)
+        .run(recorded_reconcile, after_error, context)
         .for_each(async |result| {
             if let Err(error) = result {
                 debug!(%error, "reconcile did not complete");

@@ -5,6 +5,7 @@
 
 mod deployment;
 mod load;
+mod memory;
 mod metadata;
 mod network;
 mod plan;
@@ -65,7 +66,7 @@ mod tests {
             block_owner_deletion: Some(true),
         };
         let Lab { policies, services, deployments } = lab(&experiment, settings, &owner);
-        let job = job(&experiment, settings, &owner, "uid-of-a-pod/0");
+        let job = job(&experiment, settings, &owner, "the fingerprint of the lab");
         let mut objects = vec![json!(root)];
         objects.extend(policies.iter().map(|one| json!(one)));
         objects.extend(services.iter().map(|one| json!(one)));

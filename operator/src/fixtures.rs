@@ -2,17 +2,18 @@
 
 use k8s_openapi::{
     api::{
-        apps::v1::Deployment,
+        apps::v1::{Deployment, ReplicaSet},
         batch::v1::Job,
         core::v1::{ConfigMap, Pod},
     },
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
     jiff::Timestamp,
 };
 use paylab_resource::spec::ChaosExperiment;
 use serde_json::{Value, json};
 
 use crate::{
-    decide::lab_changes::fingerprint,
+    decide::lab_changes::Fingerprint,
     desired::Settings,
     names::{self, Part},
     observe::{Observed, Ownership},
@@ -71,25 +72,50 @@ pub(crate) fn plan(ownership: Ownership) -> Option<(Ownership, ConfigMap)> {
     Some((ownership, serde_json::from_value(plan).unwrap()))
 }
 
-/// A Deployment with this many available pods.
+/// A Deployment with this many available pods, controlled by the plan.
 pub(crate) fn deployment(part: Part, available: i32) -> Deployment {
     serde_json::from_value(json!({
-        "metadata": {"name": names::part("lesson", part), "generation": 1},
+        "metadata": {"name": names::part("lesson", part), "uid": format!("uid-of-{}", part.name()), "generation": 1,
+            "ownerReferences": controlled_by("ConfigMap", "uid-of-the-plan")},
         "status": {"observedGeneration": 1, "availableReplicas": available},
     }))
     .unwrap()
 }
 
-/// A pod of a part with this status. A load pod runs the worker that the digit at the end of its name says, or worker 0.
+/// The ReplicaSet of a part's Deployment.
+pub(crate) fn replica_set(part: Part) -> ReplicaSet {
+    serde_json::from_value(json!({
+        "metadata": {"name": format!("{}-set", names::part("lesson", part)), "uid": format!("uid-of-{}-set", part.name()),
+            "generation": 1, "ownerReferences": controlled_by("Deployment", &format!("uid-of-{}", part.name()))},
+    }))
+    .unwrap()
+}
+
+/// A pod of a part with this status, controlled by the object of this run that creates such pods. A load pod runs the worker that
+/// the digit at the end of its name says, or worker 0.
 pub(crate) fn pod(part: Part, name: &str, status: Value) -> Pod {
     let worker = name.chars().last().filter(char::is_ascii_digit).unwrap_or('0').to_string();
     let mut labels = names::part_labels("lesson", UID, part);
     labels.insert(names::WORKER_LABEL.to_owned(), worker);
+    let owner = match part {
+        Part::LoadJob => controlled_by("Job", "uid-of-the-job"),
+        Part::PaymentService | Part::ResetProxy => controlled_by("ReplicaSet", &format!("uid-of-{}-set", part.name())),
+    };
     serde_json::from_value(json!({
-        "metadata": {"name": name, "uid": format!("uid-of-{name}"), "labels": labels},
+        "metadata": {"name": name, "uid": format!("uid-of-{name}"), "labels": labels, "ownerReferences": owner},
         "status": status,
     }))
     .unwrap()
+}
+
+/// The same pod with the same labels, made by somebody else.
+pub(crate) fn foreign(pod: Pod) -> Pod {
+    let metadata = ObjectMeta { owner_references: None, ..pod.metadata };
+    Pod { metadata, ..pod }
+}
+
+fn controlled_by(kind: &str, uid: &str) -> Value {
+    json!([{"apiVersion": "v1", "kind": kind, "name": "owner", "uid": uid, "controller": true}])
 }
 
 /// The status of a pod that is ready.
@@ -112,11 +138,12 @@ pub(crate) fn ended(exit_code: i32, reason: &str, message: &str) -> Value {
         "restartCount": 0, "state": {"terminated": {"exitCode": exit_code, "reason": reason, "message": message}}}]})
 }
 
-/// The load's Job, created one second after the beginning, when the lab had these pods.
-pub(crate) fn job(lab: &[Pod], status: Value) -> Option<Job> {
+/// The load's Job, created one second after the beginning, when the lab had this fingerprint.
+pub(crate) fn job(lab: &Fingerprint, status: Value) -> Option<Job> {
     serde_json::from_value(json!({
-        "metadata": {"name": "lesson-load-job", "annotations": {names::LAB_ANNOTATION: fingerprint(lab)},
-            "creationTimestamp": at(1).to_string()},
+        "metadata": {"name": "lesson-load-job", "uid": "uid-of-the-job",
+            "annotations": {names::LAB_ANNOTATION: lab.to_string()}, "creationTimestamp": at(1).to_string(),
+            "ownerReferences": controlled_by("ConfigMap", "uid-of-the-plan")},
         "status": status,
     }))
     .unwrap()
@@ -127,6 +154,7 @@ pub(crate) fn lab() -> Observed {
     Observed {
         plan: plan(Ownership::Ours),
         deployments: vec![deployment(Part::PaymentService, 1), deployment(Part::ResetProxy, 1)],
+        replica_sets: vec![replica_set(Part::PaymentService), replica_set(Part::ResetProxy)],
         job: None,
         pods: vec![pod(Part::PaymentService, "service", ready()), pod(Part::ResetProxy, "proxy", ready())],
     }
@@ -135,7 +163,7 @@ pub(crate) fn lab() -> Observed {
 /// A lab with a Job and one load pod that has this status.
 pub(crate) fn loaded(status: Value) -> Observed {
     let mut observed = lab();
-    observed.job = job(&observed.pods, json!({}));
+    observed.job = job(&Fingerprint::of(&observed), json!({}));
     observed.pods.push(pod(Part::LoadJob, "load-0", status));
     observed
 }

@@ -13,6 +13,7 @@ mod controller;
 mod decide;
 mod desired;
 mod error;
+mod failures;
 #[cfg(test)]
 mod fixtures;
 mod leader;

@@ -14,8 +14,8 @@ pub(crate) const EXPERIMENT_LABEL: &str = "paylab.dev/experiment";
 pub(crate) const RUN_LABEL: &str = "paylab.dev/run-id";
 /// On the plan: the image of every part, so that an operator of another version continues a run with the same image.
 pub(crate) const IMAGE_ANNOTATION: &str = "paylab.dev/image";
-/// On the Job: the fingerprint of the lab's pods when the load began (see [`crate::decide::lab_changes::fingerprint`]).
-pub(crate) const LAB_ANNOTATION: &str = "paylab.dev/lab-pods";
+/// On the Job: the fingerprint of the lab when the load began (see [`crate::decide::lab_changes::Fingerprint`]).
+pub(crate) const LAB_ANNOTATION: &str = "paylab.dev/lab";
 /// On the pods of an indexed Job, set by Kubernetes: the worker that the pod runs.
 pub(crate) const WORKER_LABEL: &str = "batch.kubernetes.io/job-completion-index";
 

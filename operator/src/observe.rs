@@ -6,9 +6,11 @@ pub(crate) mod pods;
 mod cluster;
 mod logs;
 mod ownership;
+mod run_pods;
 
 pub(crate) use self::{
     cluster::{Observed, observe},
     logs::load_logs,
     ownership::Ownership,
+    run_pods::RunPods,
 };

@@ -23,6 +23,7 @@ use crate::{
         waiting::{FIRST_PROGRESS, ProgressSchedule, load_age, poll_interval, progress_schedule},
     },
     desired::Settings,
+    failures::{Failures, pause_after},
     observe::{Observed, load_logs, observe},
     planned::PlannedExperiment,
     serve::Metrics,
@@ -34,6 +35,8 @@ pub(crate) struct Context {
     pub(crate) client: Client,
     pub(crate) settings: Settings,
     pub(crate) metrics: Arc<Metrics>,
+    /// The failures in a row of each experiment.
+    pub(crate) failures: Failures,
     /// The name of this operator in Events.
     pub(crate) identity: String,
 }
@@ -111,7 +114,7 @@ async fn act(
     observed: &Observed,
     now: Timestamp,
 ) -> Result<Reconciled, ReconcileError> {
-    let Context { client, settings, metrics: _, identity: _ } = context;
+    let Context { client, settings, metrics: _, failures: _, identity: _ } = context;
     let timeline = Timeline {
         started: status::started_at(resource.status.as_ref()).unwrap_or(now),
         last_phase: resource.status.as_ref().and_then(|status| status.phase),
@@ -164,7 +167,7 @@ async fn progress(
         ProgressSchedule::Later(wait) => (None, Action::requeue(wait)),
         ProgressSchedule::Now { next } => {
             let logs = load_logs(client, experiment, observed).await;
-            (decide::progress(experiment, &logs), Action::requeue(next))
+            (logs.and_then(|logs| decide::progress(experiment, &logs)), Action::requeue(next))
         }
     }
 }
@@ -181,14 +184,15 @@ async fn clean_up(
     Ok(Action::await_change())
 }
 
-/// Reports the end of an experiment: first in an Event, which a repeated reconcile does not create twice, then in the status.
+/// Reports the end of an experiment: first in an Event, which a repeated reconcile does not create twice, then in the status. The
+/// status counts, so it is written even if the Event cannot be.
 async fn finish(
     context: &Context,
     api: &Api<ChaosExperiment>,
     resource: &ChaosExperiment,
     status: ChaosExperimentStatus,
 ) -> Result<(), ReconcileError> {
-    answered(apply::emit(&context.client, resource, &status, &context.identity)).await?;
+    apply::emit(&context.client, resource, &status, &context.identity).await;
     let published = publish(context, api, resource, status).await?;
     context.metrics.record_end(&published);
     let outcome = published.status.as_ref().and_then(|status| status.message.as_deref()).unwrap_or_default();
@@ -214,27 +218,114 @@ async fn publish(
     Ok(published)
 }
 
-/// When to repeat a reconcile that failed.
+/// When to repeat a reconcile that failed: the more often it has failed in a row, the later.
 pub(crate) fn after_error(
     resource: Arc<PartialObjectMeta<ChaosExperiment>>,
     error: &ReconcileError,
     context: Arc<Context>,
 ) -> Action {
     const CONFLICT_PAUSE: Duration = Duration::from_millis(100);
-    const ERROR_PAUSE: Duration = Duration::from_secs(2);
+    let failures = context.failures.record_failure(&resource.uid().unwrap_or_default());
     match error {
         // Somebody else has changed the resource meanwhile; the next reconcile reads it again.
-        ReconcileError::Api(ApiError::Request(kube::Error::Api(status))) if status.is_conflict() => {
+        ReconcileError::Api(ApiError::Request(kube::Error::Api(status))) if status.is_conflict() && failures == 1 => {
             Action::requeue(CONFLICT_PAUSE)
         }
         error => {
             context.metrics.record_error();
-            warn!(namespace = resource.namespace(), name = resource.name_any(), %error, "reconcile failed");
-            Action::requeue(ERROR_PAUSE)
+            let pause = pause_after(failures);
+            warn!(
+                namespace = resource.namespace(),
+                name = resource.name_any(),
+                %error,
+                failures,
+                retry_after_s = pause.as_secs(),
+                "reconcile failed"
+            );
+            Action::requeue(pause)
         }
     }
 }
 
 fn builder(resource: &ChaosExperiment, now: Timestamp) -> StatusBuilder<'_> {
     StatusBuilder { previous: resource.status.as_ref(), generation: resource.metadata.generation, now }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        convert::Infallible,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
+
+    use http::{Method, Request, Response, StatusCode};
+    use kube::client::Body;
+    use serde_json::json;
+    use tower::service_fn;
+
+    use super::*;
+    use crate::fixtures::{at, planned, resource, settings};
+
+    /// A context whose API server stores every status, and treats the creation of an Event like this; and the number of Events that
+    /// it was asked to create.
+    fn context(event: StatusCode) -> (Context, Arc<AtomicUsize>) {
+        let events = Arc::new(AtomicUsize::new(0));
+        let asked = Arc::clone(&events);
+        let api = service_fn(move |request: Request<Body>| {
+            let asked = Arc::clone(&asked);
+            async move {
+                let (status, body) = if request.method() == Method::POST {
+                    asked.fetch_add(1, Ordering::SeqCst);
+                    let refusal = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": event.as_u16(),
+                        "reason": if event == StatusCode::CONFLICT { "AlreadyExists" } else { "Refused" }, "message": "no events"});
+                    (event, refusal.to_string().into_bytes())
+                } else {
+                    let body = request.into_body().collect_bytes().await.expect("the body is whole");
+                    (StatusCode::OK, body.to_vec())
+                };
+                let response = Response::builder().status(status).body(Body::from(body));
+                Ok::<_, Infallible>(response.expect("the status is valid"))
+            }
+        });
+        let context = Context {
+            client: Client::new(api, "school"),
+            settings: settings(),
+            metrics: Arc::new(Metrics::new()),
+            failures: Failures::default(),
+            identity: "operator".to_owned(),
+        };
+        (context, events)
+    }
+
+    #[tokio::test]
+    async fn an_event_that_cannot_be_created_does_not_keep_the_verdict_from_being_written() {
+        let (experiment, resource) = (planned(&json!({})), resource(&json!({})));
+        let problem = decide::PodProblem::former_run();
+        for (event, requests) in
+            [(StatusCode::CONFLICT, 1), (StatusCode::FORBIDDEN, 2), (StatusCode::INTERNAL_SERVER_ERROR, 2)]
+        {
+            let (context, events) = context(event);
+            let api = Api::<ChaosExperiment>::namespaced(context.client.clone(), "school");
+            let status = builder(&resource, at(1)).failed(&experiment, &problem);
+            assert!(finish(&context, &api, &resource, status).await.is_ok(), "{event}");
+            assert_eq!(events.load(Ordering::SeqCst), requests, "{event}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_experiment_that_fails_again_and_again_is_tried_less_and_less_often() {
+        let (context, _) = context(StatusCode::FORBIDDEN);
+        let context = Arc::new(context);
+        let resource: PartialObjectMeta<ChaosExperiment> = serde_json::from_value(json!(resource(&json!({})))).unwrap();
+        let resource = Arc::new(resource);
+        let pause = |error: &ReconcileError| after_error(Arc::clone(&resource), error, Arc::clone(&context));
+        let timeout = ReconcileError::Api(ApiError::Timeout);
+        let seconds = [1, 2, 4].map(|seconds| Action::requeue(Duration::from_secs(seconds)));
+        assert_eq!([pause(&timeout), pause(&timeout), pause(&timeout)], seconds);
+        context.failures.record_success(&resource.uid().unwrap());
+        let conflict = kube::core::Status { code: 409, reason: "Conflict".to_owned(), ..Default::default() };
+        let conflict = ReconcileError::Api(ApiError::Request(kube::Error::Api(Box::new(conflict))));
+        assert_eq!(pause(&conflict), Action::requeue(Duration::from_millis(100)));
+        assert_eq!(pause(&conflict), Action::requeue(Duration::from_secs(2)));
+    }
 }

@@ -11,7 +11,7 @@ use kube::{
 
 use super::create::{Creation, create, create_all};
 use crate::{
-    decide::PodProblem,
+    decide::{PodProblem, lab_changes::Fingerprint},
     desired::{self, Lab, Settings},
     names,
     observe::{Observed, Ownership},
@@ -51,7 +51,7 @@ pub(crate) async fn create_lab(
     Ok(Creation::Complete)
 }
 
-/// Creates the load's Job; `lab` is the fingerprint of the lab's pods.
+/// Creates the load's Job; `lab` is the fingerprint of the lab.
 ///
 /// # Errors
 /// A request to the API failed.
@@ -60,11 +60,11 @@ pub(crate) async fn launch_load(
     experiment: &PlannedExperiment,
     settings: &Settings,
     observed: &Observed,
-    lab: &str,
+    lab: &Fingerprint,
 ) -> kube::Result<Creation> {
     let Some((_, plan)) = &observed.plan else { return Ok(Creation::Blocked(PodProblem::former_run())) };
     let owner = owner_of(plan);
-    let job: Job = desired::job(experiment, &settings.with_image_of(plan), &owner, lab);
+    let job: Job = desired::job(experiment, &settings.with_image_of(plan), &owner, &lab.to_string());
     create(client, &job, &owner.uid).await
 }
 

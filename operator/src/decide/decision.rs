@@ -6,13 +6,13 @@ use k8s_openapi::api::{apps::v1::Deployment, batch::v1::Job};
 use paylab_resource::status::Phase;
 
 use super::{
-    lab_changes::fingerprint,
+    lab_changes::{Fingerprint, foreign_lab_pod},
     problem::{self, PodProblem, Tolerance},
     waiting::{Timeline, is_hopeless, is_reportable, load_age},
 };
 use crate::{
     names::{self, Part},
-    observe::{Observed, Ownership, jobs, pods},
+    observe::{Observed, Ownership, RunPods, jobs, pods},
     planned::PlannedExperiment,
 };
 
@@ -23,8 +23,8 @@ pub(crate) enum Decision {
     CreateLab,
     /// Wait until all parts are ready.
     AwaitReady(Option<PodProblem>),
-    /// Create the load's Job, with this fingerprint of the lab's pods.
-    LaunchLoad(String),
+    /// Create the load's Job, with this fingerprint of the lab.
+    LaunchLoad(Fingerprint),
     /// Wait until the load has ended.
     AwaitLoad(Option<PodProblem>),
     /// Judge the evidence: the load has ended, or never will.
@@ -64,14 +64,21 @@ fn preparing(experiment: &PlannedExperiment, observed: &Observed, timeline: &Tim
     if found.iter().any(|(deployment, _)| deployment.is_none()) {
         return Decision::CreateLab;
     }
-    let lab = fingerprint(&observed.pods);
+    let RunPods { load: _, lab, foreign_load: _, foreign_lab } = observed.run_pods();
+    if let Some(pod) = foreign_lab.first() {
+        let problem = PodProblem::new("ForeignPod", format!("{}; delete it", foreign_lab_pod(pod)), Tolerance::Short);
+        return blocked(experiment, problem, timeline);
+    }
+    let fingerprint = Fingerprint::of(observed);
     let wanted: i32 = parts.iter().map(|(_, replicas)| replicas).sum();
     let available = found.iter().all(|(deployment, replicas)| deployment.is_some_and(|it| is_available(it, *replicas)));
-    if available && lab.split(',').count() == usize::try_from(wanted).unwrap_or_default() {
-        return Decision::LaunchLoad(lab);
+    let only_wanted = fingerprint.ready_pods() == usize::try_from(wanted).unwrap_or_default()
+        && lab.iter().all(|pod| fingerprint.contains(pod));
+    if available && only_wanted {
+        return Decision::LaunchLoad(fingerprint);
     }
     let of_deployments = found.iter().filter_map(|(deployment, _)| problem::of_deployment((*deployment)?));
-    let worst = of_deployments.chain(problem::worst(&observed.pods)).min_by_key(|problem| problem.tolerance);
+    let worst = of_deployments.chain(problem::worst(lab)).min_by_key(|problem| problem.tolerance);
     match worst {
         Some(problem) => blocked(experiment, problem, timeline),
         None if timeline.waited() > experiment.plan.deadline => {
@@ -84,15 +91,15 @@ fn preparing(experiment: &PlannedExperiment, observed: &Observed, timeline: &Tim
 }
 
 fn loading(experiment: &PlannedExperiment, observed: &Observed, job: &Job, timeline: &Timeline) -> Decision {
-    let load: Vec<_> = observed.pods.iter().filter(|pod| pods::is_part(pod, Part::LoadJob)).cloned().collect();
+    let load = observed.run_pods().load;
     let has_reported = |worker| load.iter().any(|pod| pods::worker(pod) == Some(worker) && pods::has_reported(pod));
     let all_reported = (0..experiment.plan.client.workers).all(has_reported);
     if all_reported || jobs::has_finished(job) {
         return Decision::Judge;
     }
-    let unfinished: Vec<_> = load.into_iter().filter(|pod| !pods::has_reported(pod)).collect();
+    let unfinished = load.into_iter().filter(|pod| !pods::has_reported(pod));
     let waited = load_age(job, timeline.now);
-    match problem::worst(&unfinished) {
+    match problem::worst(unfinished) {
         Some(problem) if is_hopeless(experiment, &problem, waited) => Decision::Judge,
         problem => Decision::AwaitLoad(reportable(problem, waited)),
     }
@@ -118,7 +125,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::fixtures::{at, deployment, ended, job, lab, loaded, plan, planned, pod, ready, waiting};
+    use crate::fixtures::{at, deployment, ended, foreign, job, lab, loaded, plan, planned, pod, ready, waiting};
 
     fn timeline(last_phase: Option<Phase>, second: i64) -> Timeline {
         Timeline { started: at(0), last_phase, now: at(second) }
@@ -151,8 +158,8 @@ mod tests {
             ..lab()
         };
         assert_eq!(decided(&starting, Some(Phase::Preparing), 1), Decision::AwaitReady(None));
-        let all = "uid-of-proxy/0,uid-of-service/0".to_owned();
-        assert_eq!(decided(&lab(), Some(Phase::Preparing), 1), Decision::LaunchLoad(all));
+        let launched = decided(&lab(), Some(Phase::Preparing), 1);
+        assert_eq!(launched, Decision::LaunchLoad(Fingerprint::of(&lab())));
         assert_eq!(decided(&loaded(ready()), Some(Phase::Loading), 2), Decision::AwaitLoad(None));
         assert_eq!(decided(&loaded(ended(0, "Completed", "{}")), Some(Phase::Loading), 3), Decision::Judge);
     }
@@ -234,7 +241,7 @@ mod tests {
         assert_eq!(decided(&stuck, Some(Phase::Loading), 63), Decision::Judge);
         let mut failed = lab();
         failed.job = job(
-            &failed.pods,
+            &Fingerprint::of(&failed),
             json!({"conditions": [{"type": "Failed", "status": "True", "reason": "DeadlineExceeded"}]}),
         );
         assert_eq!(decided(&failed, Some(Phase::Loading), 30), Decision::Judge);
@@ -248,5 +255,26 @@ mod tests {
         assert_eq!(decision(&observed), Decision::AwaitLoad(None));
         observed.pods.push(pod(Part::LoadJob, "load-1", ended(137, "OOMKilled", "")));
         assert_eq!(decision(&observed), Decision::Judge);
+    }
+
+    #[test]
+    fn a_load_is_launched_only_at_a_lab_that_consists_of_the_wanted_pods() {
+        let mut growing = lab();
+        growing.pods.push(pod(Part::PaymentService, "second", waiting("ContainerCreating", "")));
+        assert!(matches!(decided(&growing, Some(Phase::Preparing), 1), Decision::AwaitReady(_)));
+        let mut evicted = lab();
+        evicted.pods.push(pod(Part::PaymentService, "first", json!({"phase": "Failed", "reason": "Evicted"})));
+        assert!(matches!(decided(&evicted, Some(Phase::Preparing), 1), Decision::LaunchLoad(_)));
+        let mut forged = lab();
+        forged.pods.push(foreign(pod(Part::PaymentService, "forged", ready())));
+        assert_eq!(reason(&decided(&forged, Some(Phase::Preparing), 1)), Some("ForeignPod"));
+        assert!(matches!(decided(&forged, Some(Phase::Preparing), 61), Decision::Fail(_)));
+    }
+
+    #[test]
+    fn a_report_of_a_pod_that_the_job_does_not_control_does_not_end_the_load() {
+        let mut observed = loaded(ready());
+        observed.pods.push(foreign(pod(Part::LoadJob, "forged-0", ended(0, "Completed", "{}"))));
+        assert_eq!(decided(&observed, Some(Phase::Loading), 3), Decision::AwaitLoad(None));
     }
 }

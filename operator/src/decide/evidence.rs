@@ -1,7 +1,7 @@
 //! Merges the load pods' reports into one. It must not judge: what is missing becomes a doubt in the report, from which the
 //! verdict is drawn as without a cluster.
 
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::ResourceExt as _;
 use paylab_core::judge::{
     doubt::{Doubt, DoubtNote},
@@ -13,30 +13,64 @@ use super::{
     problem,
 };
 use crate::{
-    names::Part,
-    observe::{Observed, jobs, pods},
+    observe::{Observed, Ownership, jobs, pods},
     planned::PlannedExperiment,
 };
 
-/// The merged report of a run whose load has ended. If a pod of the lab was lost, and its evidence with it, the load's reports
-/// are void and the merged report is empty but for that doubt.
+/// The merged report of a run whose load has ended. If a part of the evidence is lost or may be another lab's, all reports are void
+/// and the merged report is empty but for that doubt.
 pub(crate) fn merged_report(experiment: &PlannedExperiment, observed: &Observed) -> Report {
-    let LabChanges { lost, restarted } = match &observed.job {
-        Some(job) => lab_changes(jobs::lab_at_launch(job), &observed.pods),
-        None => LabChanges { lost: vec!["the load's Job was deleted".to_owned()], restarted: Vec::new() },
+    let pods = observed.run_pods();
+    let (voiding, doubtful) = match &observed.job {
+        None => (vec![no_job(observed)], Vec::new()),
+        Some(job) => {
+            let LabChanges { voiding, restarted } = lab_changes(observed, job);
+            let voiding = voiding.into_iter().chain(started_twice(experiment, &pods.load));
+            let doubtful = restarted.into_iter().chain(pods.foreign_load.iter().map(|pod| foreign_load_pod(pod)));
+            (voiding.collect(), doubtful.collect())
+        }
     };
-    let mut report = if lost.is_empty() { merge_workers(experiment, observed) } else { empty_report(experiment) };
-    let changes: Vec<_> = lost.into_iter().chain(restarted).collect();
-    add_doubt(&mut report, Doubt::EnvironmentChanged, &changes);
+    let mut report =
+        if voiding.is_empty() { merge_workers(experiment, observed, &pods.load) } else { empty_report(experiment) };
+    add_doubt(&mut report, Doubt::EnvironmentChanged, &[voiding, doubtful].concat());
     report
 }
 
+/// Why the run has no Job: a Job counts only if the run's own `ConfigMap` controls it.
+fn no_job(observed: &Observed) -> String {
+    let has_plan = observed.plan.as_ref().is_some_and(|(ownership, _)| *ownership == Ownership::Ours);
+    let gone = if has_plan { "the load's Job" } else { "the ConfigMap that owns the lab" };
+    format!("{gone} was deleted")
+}
+
+/// Workers that two pods of the Job have run. Both may have sent the worker's payments, so neither report can tell what the path
+/// has done from what the other pod has done.
+fn started_twice(experiment: &PlannedExperiment, load: &[&Pod]) -> Vec<String> {
+    let workers = 0..experiment.plan.client.workers;
+    let twice = workers.filter_map(|worker| {
+        let pods: Vec<_> =
+            load.iter().filter(|pod| pods::worker(pod) == Some(worker)).map(|pod| pod.name_any()).collect();
+        (pods.len() > 1).then(|| format!("worker {worker} was started twice, as pods {}", pods.join(" and ")))
+    });
+    twice.collect()
+}
+
+/// Says that a pod of somebody else calls itself a load pod.
+fn foreign_load_pod(pod: &Pod) -> String {
+    format!("pod {} has the labels of this run's load but is not controlled by its Job", pod.name_any())
+}
+
 /// The sum of all workers' reports, with a doubt about those that are missing.
-fn merge_workers(experiment: &PlannedExperiment, observed: &Observed) -> Report {
+fn merge_workers(experiment: &PlannedExperiment, observed: &Observed, load: &[&Pod]) -> Report {
     let mut merged: Option<Report> = None;
     let mut missing = Vec::new();
     for worker in 0..experiment.plan.client.workers {
-        match report_of(experiment, observed, worker) {
+        let pod = load.iter().find(|pod| pods::worker(pod) == Some(worker));
+        let report = match pod {
+            Some(pod) => report_of(experiment, pod),
+            None => Err(format!("the pod of worker {worker} is gone{}", job_failure(observed.job.as_ref()))),
+        };
+        match report {
             Ok(report) => {
                 merged = Some(match merged {
                     None => report,
@@ -51,17 +85,11 @@ fn merge_workers(experiment: &PlannedExperiment, observed: &Observed) -> Report 
     merged
 }
 
-/// The report of one worker, or why there is none.
-fn report_of(experiment: &PlannedExperiment, observed: &Observed, worker: u32) -> Result<Report, String> {
-    let load = observed.pods.iter().filter(|pod| pods::is_part(pod, Part::LoadJob));
-    let pods = load.filter(|pod| pods::worker(pod) == Some(worker));
-    // There is one pod, unless somebody deleted it and the Job created another before it failed.
-    let Some(pod) = pods.max_by_key(|pod| pods::has_reported(pod)) else {
-        return Err(format!("the pod of worker {worker} is gone{}", job_failure(observed.job.as_ref())));
-    };
+/// The report of a load pod, or why there is none.
+fn report_of(experiment: &PlannedExperiment, pod: &Pod) -> Result<Report, String> {
     let name = pod.name_any();
     let Some(termination) = pods::termination(pod) else {
-        let why = problem::worst(std::slice::from_ref(pod)).map(|problem| problem.message);
+        let why = problem::worst([pod]).map(|problem| problem.message);
         return Err(why.unwrap_or_else(|| format!("pod {name} {}", pods::end_text(pod))));
     };
     let message = termination.message.as_deref().unwrap_or_default();
@@ -92,12 +120,21 @@ fn add_doubt(report: &mut Report, doubt: Doubt, causes: &[String]) {
 
 #[cfg(test)]
 mod tests {
-    use paylab_core::{claim::Verdict, judge::report::LedgerTotals};
+    use paylab_core::{
+        claim::Verdict,
+        judge::{
+            anomaly::Anomaly,
+            report::{LedgerTotals, RecordTotals},
+        },
+    };
     use paylab_present::sentence;
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::fixtures::{ended, lab, loaded, planned, pod, ready};
+    use crate::{
+        fixtures::{ended, foreign, lab, loaded, planned, pod, ready},
+        names::Part,
+    };
 
     fn booked(experiment: &PlannedExperiment, entries: u64) -> Report {
         let ledger = Some(LedgerTotals { entries, ..LedgerTotals::default() });
@@ -177,7 +214,73 @@ mod tests {
     }
 
     #[test]
-    fn without_the_job_every_report_is_void() {
+    fn without_the_job_or_its_owner_every_report_is_void() {
         assert!(verdict(&planned(&json!({})), &lab()).contains("the load's Job was deleted"));
+        let orphaned = Observed { plan: None, ..lab() };
+        assert!(verdict(&planned(&json!({})), &orphaned).contains("the ConfigMap that owns the lab was deleted"));
+    }
+
+    /// The report of a run that shows what broke the claim.
+    fn violated(experiment: &PlannedExperiment) -> Report {
+        let record = Some(RecordTotals::default());
+        let mut report = Report { record, ..booked(experiment, 27) };
+        report.payments.intended = 20;
+        report.anomalies.entry(Anomaly::Duplicated).or_default().count = 7;
+        report
+    }
+
+    fn outcome(experiment: &PlannedExperiment, observed: &Observed) -> (Verdict, Option<String>) {
+        let report = merged_report(experiment, observed);
+        let detail = report.doubts.get(&Doubt::EnvironmentChanged).and_then(|note| note.detail.clone());
+        (experiment.outcome(report).verdict, detail)
+    }
+
+    #[test]
+    fn a_violation_that_a_changed_lab_may_have_caused_is_no_verdict() {
+        let experiment = planned(&json!({}));
+        let observed = loaded(ended(0, "Completed", &serde_json::to_string(&violated(&experiment)).unwrap()));
+        assert_eq!(outcome(&experiment, &observed), (Verdict::Violated, None));
+        let mut scaled = observed.clone();
+        scaled.deployments[0].metadata.generation = Some(2);
+        let mut grown = observed.clone();
+        grown.pods.push(pod(Part::PaymentService, "second", ready()));
+        let mut joined = observed.clone();
+        joined.pods.push(foreign(pod(Part::PaymentService, "forged", ready())));
+        let mut unknown = observed.clone();
+        unknown.job.as_mut().unwrap().metadata.annotations = None;
+        for (changed, why) in
+            [(scaled, "was changed"), (grown, "was added"), (joined, "not controlled"), (unknown, "is missing")]
+        {
+            let (verdict, detail) = outcome(&experiment, &changed);
+            assert!(
+                verdict == Verdict::Inconclusive && detail.as_ref().is_some_and(|it| it.contains(why)),
+                "{detail:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_worker_that_was_started_twice_has_no_report_that_counts() {
+        let experiment = planned(&json!({}));
+        let report = serde_json::to_string(&violated(&experiment)).unwrap();
+        let mut observed = loaded(ended(0, "Completed", &report));
+        observed.pods.push(pod(Part::LoadJob, "again-0", ready()));
+        let why = "worker 0 was started twice, as pods load-0 and again-0".to_owned();
+        assert_eq!(outcome(&experiment, &observed), (Verdict::Inconclusive, Some(why)));
+    }
+
+    #[test]
+    fn a_report_of_a_pod_that_the_job_does_not_control_is_no_evidence_but_a_doubt() {
+        let experiment = planned(&json!({}));
+        let own = ended(0, "Completed", &serde_json::to_string(&violated(&experiment)).unwrap());
+        let forged = ended(0, "Completed", &serde_json::to_string(&empty_report(&experiment)).unwrap());
+        let mut observed = loaded(own);
+        observed.pods.insert(0, foreign(pod(Part::LoadJob, "forged-0", forged)));
+        let why = "pod forged-0 has the labels of this run's load but is not controlled by its Job".to_owned();
+        assert_eq!(outcome(&experiment, &observed), (Verdict::Violated, Some(why.clone())));
+        // Where the run's own pod says nothing, the stranger does not speak for it.
+        observed.pods.pop();
+        assert_eq!(outcome(&experiment, &observed), (Verdict::Inconclusive, Some(why)));
+        assert!(merged_report(&experiment, &observed).doubts.contains_key(&Doubt::ReportMissing));
     }
 }

@@ -58,8 +58,8 @@ impl PodProblem {
 }
 
 /// Of the problems of these pods, the one that is tolerated least.
-pub(crate) fn worst(pods: &[Pod]) -> Option<PodProblem> {
-    pods.iter().filter_map(of_pod).min_by_key(|problem| problem.tolerance)
+pub(crate) fn worst<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> Option<PodProblem> {
+    pods.into_iter().filter_map(of_pod).min_by_key(|problem| problem.tolerance)
 }
 
 /// What keeps a Deployment from creating its pods, such as a quota.

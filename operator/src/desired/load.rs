@@ -1,5 +1,7 @@
 //! The load: an indexed Job with one pod for each worker. Only Paylab's client may retry, so no pod is started twice.
 
+use std::time::Duration;
+
 use k8s_openapi::{
     api::{
         batch::v1::{Job, JobSpec},
@@ -7,9 +9,11 @@ use k8s_openapi::{
     },
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
 };
+use paylab_core::plan::Plan;
 use paylab_part::contract::{CONTROL_PORT, PROXY_PORT, SERVICE_PORT};
 
 use super::{
+    memory::load_resources,
     metadata::part_meta,
     plan::FILE,
     pod::{PodOptions, template},
@@ -22,17 +26,25 @@ use crate::{
 
 /// The directory of the experiment's file in the pod.
 const PLAN_DIRECTORY: &str = "/experiment";
+/// The load writes its report and does not conclude from it: one worker knows only its share, and the operator concludes from all.
+const REPORT_ONLY: &str = "--report-only";
 /// How long the load tries to reach its peers: on a large cluster, or with network policies, a new Service takes a while to
 /// work.
 const PATIENCE: &str = "60s";
-/// Time after the load's own deadline for starting pods, draining and reading the evidence.
-const EVIDENCE_SECS: u64 = 180;
+/// The time after the load's own deadline for starting pods and gathering evidence, where nothing is slow.
+const EVIDENCE_TIME: Duration = Duration::from_secs(180);
+/// How often the evidence may be asked for: the proxy and the service are drained, and once more if that fails.
+const DRAINS: u32 = 3;
 /// One more second is allowed for this many payments.
 const PAYMENTS_READ_PER_SEC: u64 = 20_000;
+/// The longest deadline of a Job, in seconds. Kubernetes counts in nanoseconds, and a larger number overflows.
+const DEADLINE_SECS_MAX: u64 = 2_147_483_647;
 
-/// The Job; `lab` is the fingerprint of the pods that its evidence will be about.
+/// The Job; `lab` is the fingerprint of the lab that its evidence will be about.
 pub(crate) fn job(experiment: &PlannedExperiment, settings: &Settings, owner: &OwnerReference, lab: &str) -> Job {
     let workers = experiment.spec.client.workers;
+    let resources = load_resources(&experiment.plan, &settings.resources);
+    let settings = &Settings { resources, ..settings.clone() };
     let options = PodOptions {
         arguments: arguments(experiment),
         volume: Some(file(experiment)),
@@ -49,7 +61,9 @@ pub(crate) fn job(experiment: &PlannedExperiment, settings: &Settings, owner: &O
             completions: Some(workers),
             parallelism: Some(workers),
             backoff_limit_per_index: Some(0),
-            active_deadline_seconds: Some(deadline_secs(experiment)),
+            // A pod that is being deleted may still send, so no other pod may take its place before it has ended.
+            pod_replacement_policy: Some("Failed".to_owned()),
+            active_deadline_seconds: Some(deadline_secs(&experiment.plan)),
             template: template(experiment, settings, Part::LoadJob, options),
             ..JobSpec::default()
         }),
@@ -72,7 +86,7 @@ fn arguments(experiment: &PlannedExperiment) -> Vec<String> {
         ("--patience", PATIENCE.to_owned()),
     ];
     let options = options.into_iter().flat_map(|(option, value)| [option.to_owned(), value]);
-    [format!("{PLAN_DIRECTORY}/{FILE}")].into_iter().chain(options).collect()
+    [format!("{PLAN_DIRECTORY}/{FILE}")].into_iter().chain(options).chain([REPORT_ONLY.to_owned()]).collect()
 }
 
 /// The volume with the experiment's file, and where it is mounted.
@@ -89,7 +103,40 @@ fn file(experiment: &PlannedExperiment) -> (Volume, VolumeMount) {
 }
 
 /// When Kubernetes ends a load that hangs.
-fn deadline_secs(experiment: &PlannedExperiment) -> i64 {
-    let secs = experiment.plan.deadline.as_secs() + EVIDENCE_SECS + experiment.plan.count / PAYMENTS_READ_PER_SEC;
+fn deadline_secs(plan: &Plan) -> i64 {
+    let secs = plan.deadline.saturating_add(evidence_time(plan)).as_secs().min(DEADLINE_SECS_MAX);
     i64::try_from(secs).unwrap_or(i64::MAX)
+}
+
+/// How long a load may take after its own deadline: until its pods have started, nothing is in flight any more and the evidence has
+/// been read.
+fn evidence_time(plan: &Plan) -> Duration {
+    let read = Duration::from_secs(plan.count / PAYMENTS_READ_PER_SEC);
+    EVIDENCE_TIME.saturating_add(plan.slowest_request().saturating_mul(DRAINS)).saturating_add(read)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::fixtures::planned;
+
+    #[test]
+    fn a_slow_service_and_many_payments_give_the_evidence_more_time() {
+        let secs = |spec: &Value| evidence_time(&planned(spec).plan).as_secs();
+        assert_eq!(secs(&json!({})), 180 + 3 * 5);
+        assert_eq!(secs(&json!({"payments": {"count": 100_000_000}})), 180 + 3 * 5 + 5000);
+        let client = json!({"workers": 2, "concurrency": 50, "hedge": 2, "retry": {"attemptTimeout": "7s"}});
+        assert_eq!(secs(&json!({"client": client, "service": {"processingTime": "1s"}})), 180 + 3 * (7 + 200));
+        let delay = json!([{"name": "slow", "probability": 0.5, "delay": {"at": "BeforeResponse", "for": "20s"}}]);
+        assert_eq!(secs(&json!({"faults": delay})), 180 + 3 * (20 + 5));
+    }
+
+    #[test]
+    fn no_deadline_is_longer_than_kubernetes_can_count() {
+        let of = |spec: &Value| deadline_secs(&planned(spec).plan);
+        assert_eq!(of(&json!({"activeDeadline": "10m"})), 600 + 195);
+        assert_eq!(of(&json!({"activeDeadline": "99999999h"})), 2_147_483_647);
+    }
 }

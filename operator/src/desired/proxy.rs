@@ -76,3 +76,22 @@ fn connections(experiment: &PlannedExperiment) -> u32 {
     let all = in_flight.saturating_mul(client.workers).saturating_mul(client.hedge);
     all.saturating_add(CONNECTIONS_SPARE).min(CONNECTIONS_MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fixtures::planned;
+
+    #[test]
+    fn the_proxy_allows_all_connections_that_the_load_can_have_in_flight_as_far_as_it_can() {
+        let allowed = |workers: u32, concurrency: u32, hedge: u32| {
+            let client = json!({"workers": workers, "concurrency": concurrency, "hedge": hedge});
+            connections(&planned(&json!({"client": client})))
+        };
+        assert_eq!(allowed(1, 8, 1), 8 + CONNECTIONS_SPARE);
+        assert_eq!(allowed(3, 1024, 2), 6144 + CONNECTIONS_SPARE);
+        assert_eq!(allowed(64, 1024, 8), CONNECTIONS_MAX);
+    }
+}

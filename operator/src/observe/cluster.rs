@@ -5,17 +5,20 @@ use std::fmt::Debug;
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
-        apps::v1::Deployment,
+        apps::v1::{Deployment, ReplicaSet},
         batch::v1::Job,
         core::v1::{ConfigMap, Pod},
     },
 };
-use kube::{Api, Client, Resource, ResourceExt as _, api::ListParams};
+use kube::{Api, Client, Resource, api::ListParams};
 use serde::de::DeserializeOwned;
 
-use super::ownership::Ownership;
+use super::{
+    ownership::{Ownership, controls},
+    run_pods::RunPods,
+};
 use crate::{
-    names::{self, Part, RUN_LABEL},
+    names::{self, Part},
     planned::PlannedExperiment,
 };
 
@@ -23,9 +26,32 @@ use crate::{
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Observed {
     pub(crate) plan: Option<(Ownership, ConfigMap)>,
+    /// The Deployments that the plan controls.
     pub(crate) deployments: Vec<Deployment>,
+    /// The ReplicaSets that these Deployments control.
+    pub(crate) replica_sets: Vec<ReplicaSet>,
+    /// The load's Job, if the plan controls it.
     pub(crate) job: Option<Job>,
+    /// All pods with the labels of the run, whoever controls them; see [`Observed::run_pods`].
     pub(crate) pods: Vec<Pod>,
+}
+
+impl Observed {
+    /// The pods that carry the labels of the run: its own, and those of others.
+    pub(crate) fn run_pods(&self) -> RunPods<'_> {
+        RunPods::of(self)
+    }
+
+    /// Drops the objects that have a name or the labels of this run, but another controller.
+    fn without_foreign_objects(mut self) -> Self {
+        let plan = self.plan.as_ref().filter(|(ownership, _)| *ownership == Ownership::Ours);
+        let plan = plan.and_then(|(_, plan)| plan.metadata.uid.as_deref());
+        self.deployments.retain(|deployment| controls(plan, deployment));
+        self.job = self.job.filter(|job| controls(plan, job));
+        let deployments = &self.deployments;
+        self.replica_sets.retain(|set| deployments.iter().any(|one| controls(one.metadata.uid.as_deref(), set)));
+        self
+    }
 }
 
 /// Reads everything that belongs to a run. Objects with a known name are read by that name, because the API server answers a
@@ -37,19 +63,27 @@ pub(crate) async fn observe(client: &Client, experiment: &PlannedExperiment) -> 
     let name = |part| names::part(&experiment.name, part);
     let of_this_run = ListParams::default().labels(&names::selector(experiment.id.as_str()));
     let pods = Api::<Pod>::namespaced(client.clone(), &experiment.namespace);
-    let (plan, service, proxy, job, pods) = tokio::try_join!(
+    let replica_sets = Api::<ReplicaSet>::namespaced(client.clone(), &experiment.namespace);
+    let pods_and_controllers = async {
+        // In this order: a ReplicaSet exists before its pods, so none of the pods lacks its controller in the second list.
+        let pods = pods.list(&of_this_run).await?;
+        Ok((pods, replica_sets.list(&of_this_run).await?))
+    };
+    let (plan, service, proxy, job, (pods, replica_sets)) = tokio::try_join!(
         read::<ConfigMap>(client, experiment, names::plan(&experiment.name)),
         read::<Deployment>(client, experiment, name(Part::PaymentService)),
         read::<Deployment>(client, experiment, name(Part::ResetProxy)),
         read::<Job>(client, experiment, name(Part::LoadJob)),
-        pods.list(&of_this_run),
+        pods_and_controllers,
     )?;
-    Ok(Observed {
+    let observed = Observed {
         plan: plan.map(|plan| (Ownership::of(&plan, &experiment.owner.uid), plan)),
-        deployments: [service, proxy].into_iter().flatten().filter(|one| is_of_run(experiment, one)).collect(),
-        job: job.filter(|job| is_of_run(experiment, job)),
+        deployments: [service, proxy].into_iter().flatten().collect(),
+        replica_sets: replica_sets.items,
+        job,
         pods: pods.items,
-    })
+    };
+    Ok(observed.without_foreign_objects())
 }
 
 async fn read<K>(client: &Client, experiment: &PlannedExperiment, name: String) -> kube::Result<Option<K>>
@@ -59,7 +93,24 @@ where
     Api::<K>::namespaced(client.clone(), &experiment.namespace).get_opt(&name).await
 }
 
-/// Whether an object belongs to this run, and not to an earlier one with the same name.
-fn is_of_run(experiment: &PlannedExperiment, object: &impl Resource) -> bool {
-    object.labels().get(RUN_LABEL).is_some_and(|label| label == experiment.id.as_str())
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::{loaded, plan, ready};
+
+    #[test]
+    fn an_object_counts_only_if_its_controllers_lead_to_the_plan_of_this_run() {
+        let own = loaded(ready()).without_foreign_objects();
+        assert_eq!((own.deployments.len(), own.replica_sets.len(), own.job.is_some()), (2, 2, true));
+
+        let mut adopted = loaded(ready());
+        adopted.deployments[0].metadata.owner_references = None;
+        let adopted = adopted.without_foreign_objects();
+        assert_eq!((adopted.deployments.len(), adopted.replica_sets.len(), adopted.job.is_some()), (1, 1, true));
+
+        for stranger in [plan(Ownership::Foreign), plan(Ownership::Former), None] {
+            let foreign = Observed { plan: stranger, ..loaded(ready()) }.without_foreign_objects();
+            assert!(foreign.deployments.is_empty() && foreign.replica_sets.is_empty() && foreign.job.is_none());
+        }
+    }
 }

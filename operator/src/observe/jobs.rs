@@ -14,9 +14,9 @@ pub(crate) fn failure_reason(job: &Job) -> Option<&str> {
     true_conditions(job).find(|(kind, _)| *kind == "Failed").and_then(|(_, reason)| reason)
 }
 
-/// The fingerprint of the lab's pods at the launch of the load.
-pub(crate) fn lab_at_launch(job: &Job) -> &str {
-    job.metadata.annotations.as_ref().and_then(|all| all.get(LAB_ANNOTATION)).map_or("", String::as_str)
+/// The fingerprint of the lab at the launch of the load, as the operator has written it; `None` if somebody has removed it.
+pub(crate) fn lab_at_launch(job: &Job) -> Option<&str> {
+    Some(job.metadata.annotations.as_ref()?.get(LAB_ANNOTATION)?)
 }
 
 /// When the Job was created.

@@ -1,4 +1,5 @@
-//! Who owns an object that has one of a lab's names.
+//! Who owns an object that has one of a lab's names, or the labels of its pods. Names and labels prove nothing, because everybody
+//! who may create objects in the namespace chooses them. Only the UID of the controller counts.
 
 use kube::{Resource, ResourceExt as _};
 
@@ -16,16 +17,58 @@ pub(crate) enum Ownership {
 }
 
 impl Ownership {
-    /// Compares the object's owners with the owner of this run's objects, which has the UID `owner_uid`.
+    /// Compares the object's controller with the controller of this run's objects, which has the UID `owner_uid`.
     pub(crate) fn of(object: &impl Resource, owner_uid: &str) -> Self {
-        let owners = object.owner_references();
         let is_managed = object.labels().get(MANAGED_BY_LABEL).is_some_and(|label| label == MANAGER);
-        if owners.iter().any(|owner| owner.uid == owner_uid) {
-            Self::Ours
-        } else if is_managed && owners.iter().any(|owner| owner.controller == Some(true)) {
-            Self::Former
-        } else {
-            Self::Foreign
+        match controller_uid(object) {
+            Some(uid) if uid == owner_uid => Self::Ours,
+            Some(_) if is_managed => Self::Former,
+            Some(_) | None => Self::Foreign,
         }
+    }
+}
+
+/// Whether the object with this UID controls another one.
+pub(crate) fn controls(uid: Option<&str>, object: &impl Resource) -> bool {
+    uid.is_some() && controller_uid(object) == uid
+}
+
+/// The UID of an object's controller. The API server allows only one.
+fn controller_uid(object: &impl Resource) -> Option<&str> {
+    object.owner_references().iter().find(|owner| owner.controller == Some(true)).map(|owner| owner.uid.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn object(labels: Value, owners: Value) -> ConfigMap {
+        let owned = json!({"metadata": {"name": "x", "labels": labels, "ownerReferences": owners}});
+        serde_json::from_value(owned).unwrap()
+    }
+
+    fn owner(uid: &str, controller: bool) -> Value {
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "plan", "uid": uid, "controller": controller})
+    }
+
+    #[test]
+    fn only_the_controller_owns_an_object_whatever_its_labels_say() {
+        let ours = json!({MANAGED_BY_LABEL: MANAGER});
+        let of = |labels: &Value, owners| Ownership::of(&object(labels.clone(), owners), "plan");
+        assert_eq!(of(&ours, json!([owner("plan", true)])), Ownership::Ours);
+        assert_eq!(of(&ours, json!([owner("plan", false)])), Ownership::Foreign);
+        assert_eq!(of(&ours, json!([owner("plan", false), owner("another", true)])), Ownership::Former);
+        assert_eq!(of(&ours, json!([])), Ownership::Foreign);
+        assert_eq!(of(&json!({}), json!([owner("another", true)])), Ownership::Foreign);
+    }
+
+    #[test]
+    fn an_object_without_a_uid_controls_nothing() {
+        let orphan = object(json!({}), json!([]));
+        assert!(!controls(None, &orphan) && !controls(Some("plan"), &orphan));
+        assert!(controls(Some("plan"), &object(json!({}), json!([owner("plan", true)]))));
     }
 }

@@ -20,6 +20,11 @@ pub(crate) fn is_part(pod: &Pod, part: Part) -> bool {
     pod.labels().get(PART_LABEL).is_some_and(|label| label == part.name())
 }
 
+/// The name of the part that a pod says it runs.
+pub(crate) fn part_name(pod: &Pod) -> &str {
+    pod.labels().get(PART_LABEL).map_or("no part", String::as_str)
+}
+
 /// The worker that a load pod runs.
 pub(crate) fn worker(pod: &Pod) -> Option<u32> {
     pod.labels().get(WORKER_LABEL)?.parse().ok()

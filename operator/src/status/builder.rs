@@ -201,7 +201,8 @@ mod tests {
             Accepted=False Refused
             Verified=False Refused
             Ready=False Refused
-            Stalled=True Refused"#]].assert_eq(&all.join("\n\n"));
+            Stalled=True Refused"#]]
+        .assert_eq(&all.join("\n\n"));
     }
 
     #[test]

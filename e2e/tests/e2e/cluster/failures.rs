@@ -31,7 +31,7 @@ fn assert_failed(status: &Value, reason: &str, text: &str) {
 }
 
 /// The load began, but the evidence is void, and the message contains `text`.
-fn assert_inconclusive(status: &Value, reason: &str, text: &str) {
+pub(super) fn assert_inconclusive(status: &Value, reason: &str, text: &str) {
     assert_eq!(
         (status["verdict"].as_str(), status["reason"].as_str()),
         (Some("Inconclusive"), Some(reason)),

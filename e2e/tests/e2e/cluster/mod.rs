@@ -1,5 +1,6 @@
 //! Tests of an installation that watches the whole cluster, through kubectl and helm as its users.
 
+mod changes;
 mod chart;
 mod failures;
 mod lessons;
@@ -21,6 +22,7 @@ pub(crate) const SUITE: Suite = Suite {
             ("node", node::TESTS),
             ("lessons", lessons::TESTS),
             ("failures", failures::TESTS),
+            ("changes", changes::TESTS),
             ("secrets", secrets::TESTS),
             ("removal", removal::TESTS),
         ],
