@@ -4,29 +4,20 @@
 //! with `s = (1-u)(1-d)`; at most `K` attempts. Counts of payments are binomial; attempts and entries of unlimited
 //! retries are negative binomial; those of limited retries are sums of many bounded numbers, so the normal interval is used.
 
-use statrs::distribution::{Binomial, ContinuousCDF, DiscreteCDF, NegativeBinomial, Normal};
+mod interval;
 
+pub use self::interval::Estimate;
+use self::interval::{binomial, float, negative_binomial, sum};
 use crate::{
-    client::BodyDrift,
+    client::{ATTEMPTS_MAX, BodyDrift},
     fault::sampler::Fault,
     plan::Plan,
     prediction::depends_on_timing,
-    targets::handling::{RepeatAnswer, Repeats, Treatment},
+    targets::handling::{RepeatAnswer, Treatment},
 };
 
-/// Between these quantiles lie 95 % of all seeds.
-const TAILS: [f64; 2] = [0.025, 0.975];
-
-/// A mean, and the interval that holds 95 % of all seeds.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Estimate {
-    /// The expectation.
-    pub mean: f64,
-    /// The 2.5 % quantile.
-    pub low: u64,
-    /// The 97.5 % quantile.
-    pub high: u64,
-}
+/// With unlimited retries, fewer payments than this are expected to reach the bound of attempts: it is as if there was none.
+const BOUNDED_PAYMENTS_MAX: f64 = 1e-6;
 
 /// The totals of a run, in theory.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -47,15 +38,19 @@ pub struct Theory {
     pub repeats: Estimate,
 }
 
-/// The chances of one attempt and the bound of attempts.
+/// The chances of one attempt, and when attempts end.
 #[derive(Debug, Clone, Copy)]
 struct Chances {
-    /// Lost before the service has the whole request.
-    u: f64,
-    /// Booked, but the answer is lost, given that it arrived.
-    d: f64,
+    /// `u`: lost before the service has the whole request.
+    lost: f64,
+    /// `D`: booked, but the answer is lost.
+    unanswered: f64,
+    /// `s`: booked and answered.
+    answered: f64,
     /// Attempts at most; `None`: until acknowledged.
     most: Option<u32>,
+    /// Whether a payment that the client has given up has another attempt after the load, which no fault strikes.
+    recovers: bool,
 }
 
 impl Theory {
@@ -78,7 +73,7 @@ impl Chances {
     fn of(plan: &Plan) -> Self {
         let mut faults: Vec<&Fault> = plan.faults().iter().collect();
         faults.sort_by_key(|fault| fault.effect.at());
-        let (mut none_so_far, mut lost, mut unanswered) = (1.0, 0.0, 0.0);
+        let (mut none_so_far, mut lost, mut unanswered, mut answered) = (1.0, 0.0, 0.0, 0.0);
         for fault in faults {
             let takes_effect = none_so_far * fault.probability;
             none_so_far *= 1.0 - fault.probability;
@@ -86,15 +81,30 @@ impl Chances {
                 lost += takes_effect;
             } else if fault.effect.hides_response(plan.client.attempt_timeout).is_some() {
                 unanswered += takes_effect;
+            } else {
+                answered += takes_effect;
             }
         }
-        let d = if lost < 1.0 { unanswered / (1.0 - lost) } else { 0.0 };
-        Self { u: lost, d, most: plan.client.max_attempts }
+        let endless = Self { lost, unanswered, answered: answered + none_so_far, most: None, recovers: false };
+        let most = plan.client.max_attempts.or_else(|| endless.bound(plan.count));
+        Self { most, ..endless }
     }
 
-    /// The chance that an attempt is not acknowledged.
-    fn f(self) -> f64 {
-        1.0 - (1.0 - self.u) * (1.0 - self.d)
+    /// The bound of unlimited retries, where it matters: success is so rare that some payments are expected to reach it.
+    fn bound(self, count: u64) -> Option<u32> {
+        let reach_it = float(count) * self.not_acknowledged().powf(f64::from(ATTEMPTS_MAX));
+        (reach_it > BOUNDED_PAYMENTS_MAX).then_some(ATTEMPTS_MAX)
+    }
+
+    /// `f`: the chance that an attempt is not acknowledged.
+    fn not_acknowledged(self) -> f64 {
+        self.lost + self.unanswered
+    }
+
+    /// `1-d`: the chance that a request that arrives is answered. It is a quotient, since a difference of chances near 1 is inexact.
+    fn answered_if_arrived(self) -> f64 {
+        let arrives = self.unanswered + self.answered;
+        if arrives > 0.0 { self.answered / arrives } else { 1.0 }
     }
 
     /// `x^K`, which is 0 for unlimited retries.
@@ -103,108 +113,67 @@ impl Chances {
     }
 
     fn theory(self, count: u64, treatment: Treatment) -> Theory {
-        let Self { u, d, most } = self;
         let (tells, marks_repeats) = match treatment {
             Treatment::BooksEvery | Treatment::RefusesKeyless => (false, false),
-            Treatment::TellsRepeats(Repeats { answer: RepeatAnswer::Marked, .. }) => (true, true),
-            Treatment::TellsRepeats(Repeats { answer: RepeatAnswer::LikeNew, .. }) => (true, false),
+            Treatment::TellsRepeats(repeats) => (true, repeats.answer == RepeatAnswer::Marked),
         };
-        let (never_acked, never_booked) = (self.to_the_most(self.f()), self.to_the_most(u));
-        let last_only = most.map_or(0.0, |most| f64::from(most) * (1.0 - u) * u.powf(f64::from(most) - 1.0));
-        let twice = d * (1.0 - never_booked - last_only);
-        let by_repeat = 1.0 - never_acked - (1.0 - d) * (1.0 - never_booked);
+        let (given_up, given_up_unbooked) = (self.to_the_most(self.not_acknowledged()), self.to_the_most(self.lost));
+        let by_repeat = 1.0 - given_up - self.answered_if_arrived() * (1.0 - given_up_unbooked);
+        // What the client has given up is acknowledged after the load, and booked before that if it was not yet.
+        let (given_up_booked, given_up_unbooked, by_repeat) = if self.recovers {
+            (0.0, 0.0, by_repeat + given_up - given_up_unbooked)
+        } else {
+            (given_up - given_up_unbooked, given_up_unbooked, by_repeat)
+        };
         Theory {
             attempts: self.attempts(count),
-            entries: if tells { binomial(count, 1.0 - never_booked) } else { self.entries(count) },
-            acknowledged: binomial(count, 1.0 - never_acked),
-            lost: binomial(count, never_booked),
-            duplicated: binomial(count, if tells { 0.0 } else { twice }),
-            booked_unknown: binomial(count, never_acked - never_booked),
+            entries: if tells { binomial(count, 1.0 - given_up_unbooked) } else { self.entries(count) },
+            acknowledged: binomial(count, if self.recovers { 1.0 } else { 1.0 - given_up }),
+            lost: binomial(count, given_up_unbooked),
+            duplicated: binomial(count, if tells { 0.0 } else { self.twice() }),
+            booked_unknown: binomial(count, given_up_booked),
             repeats: binomial(count, if marks_repeats { by_repeat } else { 0.0 }),
         }
     }
 
+    /// The chance of two entries or more, when every arriving request is booked.
+    fn twice(self) -> f64 {
+        // The chance that all attempts but one are lost, relative to what becomes of that one.
+        let all_but_one = self.most.map_or(0.0, |most| f64::from(most) * self.lost.powf(f64::from(most) - 1.0));
+        let arrived_once = all_but_one * (self.unanswered + self.answered);
+        let within = (1.0 - self.answered_if_arrived()) * (1.0 - self.to_the_most(self.lost) - arrived_once);
+        // The attempt after the load is the second to be booked if one of those before was.
+        if self.recovers { within + all_but_one * self.unanswered } else { within }
+    }
+
     fn attempts(self, count: u64) -> Estimate {
-        let s = 1.0 - self.f();
-        match self.most {
-            None => negative_binomial(count, s),
-            // P(attempts > k) = f^k, so E = sum f^k and E of the square = sum (2k+1) f^k.
-            Some(most) => {
-                let tails = (0..most).scan(1.0, |tail, k| {
-                    let now = *tail;
-                    *tail *= self.f();
-                    Some((now, (2.0 * f64::from(k) + 1.0) * now))
-                });
-                let (mean, square) = tails.fold((0.0, 0.0), |sum, term| (sum.0 + term.0, sum.1 + term.1));
-                normal(count, mean, square - mean * mean)
-            }
+        let Some(most) = self.most else { return negative_binomial(count, self.answered) };
+        // P(attempts > k) = f^k, so E = sum f^k and E of the square = sum (2k+1) f^k.
+        let most = most + u32::from(self.recovers);
+        let (mut mean, mut square, mut tail) = (0.0, 0.0, 1.0);
+        for k in 0..most {
+            mean += tail;
+            square += (2.0 * f64::from(k) + 1.0) * tail;
+            tail *= self.not_acknowledged();
         }
+        sum(count, mean, square - mean * mean).within(count, count.saturating_mul(most.into()))
     }
 
     /// Entries when every arriving request is booked; with unlimited retries they do not depend on `u`.
     fn entries(self, count: u64) -> Estimate {
-        match self.most {
-            None => negative_binomial(count, 1.0 - self.d),
-            Some(1) => binomial(count, 1.0 - self.u),
-            Some(most) => {
-                let (s, unanswered) = (1.0 - self.f(), (1.0 - self.u) * self.d);
-                let (mut mean, mut square) = (0.0, 0.0);
-                for _ in 0..most {
-                    let next = s + self.u * mean + unanswered * (1.0 + mean);
-                    square = s + self.u * square + unanswered * (1.0 + 2.0 * mean + square);
-                    mean = next;
-                }
-                normal(count, mean, square - mean * mean)
-            }
+        let Some(most) = self.most else { return negative_binomial(count, self.answered_if_arrived()) };
+        if most == 1 && !self.recovers {
+            return binomial(count, 1.0 - self.lost);
         }
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts stay below 2^53")]
-fn binomial(count: u64, p: f64) -> Estimate {
-    let mean = count as f64 * p;
-    // After rounding a chance may be slightly outside of 0..1.
-    match Binomial::new(p.clamp(0.0, 1.0), count) {
-        Ok(binomial) if p > 1e-12 && p < 1.0 - 1e-12 => {
-            let [low, high] = TAILS.map(|tail| binomial.inverse_cdf(tail));
-            Estimate { mean, low, high }
+        // The attempt after the load is booked for certain.
+        let least = u32::from(self.recovers);
+        let (mut mean, mut square) = (f64::from(least), f64::from(least));
+        for _ in 0..most {
+            let next = self.answered + self.lost * mean + self.unanswered * (1.0 + mean);
+            square = self.answered + self.lost * square + self.unanswered * (1.0 + 2.0 * mean + square);
+            mean = next;
         }
-        Ok(_) | Err(_) => fixed(if p < 0.5 { 0 } else { count }),
+        let (least, most) = (count.saturating_mul(least.into()), count.saturating_mul((most + least).into()));
+        sum(count, mean, square - mean * mean).within(least, most)
     }
-}
-
-/// The sum of `count` numbers of tries until the first success of chance `p`.
-#[expect(clippy::cast_precision_loss, reason = "counts stay below 2^53")]
-fn negative_binomial(count: u64, p: f64) -> Estimate {
-    match NegativeBinomial::new(count as f64, p.clamp(0.0, 1.0)) {
-        Ok(failures) if p < 1.0 - 1e-12 => {
-            let [low, high] = TAILS.map(|tail| count + failures.inverse_cdf(tail));
-            Estimate { mean: count as f64 / p, low, high }
-        }
-        Ok(_) | Err(_) => fixed(count),
-    }
-}
-
-/// The sum of `count` independent numbers of this mean and variance.
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "counts stay below 2^53 and sums of counts are not negative"
-)]
-fn normal(count: u64, mean: f64, variance: f64) -> Estimate {
-    let mean = mean * count as f64;
-    let deviation = (variance * count as f64).max(0.0).sqrt();
-    match Normal::new(mean, deviation) {
-        Ok(normal) if deviation > 1e-9 => {
-            let [low, high] = TAILS.map(|tail| normal.inverse_cdf(tail).round().max(0.0) as u64);
-            Estimate { mean, low, high }
-        }
-        Ok(_) | Err(_) => Estimate { mean, ..fixed(mean.round() as u64) },
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts stay below 2^53")]
-const fn fixed(count: u64) -> Estimate {
-    Estimate { mean: count as f64, low: count, high: count }
 }

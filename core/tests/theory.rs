@@ -1,9 +1,20 @@
 //! What is expected over all seeds.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::time::{Duration, Instant};
+
 use serde_json::json;
 
-use paylab_core::theory::{Estimate, Theory};
+use paylab_core::{
+    fault::{
+        point::Point,
+        reset::Reset,
+        sampler::FaultSampler,
+        spec::{FAULTS_MAX, FaultSpec},
+    },
+    plan::Plan,
+    theory::{Estimate, Theory},
+};
 use paylab_testbed::evidence::lesson;
 
 fn theory(most: i32) -> Theory {
@@ -73,4 +84,91 @@ fn without_faults_everything_is_certain() {
         [theory.attempts, theory.entries, theory.lost].map(shown),
         ["1000.0 1000..1000", "1000.0 1000..1000", "0.0 0..0"]
     );
+}
+
+/// The lesson with other faults, which lose the request, the response, the request and so on, all with one probability.
+fn with_faults(base: &Plan, probability: f64, faults: &[Point]) -> Plan {
+    let fault = |(index, at): (usize, &Point)| FaultSpec {
+        name: format!("fault-{index}"),
+        probability,
+        reset: Some(Reset { at: *at }),
+        delay: None,
+        attempts: None,
+        payments: None,
+    };
+    let faults: Vec<_> = faults.iter().enumerate().map(fault).collect();
+    Plan { sampler: FaultSampler::new(base.seed(), &faults), ..base.clone() }
+}
+
+/// Plans with extreme probabilities, counts and bounds of attempts.
+fn extreme_plans() -> Vec<Plan> {
+    let bases = [json!({}), json!({"client": {"idempotencyKey": "PerPayment"}, "service": {"dedup": "UniqueKey"}})];
+    let faults = [
+        vec![Point::BeforeRequest],
+        vec![Point::BeforeResponse],
+        vec![Point::BeforeRequest, Point::BeforeResponse],
+        [Point::MidRequest, Point::MidResponse].repeat(FAULTS_MAX / 2),
+    ];
+    let mut plans = Vec::new();
+    for base in bases.map(|changes| lesson(&changes)) {
+        for probability in [0.0, 1e-9, 0.3, 0.999, 0.9999, 0.999_999, 1.0 - 1e-12, 1.0] {
+            for faults in &faults {
+                let plan = with_faults(&base, probability, faults);
+                for most in [Some(1), Some(2), Some(3), Some(1000), None] {
+                    for count in [1, 1000, 100_000_000] {
+                        let mut plan = Plan { count, ..plan.clone() };
+                        plan.client.max_attempts = most;
+                        plans.push(plan);
+                    }
+                }
+            }
+        }
+    }
+    plans
+}
+
+#[test]
+fn extreme_plans_have_finite_and_ordered_estimates_within_a_short_time() {
+    let (plans, begun) = (extreme_plans(), Instant::now());
+    for plan in &plans {
+        let theory = Theory::of(plan).unwrap();
+        let Theory { attempts, entries, acknowledged, lost, duplicated, booked_unknown, repeats } = theory;
+        for estimate in [attempts, entries, acknowledged, lost, duplicated, booked_unknown, repeats] {
+            let (low, high) = (estimate.low as f64, estimate.high as f64);
+            assert!(low <= high && low - 1.0 <= estimate.mean && estimate.mean <= high + 1.0, "{plan:?}: {theory:?}");
+        }
+        for part in [acknowledged, lost, duplicated, booked_unknown, repeats] {
+            assert!(part.high <= plan.count, "{plan:?}: {theory:?}");
+        }
+        assert!(attempts.low >= plan.count && entries.high <= attempts.high, "{plan:?}: {theory:?}");
+    }
+    // In a debug build it takes about a second; the rest is for slow machines.
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?} for {} plans", begun.elapsed(), plans.len());
+}
+
+#[test]
+fn unlimited_retries_are_bounded_where_success_is_rare() {
+    let mut plan = with_faults(&lesson(&json!({})), 1.0 - 1e-12, &[Point::BeforeRequest]);
+    plan.count = 10;
+    let theory = Theory::of(&plan).unwrap();
+    let all = [theory.attempts, theory.entries, theory.acknowledged, theory.lost].map(shown);
+    assert_eq!(all, ["100000.0 100000..100000", "0.0 0..0", "0.0 0..0", "10.0 10..10"]);
+}
+
+#[test]
+fn intervals_of_few_payments_are_those_of_the_distribution() {
+    let mut plan = with_faults(&lesson(&json!({})), 0.5, &[Point::BeforeRequest]);
+    plan.count = 1;
+    // P(attempts <= k) = 1 - 2^-k: 97.5 % lie within 6.
+    let one = Theory::of(&plan).unwrap();
+    assert_eq!([one.attempts, one.entries].map(shown), ["2.0 1..6", "1.0 1..1"]);
+    plan.count = 4;
+    plan.client.max_attempts = Some(1);
+    // 1, 4, 6, 4, 1 of 16: more than 2.5 % have none, more than 2.5 % all.
+    assert_eq!(shown(Theory::of(&plan).unwrap().lost), "2.0 0..4");
+    // Binomial(20, 0.9): 1.1 % have 14 or less, 4.3 % have 15 or less; 12.2 % have 20.
+    let mut plan = with_faults(&lesson(&json!({})), 0.9, &[Point::BeforeRequest]);
+    plan.count = 20;
+    plan.client.max_attempts = Some(1);
+    assert_eq!([Theory::of(&plan).unwrap().lost, Theory::of(&plan).unwrap().entries].map(shown), ["18.0 15..20", "2.0 0..5"]);
 }
