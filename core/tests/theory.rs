@@ -170,5 +170,8 @@ fn intervals_of_few_payments_are_those_of_the_distribution() {
     let mut plan = with_faults(&lesson(&json!({})), 0.9, &[Point::BeforeRequest]);
     plan.count = 20;
     plan.client.max_attempts = Some(1);
-    assert_eq!([Theory::of(&plan).unwrap().lost, Theory::of(&plan).unwrap().entries].map(shown), ["18.0 15..20", "2.0 0..5"]);
+    assert_eq!(
+        [Theory::of(&plan).unwrap().lost, Theory::of(&plan).unwrap().entries].map(shown),
+        ["18.0 15..20", "2.0 0..5"]
+    );
 }

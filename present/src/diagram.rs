@@ -59,6 +59,10 @@ impl<'a> Diagram<'a> {
     }
 
     fn write_attempt(&self, f: &mut Formatter<'_>, attempt: &PredictedAttempt) -> fmt::Result {
+        let last_struck = self.plan.client.last_struck();
+        if last_struck.is_some_and(|last| attempt.id.attempt == last + 1) {
+            writeln!(f, "  after the load, on a path that no fault strikes any more:")?;
+        }
         let fault = self.plan.sampler.effective(&attempt.draw);
         for (index, line) in lines(attempt, fault, &self.plan.target).into_iter().enumerate() {
             let number = if index == 0 { attempt.id.attempt.to_string() } else { String::new() };

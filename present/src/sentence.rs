@@ -156,27 +156,28 @@ fn inconclusive(outcome: &Outcome) -> String {
 #[must_use]
 pub fn doubt(doubt: Doubt, DoubtNote { count, first, detail }: &DoubtNote) -> String {
     let text = match doubt {
-        Doubt::EnvironmentChanged => format!("{count} pods of the lab changed while the load ran"),
+        Doubt::EnvironmentChanged => "the lab changed while the load ran".to_owned(),
         Doubt::ReportMissing => format!("{count} of the workers left no whole report"),
         Doubt::LoadStopped => "the load ended early".to_owned(),
-        Doubt::LoadIncomplete => format!("{count} payments were not tried to their end"),
+        Doubt::LoadIncomplete => format!("{} not tried to their end", was(*count, "payment")),
         Doubt::AnswersNotUnderstood => format!("the answers about {count} payments were not understood"),
         Doubt::PortShortage => format!("the client found no free port or file descriptor {count} times"),
         Doubt::LedgerFlawed => "the ledger is not whole".to_owned(),
         Doubt::RecordFlawed => "the proxy's record is not whole".to_owned(),
-        Doubt::Unrecorded => format!("the proxy could not record {count} requests (is its disk full?)"),
+        Doubt::Unrecorded => format!("the proxy could not record {} (is its disk full?)", counted(*count, "request")),
         Doubt::OtherSender => format!("somebody else has sent requests of {count} payments of this run"),
         Doubt::AttemptsDiffer => format!("the proxy's record lacks attempts of {count} payments"),
-        Doubt::CoinsDiffer => format!("{count} requests were not treated as the seed says"),
-        Doubt::FaultsFailed => format!("{count} faults were ordered and not carried out"),
+        Doubt::CoinsDiffer => format!("{} not treated as the seed says", was(*count, "request")),
+        Doubt::FaultsFailed => format!("{} ordered and not carried out", was(*count, "fault")),
         Doubt::Lapsed => {
-            format!("{count} requests passed without faults, because the lease of the proxy's rules had expired")
+            let requests = counted(*count, "request");
+            format!("{requests} passed without faults, because the lease of the proxy's rules had expired")
         }
-        Doubt::Strangers => format!("{count} requests through the proxy were not this load's"),
-        Doubt::UnintendedResets => format!("{count} connections were reset that no fault ordered to be reset"),
+        Doubt::Strangers => format!("{} sent through the proxy that this load has not made", was(*count, "request")),
+        Doubt::UnintendedResets => format!("{} reset that no fault ordered to be reset", was(*count, "connection")),
         Doubt::RequestsDiffer => "the service has not counted the requests that were forwarded to it".to_owned(),
         Doubt::ConnectionsDiffer => "the numbers of connections and attempts differ".to_owned(),
-        Doubt::FaultSilent => format!("{count} faults never took effect"),
+        Doubt::FaultSilent => format!("{} never took effect", counted(*count, "fault")),
         Doubt::TooFewExposures => "the path had too few chances to break its claim".to_owned(),
     };
     let first = first.map(|payment| format!(", first payment {payment}")).unwrap_or_default();
@@ -188,12 +189,17 @@ pub fn doubt(doubt: Doubt, DoubtNote { count, first, detail }: &DoubtNote) -> St
 #[must_use]
 pub fn finding(finding: &Finding) -> String {
     match finding {
-        Finding::Timeouts(count) => format!("{count} attempts timed out, which no fault ordered"),
-        Finding::Unreached(count) => format!("{count} connections could not be made and were tried again"),
+        Finding::Timeouts(count) => format!("{} timed out, which no fault ordered", counted(*count, "attempt")),
+        Finding::Unreached(count) => format!("{} could not be made and tried again", counted(*count, "connection")),
         Finding::Differs { total, measured, predicted } => {
             format!("{}: measured {measured}, predicted {predicted}", total.words())
         }
     }
+}
+
+/// `1 payment was`, `3 payments were`.
+fn was(count: u64, noun: &str) -> String {
+    format!("{} {}", counted(count, noun), if count == 1 { "was" } else { "were" })
 }
 
 /// The command that repeats the run; `None` if it was not run from a file.

@@ -59,6 +59,9 @@ impl Display for Headline<'_> {
             Some(1) => "tried once".to_owned(),
             Some(most) => format!("tried at most {most} times"),
         };
+        let recovery = plan.client.recovery.map_or_else(String::new, |recovery| {
+            format!(", then up to {} after the load", counted(u64::from(recovery.attempts), "more attempt"))
+        });
         let (count, amount, currency) = (plan.count, plan.amount, &plan.currency);
         let target = match &plan.target {
             Target::Ours(service) => format!("dedup {:?}", service.dedup),
@@ -66,7 +69,7 @@ impl Display for Headline<'_> {
         let bold = Style::new().bold();
         write!(
             f,
-            "{bold}{experiment}{bold:#}   {count} payments of {amount} {currency}, {tried}, {target}   seed {}",
+            "{bold}{experiment}{bold:#}   {count} payments of {amount} {currency}, {tried}{recovery}, {target}   seed {}",
             plan.seed()
         )
     }

@@ -57,6 +57,25 @@ fn a_diagram_shows_where_a_delay_holds_the_request_and_where_the_client_gives_up
 }
 
 #[test]
+fn a_diagram_shows_where_recovery_begins() {
+    let client = json!({"retry": {"maxAttempts": 1}, "recovery": {"attempts": 3}});
+    let faults = json!([{"name": "deaf", "probability": 1.0, "reset": {"at": "BeforeResponse"}}]);
+    let diagram = Diagram::of(&lesson(&json!({"client": client, "faults": faults})), PaymentId(0)).to_string();
+    expect_test::expect![[r#"
+        payment 0   2 attempts, 2 entries: DUPLICATED (+1.00 EUR)
+
+              client             proxy              service            ledger
+          1     |---- POST ------->|---- POST -------->|--- entry 1 ---->|
+                |                  x<----- 200 --------| deaf
+                |<----- RST -------|
+          after the load, on a path that no fault strikes any more:
+          2     |---- POST ------->|---- POST -------->|--- entry 2 ---->|
+                |<----- 200 -------|<----- 200 --------|
+          the client believes: it is paid   the ledger says: paid twice"#]]
+    .assert_eq(&diagram);
+}
+
+#[test]
 fn junit_has_a_case_for_each_invariant_and_each_doubt() {
     let violated = outcome(lesson(&json!({})));
     let lesson_outcome = outcome(lesson(&json!({"expect": "Violated"})));

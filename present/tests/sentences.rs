@@ -57,7 +57,7 @@ fn every_doubt_has_its_words() {
     let note = DoubtNote { count: 3, first: Some(7), detail: Some("details".to_owned()) };
     let words: Vec<_> = Doubt::ALL.into_iter().map(|doubt| sentence::doubt(doubt, &note)).collect();
     expect_test::expect![[r#"
-        3 pods of the lab changed while the load ran, first payment 7: details
+        the lab changed while the load ran, first payment 7: details
         3 of the workers left no whole report, first payment 7: details
         the load ended early, first payment 7: details
         3 payments were not tried to their end, first payment 7: details
@@ -71,7 +71,7 @@ fn every_doubt_has_its_words() {
         3 requests were not treated as the seed says, first payment 7: details
         3 faults were ordered and not carried out, first payment 7: details
         3 requests passed without faults, because the lease of the proxy's rules had expired, first payment 7: details
-        3 requests through the proxy were not this load's, first payment 7: details
+        3 requests were sent through the proxy that this load has not made, first payment 7: details
         3 connections were reset that no fault ordered to be reset, first payment 7: details
         the service has not counted the requests that were forwarded to it, first payment 7: details
         the numbers of connections and attempts differ, first payment 7: details

@@ -89,8 +89,10 @@ impl<F> SealedStream<F> {
 
     /// Notes a flaw that was found by whoever has read the stream, and its details. It counts for more than a missing footer.
     pub fn reject(&mut self, flaw: Flaw, cause: String) {
+        if self.flaw.is_none() {
+            self.cause = Some(cause);
+        }
         self.spoil(flaw);
-        self.cause.get_or_insert(cause);
     }
 
     /// The flaw of the stream in words, with its details; `None`: it is whole.

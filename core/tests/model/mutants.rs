@@ -87,9 +87,7 @@ pub(crate) const ALL: [Mutation; 21] = [
         })
     }),
     ("the seed is another", |draft| with(draft, |draft| draft.seed += 1)),
-    ("there is one attempt more", |draft| {
-        with(draft, |draft| draft.max_attempts += u32::from(draft.max_attempts > 0))
-    }),
+    ("there is one attempt more", |draft| with(draft, |draft| draft.max_attempts += u32::from(draft.max_attempts > 0))),
     ("no copies are sent", |draft| with(draft, |draft| draft.hedge = 1)),
     ("every attempt has a key of its own", |draft| with(draft, |draft| draft.key = KeyPolicy::PerAttempt)),
     ("a missing key is always booked", |draft| with(draft, |draft| draft.missing_key = MissingKey::Book)),

@@ -187,15 +187,15 @@ mod tests {
             Ready=False ImagePullBackOff
             Stalled=True ImagePullBackOff
 
-            Completed: INCONCLUSIVE: 1 faults never took effect; nothing is claimed.
+            Completed: INCONCLUSIVE: the ledger is not whole: the report does not say why (and 2 more doubts); nothing is claimed.
             Accepted=True Planned
             EnvironmentReady=True AsPlanned
             LoadComplete=True AllReported
             FaultsDelivered=False FaultSilent
-            LedgerReconciled=True WitnessesAgree
-            Verified=False FaultSilent
-            Ready=False FaultSilent
-            Stalled=True FaultSilent
+            LedgerReconciled=False LedgerFlawed
+            Verified=False LedgerFlawed
+            Ready=False LedgerFlawed
+            Stalled=True LedgerFlawed
 
             Failed: spec.faults: is wrong
             Accepted=False Refused

@@ -116,7 +116,7 @@ const fn anomaly(anomaly: Anomaly) -> &'static str {
 const fn doubt(doubt: Doubt) -> &'static str {
     match doubt {
         Doubt::EnvironmentChanged => {
-            "Pods of the service or the proxy were replaced while the load ran, and their state was lost."
+            "The lab changed while the load ran: pods of the service or the proxy were replaced, added or taken away, or the load was started twice."
         }
         Doubt::ReportMissing => "A worker has left no report.",
         Doubt::LoadStopped => "The load ended early, such as at `spec.activeDeadline`.",
