@@ -37,8 +37,8 @@ pub(super) fn binomial(count: u64, chance: f64) -> Estimate {
     if !is_summed(count, variance) {
         return normal(all * chance, variance).within(0, count);
     }
-    let [low, high] =
-        quantiles(mean, variance, |value| (all - value) / (value + 1.0) * rare / (1.0 - rare)).map(|end| end.min(count));
+    let [low, high] = quantiles(mean, variance, |value| (all - value) / (value + 1.0) * rare / (1.0 - rare))
+        .map(|end| end.min(count));
     let [low, high] = if chance <= 0.5 { [low, high] } else { [count - high, count - low] };
     Estimate { mean: all * chance, low, high }
 }
@@ -69,7 +69,8 @@ fn is_summed(count: u64, variance: f64) -> bool {
 fn quantiles(mean: f64, variance: f64, ratio: impl Fn(f64) -> f64) -> [u64; 2] {
     // What lies below this is negligible. Probabilities are relative to that of the first number until their sum is known.
     let first = (mean - 12.0 * variance.sqrt() - 20.0).floor().max(0.0);
-    let weights = || iter::successors(Some((first, 1.0)), |(value, weight)| Some((value + 1.0, weight * ratio(*value))));
+    let weights =
+        || iter::successors(Some((first, 1.0)), |(value, weight)| Some((value + 1.0, weight * ratio(*value))));
     let mut total = 0.0;
     for (value, weight) in weights() {
         total += weight;

@@ -43,8 +43,8 @@ pub(crate) fn fires(fault: &FaultSpec, seed: u64, payment: u64, attempt: u32) ->
         None => true,
         Some(range) => range.from <= payment.cast_signed() && payment.cast_signed() < range.to,
     };
-    let heads =
-        fault.probability >= 1.0 || u128::from(coin(seed, payment, attempt, &fault.name)) < threshold(fault.probability);
+    let heads = fault.probability >= 1.0
+        || u128::from(coin(seed, payment, attempt, &fault.name)) < threshold(fault.probability);
     meets_attempt && meets_payment && heads
 }
 
