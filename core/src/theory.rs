@@ -87,7 +87,9 @@ impl Chances {
         }
         let endless = Self { lost, unanswered, answered: answered + none_so_far, most: None, recovers: false };
         let most = plan.client.max_attempts.or_else(|| endless.bound(plan.count));
-        Self { most, ..endless }
+        // Unlimited retries give nothing up.
+        let recovers = plan.client.max_attempts.is_some() && plan.client.recovery.is_some();
+        Self { most, recovers, ..endless }
     }
 
     /// The bound of unlimited retries, where it matters: success is so rare that some payments are expected to reach it.
@@ -148,15 +150,17 @@ impl Chances {
 
     fn attempts(self, count: u64) -> Estimate {
         let Some(most) = self.most else { return negative_binomial(count, self.answered) };
-        // P(attempts > k) = f^k, so E = sum f^k and E of the square = sum (2k+1) f^k.
         let most = most + u32::from(self.recovers);
-        let (mut mean, mut square, mut tail) = (0.0, 0.0, 1.0);
-        for k in 0..most {
-            mean += tail;
-            square += (2.0 * f64::from(k) + 1.0) * tail;
-            tail *= self.not_acknowledged();
+        let (mut mean, mut variance) = (0.0, 0.0);
+        for _ in 0..most {
+            let ends = (self.answered, 1.0);
+            let goes_on = (self.not_acknowledged(), 1.0 + mean);
+            let next = average(&[ends, goes_on]);
+            // Squares of differences: the difference of two large squares would be inexact.
+            variance = self.not_acknowledged() * variance + spread(&[ends, goes_on], next);
+            mean = next;
         }
-        sum(count, mean, square - mean * mean).within(count, count.saturating_mul(most.into()))
+        sum(count, mean, variance).within(count, count.saturating_mul(most.into()))
     }
 
     /// Entries when every arriving request is booked; with unlimited retries they do not depend on `u`.
@@ -167,13 +171,24 @@ impl Chances {
         }
         // The attempt after the load is booked for certain.
         let least = u32::from(self.recovers);
-        let (mut mean, mut square) = (f64::from(least), f64::from(least));
+        let (mut mean, mut variance) = (f64::from(least), 0.0);
         for _ in 0..most {
-            let next = self.answered + self.lost * mean + self.unanswered * (1.0 + mean);
-            square = self.answered + self.lost * square + self.unanswered * (1.0 + 2.0 * mean + square);
+            let cases = [(self.answered, 1.0), (self.lost, mean), (self.unanswered, 1.0 + mean)];
+            let next = average(&cases);
+            variance = self.not_acknowledged() * variance + spread(&cases, next);
             mean = next;
         }
         let (least, most) = (count.saturating_mul(least.into()), count.saturating_mul((most + least).into()));
-        sum(count, mean, square - mean * mean).within(least, most)
+        sum(count, mean, variance).within(least, most)
     }
+}
+
+/// The mean of numbers with their chances.
+fn average(cases: &[(f64, f64)]) -> f64 {
+    cases.iter().map(|(chance, number)| chance * number).sum()
+}
+
+/// The variance of numbers with their chances, around their mean.
+fn spread(cases: &[(f64, f64)], mean: f64) -> f64 {
+    cases.iter().map(|(chance, number)| chance * (number - mean) * (number - mean)).sum()
 }

@@ -90,6 +90,9 @@ impl Model<'_> {
         for index in self.draft.share.clone() {
             payments.push(Payment { index, attempts: self.pay(index, &mut service) });
         }
+        for payment in &mut payments {
+            self.recover(payment, &mut service);
+        }
         Run { payments, ledger: service.ledger }
     }
 
@@ -112,6 +115,21 @@ impl Model<'_> {
         attempts
     }
 
+    /// After the load: further attempts, one at a time and without faults, for a payment that was neither acknowledged nor refused.
+    fn recover(&self, payment: &mut Payment, service: &mut Service) {
+        for further in 1..=self.draft.recovery {
+            if !payment.attempts.iter().any(|attempt| attempt.is_acknowledged() || attempt.is_refused()) {
+                let attempt = self.attempt(payment.index, self.draft.max_attempts + further, service);
+                payment.attempts.push(attempt);
+            }
+        }
+    }
+
+    /// Whether faults can strike an attempt: none does after the bound of retries, when the load is over.
+    fn is_struck(&self, number: u32) -> bool {
+        self.draft.max_attempts == 0 || number <= self.draft.max_attempts
+    }
+
     fn attempt(&self, payment: u64, number: u32, service: &mut Service) -> Attempt {
         let amount = match self.draft.drift {
             BodyDrift::None => self.draft.amount,
@@ -126,7 +144,7 @@ impl Model<'_> {
         let mut fired = Vec::new();
         for (index, fault) in self.draft.faults.iter().enumerate() {
             events.push(Event::Drawn(index));
-            if fires(fault, self.draft.seed, payment, number) {
+            if self.is_struck(number) && fires(fault, self.draft.seed, payment, number) {
                 events.push(Event::Fired(index));
                 fired.push(index);
             }

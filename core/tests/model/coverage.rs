@@ -31,6 +31,9 @@ impl Coverage {
             attempts().filter_map(|attempt| attempt.seen()).any(|seen| (seen.status, seen.repeat) == (status, repeat))
         };
         self.note_if(true, format!("{:?} with {:?}", draft.dedup, draft.key));
+        let recovered =
+            run.payments.iter().any(|p| draft.recovery > 0 && p.attempts.len() as u64 > u64::from(draft.max_attempts));
+        self.note_if(recovered, "recovery".to_owned());
         self.note_if(draft.hedge > 1, "hedge".to_owned());
         self.note_if(draft.drift == BodyDrift::Amount, "drift".to_owned());
         self.note_if(draft.share != (0..draft.count), "part of the payments".to_owned());
@@ -86,7 +89,9 @@ impl Coverage {
             ("duplicated", *duplicated),
             ("booked_unknown", *booked_unknown),
             ("mismatched", *mismatched),
-            ("exposures", *exposures),
+            ("exposures: repeats", exposures.repeats),
+            ("exposures: undelivered", exposures.undelivered),
+            ("exposures: arrived", exposures.arrived),
             ("timeouts", *timeouts),
             ("drawn", faults.iter().map(|tally| tally.drawn).sum()),
             ("fired", faults.iter().map(|tally| tally.fired).sum()),

@@ -3,7 +3,7 @@
 use std::{ops::Range, time::Duration};
 
 use paylab_core::{
-    client::{BodyDrift, ConnectionPolicy, KeyPolicy},
+    client::{BodyDrift, ConnectionPolicy, KeyPolicy, Recovery},
     fault::{sampler::FaultSampler, spec::FaultSpec},
     money::MinorUnits,
     plan::Plan,
@@ -26,6 +26,8 @@ pub(crate) struct Draft {
     pub(crate) amount: i64,
     /// 0: until acknowledged.
     pub(crate) max_attempts: u32,
+    /// Further attempts after the load.
+    pub(crate) recovery: u32,
     pub(crate) hedge: u32,
     pub(crate) key: KeyPolicy,
     pub(crate) drift: BodyDrift,
@@ -43,7 +45,6 @@ impl Draft {
     /// The core's plan of this draft; what the draft does not name is as in `base`.
     pub(crate) fn plan(&self, base: &Plan) -> Plan {
         let mut plan = base.clone();
-        plan.sampler = FaultSampler::new(self.seed, &self.faults);
         plan.count = self.count;
         plan.amount = MinorUnits(self.amount);
         plan.client.max_attempts = (self.max_attempts > 0).then_some(self.max_attempts);
@@ -52,6 +53,12 @@ impl Draft {
         plan.client.key = self.key;
         plan.client.body_drift = self.drift;
         plan.client.connection = self.connection;
+        plan.client.recovery = (self.recovery > 0).then_some(Recovery {
+            attempts: self.recovery,
+            backoff_base: Duration::ZERO,
+            backoff_cap: Duration::ZERO,
+        });
+        plan.sampler = FaultSampler::new(self.seed, &self.faults).striking_until(plan.client.last_struck());
         plan.target = Target::Ours(OurService {
             dedup: self.dedup,
             replicas: self.replicas,

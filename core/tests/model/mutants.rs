@@ -17,8 +17,8 @@ use crate::{
     faults::IN_TIME,
 };
 
-/// The plans that each mutant is tried on.
-pub(crate) const PLANS: usize = 600;
+/// The plans that each mutant is tried on, until enough of them disagree.
+pub(crate) const PLANS: usize = 1_500;
 /// On how many of these a mutant must disagree.
 pub(crate) const DISAGREEING_MIN: usize = 3;
 
@@ -32,7 +32,7 @@ pub(crate) struct Mutant {
 pub(crate) type Mutation = (&'static str, fn(&Draft) -> Mutant);
 
 /// Every error.
-pub(crate) const ALL: [Mutation; 21] = [
+pub(crate) const ALL: [Mutation; 22] = [
     ("the latest point takes effect", |draft| {
         let mut order = IN_TIME;
         order.reverse();
@@ -43,7 +43,11 @@ pub(crate) const ALL: [Mutation; 21] = [
         order.swap(2, 3);
         Mutant { draft: draft.clone(), order }
     }),
-    ("the filter of attempts is ignored", |draft| each_fault(draft, |fault| fault.attempts = None)),
+    ("the filter of attempts is ignored", |draft| {
+        let bounded = draft.max_attempts > 0;
+        // Unlimited retries could go on for very long without the filter.
+        each_fault(draft, |fault| fault.attempts = fault.attempts.take().filter(|_| !bounded))
+    }),
     ("the filter of payments is ignored", |draft| each_fault(draft, |fault| fault.payments = None)),
     ("the filter of payments includes its end", |draft| {
         each_fault(draft, |fault| {
@@ -88,6 +92,7 @@ pub(crate) const ALL: [Mutation; 21] = [
     }),
     ("the seed is another", |draft| with(draft, |draft| draft.seed += 1)),
     ("there is one attempt more", |draft| with(draft, |draft| draft.max_attempts += u32::from(draft.max_attempts > 0))),
+    ("nothing is tried after the load", |draft| with(draft, |draft| draft.recovery = 0)),
     ("no copies are sent", |draft| with(draft, |draft| draft.hedge = 1)),
     ("every attempt has a key of its own", |draft| with(draft, |draft| draft.key = KeyPolicy::PerAttempt)),
     ("a missing key is always booked", |draft| with(draft, |draft| draft.missing_key = MissingKey::Book)),

@@ -2,6 +2,7 @@
 
 use paylab_core::{
     client::{BodyDrift, KeyPolicy},
+    exposures::Exposures,
     fault::{point::Point, spec::FaultSpec},
     money::MinorUnits,
     prediction::Prediction,
@@ -43,7 +44,7 @@ pub(crate) fn totals(draft: &Draft, run: &Run) -> Prediction {
         booked_unknown: count(&stories, |story| !story.rows.is_empty() && story.acknowledged.is_empty()),
         repeats: count(&stories, Story::is_acknowledged_as_repeat),
         mismatched: count(&stories, Story::is_mismatched),
-        exposures: stories.iter().map(|story| count(&story.arrived, |_| true).saturating_sub(1)).sum(),
+        exposures: exposures(&stories),
         timeouts: with(Event::TimedOut),
         faults: (0..draft.faults.len())
             .map(|index| FaultTally {
@@ -59,8 +60,24 @@ fn count<T>(items: &[T], holds: impl Fn(&T) -> bool) -> u64 {
     items.iter().filter(|item| holds(item)).count() as u64
 }
 
+/// The chances that the path has to break its claim. Payments that were refused for good, unbooked, give none.
+fn exposures(stories: &[Story<'_>]) -> Exposures {
+    let sum = |number: &dyn Fn(&Story<'_>) -> usize| {
+        let chances = stories.iter().filter(|story| !(story.was_refused && story.rows.is_empty()));
+        chances.map(number).sum::<usize>() as u64
+    };
+    Exposures {
+        repeats: sum(&|story| if story.rows.is_empty() { 0 } else { story.arrived.len() - 1 }),
+        undelivered: sum(&|story| story.made - story.arrived.len()),
+        arrived: sum(&|story| story.arrived.len()),
+    }
+}
+
 /// What there is about one payment.
 struct Story<'a> {
+    /// The number of attempts.
+    made: usize,
+    was_refused: bool,
     arrived: Vec<&'a Attempt>,
     acknowledged: Vec<&'a Attempt>,
     rows: Vec<&'a Row>,
@@ -69,6 +86,8 @@ struct Story<'a> {
 impl<'a> Story<'a> {
     fn of(payment: &'a Payment, ledger: &'a [Row]) -> Self {
         Self {
+            made: payment.attempts.len(),
+            was_refused: payment.attempts.iter().any(Attempt::is_refused),
             arrived: payment.attempts.iter().filter(|attempt| attempt.has(Event::Arrived)).collect(),
             acknowledged: payment.attempts.iter().filter(|attempt| attempt.is_acknowledged()).collect(),
             rows: ledger.iter().filter(|row| row.payment == payment.index).collect(),
