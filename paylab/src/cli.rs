@@ -1,8 +1,11 @@
 //! The command line: parse, start tracing, dispatch, map to an exit code.
 
-use std::{env, io, process::ExitCode};
+use std::{
+    env,
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
-use anstream::{eprintln, print};
 use clap::{
     CommandFactory as _, Parser, Subcommand,
     error::{ContextKind, ContextValue, ErrorKind},
@@ -11,8 +14,10 @@ use paylab_resource::definition::definition;
 
 use crate::{
     commands::{explain, part, predict, run, serve, wait},
-    exit::{Exit, INTERNAL, USAGE},
+    exit::{Exit, INTERNAL, USAGE, code_of},
+    output::{in_words, print_text, tell},
     source::InvalidExperiment,
+    stray,
     toxiproxy_options::two_dashes,
 };
 
@@ -20,6 +25,7 @@ const EXAMPLES: &str = "\
 Examples:
   paylab run examples/never-pay-too-little.yaml           run a lesson, print its verdict
   paylab run examples/pay-exactly-once.yaml --seed 7      the same with another seed
+  paylab run examples/*.yaml --quiet                      several, one line for each
   paylab predict examples/never-pay-too-little.yaml       the predicted totals, without a run
   paylab explain examples/never-pay-too-little.yaml 3     one payment, attempt by attempt
   paylab completions bash > /etc/bash_completion.d/paylab
@@ -32,7 +38,10 @@ Examples:
   paylab run examples/pay-exactly-once.yaml --seed 7 --concurrency 64
   paylab run examples/pay-exactly-once.yaml --database postgres://postgres@localhost/postgres
   paylab run examples/pay-exactly-once.yaml --output json | jq .verdict
-  paylab run examples/pay-exactly-once.yaml --junit paylab.xml      for a pipeline that reads JUnit XML
+  paylab run examples/pay-too-little.yaml examples/pay-exactly-once.yaml --quiet      one after the other, one line for each
+  paylab run examples/*.yaml --junit paylab.xml                     for a pipeline that reads JUnit XML
+
+With several experiments, in one file or in several, all files are read first, and the worst exit code counts: 70, 2, 1, 0.
 
 Exit codes: 0 the verdict is what spec.expect says, 1 it is not, 2 inconclusive, 64 usage or invalid file, 70 internal.";
 
@@ -142,39 +151,41 @@ enum Command {
 pub fn main() -> ExitCode {
     let command = match Cli::try_parse_from(two_dashes(env::args_os())) {
         Ok(Cli { command }) => command,
-        Err(error) => {
-            // Nothing is left to be done when even the message cannot be printed.
-            let refusal = without_urls(error);
-            let _ = refusal.print();
-            return ExitCode::from(if refusal.use_stderr() { USAGE } else { 0 });
-        }
+        Err(error) => return refuse(&without_urls(error)),
     };
     match dispatch(command) {
         Ok(exit) => exit.into(),
-        Err(error) if error.is::<InvalidExperiment>() => {
-            eprintln!("{error}");
-            ExitCode::from(USAGE)
-        }
         Err(error) => {
-            eprintln!("paylab: {error:#}");
-            let misconfigured = matches!(error.downcast_ref(), Some(reset_proxy::Error::Config { .. }));
-            ExitCode::from(if misconfigured { USAGE } else { INTERNAL })
+            if error.is::<InvalidExperiment>() {
+                // Each line begins with the name of its file. If it cannot be written, there is nobody left to be told.
+                let _ = writeln!(anstream::stderr(), "{error}");
+            } else {
+                tell(format_args!("{error:#}"));
+            }
+            ExitCode::from(code_of(&error))
         }
     }
 }
 
-/// The refusal of a command line, without a stray argument that may be a database URL or a part of one: a URL without `--database` in
-/// front, or one with a blank in its password that was not quoted.
+/// Prints why a command line is refused, or the help that it asks for.
+fn refuse(refusal: &clap::Error) -> ExitCode {
+    match refusal.print() {
+        _ if refusal.use_stderr() => ExitCode::from(USAGE),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            tell(format_args!("cannot write to standard output: {}", in_words(&error)));
+            ExitCode::from(INTERNAL)
+        }
+        Ok(()) | Err(_) => ExitCode::SUCCESS,
+    }
+}
+
+/// The refusal of a command line, without a stray argument that may be a database URL or a part of one.
 fn without_urls(mut refusal: clap::Error) -> clap::Error {
-    let has_database = env::args_os().any(|argument| argument.to_string_lossy().starts_with("--database"));
     for kind in [ContextKind::InvalidArg, ContextKind::InvalidSubcommand, ContextKind::InvalidValue] {
         let Some(ContextValue::String(stray)) = refusal.get(kind) else { continue };
-        let is_url = ["://", "@", "postgres", "jdbc:"].iter().any(|mark| stray.contains(mark));
-        let is_part = has_database && !stray.starts_with('-') && refusal.kind() == ErrorKind::UnknownArgument;
-        if is_url || is_part {
-            let hidden =
-                "(not shown, because it may be a part of a database URL; quote the URL and put --database before it)";
-            refusal.insert(kind, ContextValue::String(hidden.to_owned()));
+        let is_stray = !stray.starts_with('-') && refusal.kind() == ErrorKind::UnknownArgument;
+        if stray::is_url(stray) || (is_stray && stray::database_is_given()) {
+            refusal.insert(kind, ContextValue::String(stray::HIDDEN.to_owned()));
             refusal.remove(ContextKind::Suggested);
         }
     }
@@ -188,7 +199,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Explain(options) => explain::explain(&options),
         Command::Serve(options) => serve::serve(options),
         Command::Crd => {
-            print!("{}", serde_saphyr::to_string(&definition())?);
+            print_text(&serde_saphyr::to_string(&definition())?)?;
             Ok(Exit::AsExpected)
         }
         Command::PaymentService(options) => part::payment_service(options),
@@ -197,7 +208,9 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Operator(options) => part::operator(*options),
         Command::Wait(options) => wait::wait(&options),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "paylab", &mut io::stdout());
+            let mut completions = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "paylab", &mut completions);
+            print_text(&String::from_utf8(completions)?)?;
             Ok(Exit::AsExpected)
         }
     }

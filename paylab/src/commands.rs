@@ -1,6 +1,7 @@
 //! The commands: each one reads its options, does its work through the library crates, and prints through the presenters.
 
 pub mod explain;
+mod junit_file;
 pub mod part;
 pub mod predict;
 mod progress;

@@ -2,49 +2,29 @@
 //! sockets and the same HTTP as on a cluster. Nothing but addresses passes between them.
 
 use std::{
-    ffi::OsStr,
-    fmt,
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
     sync::mpsc,
     thread::{self, JoinHandle},
     time::Duration,
 };
 
 use anyhow::{Context as _, anyhow};
-use clap::{Arg, Command, builder::TypedValueParser, error::ErrorKind};
 use load_job::{Load, Progress};
 use paylab_core::{duration_text::DurationText, judge::report::Report, plan::Plan, run_id::RunId, targets::Target};
-use payment_service::{DatabaseKind, DatabaseUrl, PaymentService, UrlOrigin, options::DatabaseUrlParser};
+use payment_service::PaymentService;
 use reset_proxy::ResetProxy;
-use tempfile::TempDir;
 use tokio::runtime;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+pub use crate::database::{Database, DatabaseParser};
+use crate::{database::Ledger, machine::IN_FLIGHT_MAX};
+
 /// The proxy's rules outlive a stalled load by this long.
 const LEASE: Duration = Duration::from_secs(30);
 
-/// More than the largest experiment has in flight.
-pub(crate) const CONNECTIONS_MAX: u32 = 16_384;
 /// The service is on this machine, so if it cannot be dialled within this time, it does not run any more.
 pub(crate) const DIAL_TIMEOUT: DurationText = DurationText::from_ms(5_000);
-
-/// Where the service keeps its ledger.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Database {
-    /// SQLite in a directory that is removed after the run.
-    #[default]
-    Temporary,
-    /// SQLite in a new file that is kept.
-    File(PathBuf),
-    /// PostgreSQL, in a schema of the run's own that is dropped after it.
-    Postgres(DatabaseUrl),
-}
-
-/// Reads the option `--database`. Its refusal does not show the value, which may hold a password.
-#[derive(Debug, Clone, Copy)]
-pub struct DatabaseParser;
 
 /// A service and a proxy in front of it, running.
 #[derive(Debug)]
@@ -52,15 +32,6 @@ pub struct Lab {
     service: Part<SocketAddr>,
     proxy: Part<ProxyAddresses>,
     ledger: Ledger,
-}
-
-/// Where a ledger is, and what must be done after the run.
-#[derive(Debug)]
-pub(crate) struct Ledger {
-    pub(crate) url: DatabaseUrl,
-    pub(crate) schema: Option<String>,
-    /// Removed when dropped, after the service has ended.
-    _directory: Option<TempDir>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -78,40 +49,6 @@ struct Part<A> {
     thread: Option<JoinHandle<anyhow::Result<()>>>,
 }
 
-impl TypedValueParser for DatabaseParser {
-    type Value = Database;
-
-    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<Database, clap::Error> {
-        let url = DatabaseUrlParser.parse_ref(command, arg, value)?;
-        if url.expose() == "sqlite" {
-            return Ok(Database::Temporary);
-        }
-        let refused = |reason: String| {
-            let message = format!("{reason}; sqlite alone is a temporary file\n");
-            clap::Error::raw(ErrorKind::ValueValidation, message).with_cmd(command)
-        };
-        match url.kind().map_err(|bad| refused(bad.to_string()))? {
-            DatabaseKind::Postgres => Ok(Database::Postgres(url)),
-            DatabaseKind::Sqlite => {
-                let path = url.expose().trim_start_matches("sqlite:");
-                if path.trim_start_matches('/').is_empty() {
-                    return Err(refused("the database URL in --database names no file; use sqlite:FILE".to_owned()));
-                }
-                Ok(Database::File(path.strip_prefix("//").unwrap_or(path).into()))
-            }
-        }
-    }
-}
-
-impl fmt::Display for Database {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Temporary | Self::File(_) => "sqlite",
-            Self::Postgres(_) => "postgresql",
-        })
-    }
-}
-
 impl Lab {
     /// Starts the parts of a plan on ports that the system chooses.
     ///
@@ -119,9 +56,14 @@ impl Lab {
     /// A part cannot start, or the database cannot be used for a run.
     pub fn start(plan: &Plan, run: &RunId, database: &Database) -> anyhow::Result<Self> {
         let ledger = Ledger::prepare(run, database)?;
-        let service = start_service(plan, &ledger).context("the payment service cannot start")?;
-        let proxy = start_proxy(service.addresses).context("the reset proxy cannot start")?;
-        Ok(Self { service, proxy, ledger })
+        match start_parts(plan, &ledger) {
+            Ok((service, proxy)) => Ok(Self { service, proxy, ledger }),
+            Err(error) => {
+                // Why the parts cannot start is the cause of whatever else fails now.
+                let _ = ledger.clean();
+                Err(error)
+            }
+        }
     }
 
     /// One share of the load for this lab.
@@ -171,39 +113,9 @@ impl Lab {
     /// # Errors
     /// A part has failed, or the database could not be cleaned.
     pub fn stop(mut self) -> anyhow::Result<()> {
-        self.proxy.stop()?;
-        self.service.stop()?;
-        self.ledger.clean()
-    }
-}
-
-impl Ledger {
-    /// A ledger that nothing has been booked in.
-    pub(crate) fn prepare(run: &RunId, database: &Database) -> anyhow::Result<Self> {
-        match database {
-            Database::Temporary => {
-                let directory = tempfile::Builder::new().prefix("paylab-").tempdir();
-                let directory =
-                    directory.context("cannot make a temporary directory for the ledger (TMPDIR names its folder)")?;
-                let url = format!("sqlite:{}", directory.path().join("ledger.db").display());
-                Ok(Self { url: url.into(), schema: None, _directory: Some(directory) })
-            }
-            Database::File(path) if path.exists() => {
-                Err(anyhow!("{} already exists; a run needs a ledger of its own", path.display()))
-            }
-            Database::File(path) => {
-                let url = DatabaseUrl::new(format!("sqlite:{}", path.display()), UrlOrigin::Option);
-                Ok(Self { url, schema: None, _directory: None })
-            }
-            Database::Postgres(url) => Ok(Self { url: url.clone(), schema: Some(run.schema()), _directory: None }),
-        }
-    }
-
-    /// Drops the schema of the run, if there is one.
-    pub(crate) fn clean(&self) -> anyhow::Result<()> {
-        let Some(schema) = &self.schema else { return Ok(()) };
-        let dropped = one_thread()?.block_on(payment_service::drop_schema(&self.url, schema));
-        dropped.with_context(|| format!("cannot drop the schema {schema}"))
+        let (proxy, service) = (self.proxy.stop(), self.service.stop());
+        let cleaned = self.ledger.clean();
+        proxy.and(service).and(cleaned)
     }
 }
 
@@ -252,12 +164,18 @@ fn failure(name: &str, thread: JoinHandle<anyhow::Result<()>>) -> anyhow::Error 
     }
 }
 
+fn start_parts(plan: &Plan, ledger: &Ledger) -> anyhow::Result<(Part<SocketAddr>, Part<ProxyAddresses>)> {
+    let service = start_service(plan, ledger).context("the payment service cannot start")?;
+    let proxy = start_proxy(service.addresses).context("the reset proxy cannot start")?;
+    Ok((service, proxy))
+}
+
 fn start_service(plan: &Plan, ledger: &Ledger) -> anyhow::Result<Part<SocketAddr>> {
     let Target::Ours(service) = &plan.target;
     let options = payment_service::options::Options {
         listen: loopback(),
         database: ledger.url.clone(),
-        schema: ledger.schema.clone(),
+        schema: ledger.schema(),
         ..payment_service::options::Options::of(service)
     };
     Part::start("payment-service", async move |addresses, shutdown| {
@@ -272,7 +190,7 @@ fn start_proxy(service: SocketAddr) -> anyhow::Result<Part<ProxyAddresses>> {
         listen: Some(loopback()),
         control: Some(loopback()),
         upstream: Some(service.into()),
-        connections_max: CONNECTIONS_MAX,
+        connections_max: IN_FLIGHT_MAX,
         dial_timeout: DIAL_TIMEOUT,
         ..reset_proxy::options::Options::default()
     };

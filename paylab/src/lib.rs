@@ -2,8 +2,14 @@
 
 pub mod cli;
 pub mod commands;
+mod database;
 pub mod exit;
 pub mod lab;
+mod leftovers;
 pub mod logs;
+mod machine;
+mod output;
+mod signals;
 pub mod source;
+mod stray;
 mod toxiproxy_options;

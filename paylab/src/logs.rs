@@ -9,12 +9,14 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
+use crate::output::tell;
+
 /// How a part logs.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Logs")]
 pub struct Logs {
     /// Which messages are logged, such as info or reset_proxy=debug; by default warn for a run and info for a part alone
-    #[arg(long = "log", env = "PAYLAB_LOG", value_name = "FILTER")]
+    #[arg(long = "log", env = "PAYLAB_LOG", value_name = "FILTER", value_parser = filter)]
     pub filter: Option<String>,
     /// The shape of a message
     #[arg(long = "log-format", env = "PAYLAB_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
@@ -37,13 +39,24 @@ impl Logs {
         if let (None, Ok(level)) = (&self.filter, env::var("LOG_LEVEL")) {
             self.filter = toxiproxys(&level).map(str::to_owned);
             if self.filter.is_none() {
-                anstream::eprintln!(
-                    "paylab: LOG_LEVEL={level} is none of panic, fatal, error, warn, info, debug, trace and disabled; \
-                     info is used"
-                );
+                tell(format_args!(
+                    "LOG_LEVEL={level} is none of panic, fatal, error, warn, info, debug, trace and disabled; info is used"
+                ));
             }
         }
         self
+    }
+}
+
+/// Takes a filter that can be read.
+fn filter(text: &str) -> Result<String, String> {
+    match EnvFilter::try_new(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => {
+            Err("is not a filter; use off, error, warn, info, debug or trace, or one of them for a part, such as \
+                       reset_proxy=debug, with commas between several"
+                .to_owned())
+        }
     }
 }
 
@@ -74,6 +87,8 @@ pub fn start(logs: &Logs, usual: &str) -> anyhow::Result<()> {
     }
     let colours = io::stderr().is_terminal();
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours);
+    // The library would tell on standard error that it cannot write there, and panic on that.
+    let builder = builder.log_internal_errors(false);
     // It fails only if a subscriber is set already, which is then used.
     let _ = match logs.format {
         Format::Text => builder.try_init(),

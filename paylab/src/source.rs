@@ -1,9 +1,9 @@
-//! Where an experiment comes from: a file or standard input, with what the command line overrides.
+//! Where experiments come from: files or standard input, with what the command line overrides.
 
 use std::{
     fmt, fs,
     io::{self, Read as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use paylab_core::field_error::FieldError;
@@ -12,6 +12,11 @@ use paylab_resource::{
     plan::plan,
 };
 use uuid::Uuid;
+
+use crate::{output, stray};
+
+/// The name that stands for standard input.
+const STDIN: &str = "-";
 
 /// An experiment's file and what overrides it.
 #[derive(Debug, Clone, clap::Args)]
@@ -27,24 +32,100 @@ pub struct Source {
     pub concurrency: Option<i32>,
 }
 
-/// Why an experiment cannot be run: one line for each error.
+/// Files of experiments and what overrides them.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Sources {
+    /// The experiments' files, each with one experiment or several; - reads standard input
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// The seed that decides which attempts meet which faults, instead of the files'
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
+    pub seed: Option<i64>,
+    /// The number of payments in flight, instead of the files'
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=1024))]
+    pub concurrency: Option<i32>,
+}
+
+/// An experiment, and where it was read.
+#[derive(Debug, Clone)]
+pub struct Sourced {
+    /// The experiment.
+    pub experiment: Experiment,
+    source: Source,
+    /// Its number in a file with several, from 1.
+    document: Option<usize>,
+}
+
+/// Why experiments cannot be run: one line for each error.
 #[derive(Debug)]
 pub struct InvalidExperiment {
-    file: String,
-    errors: Vec<FieldError>,
+    /// Errors, each with the name of its file.
+    errors: Vec<(String, FieldError)>,
 }
 
 impl fmt::Display for InvalidExperiment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, error) in self.errors.iter().enumerate() {
+        for (index, (file, error)) in self.errors.iter().enumerate() {
             let end = if index == 0 { "" } else { "\n" };
-            write!(f, "{end}{}: {error}", self.file)?;
+            write!(f, "{end}{file}: {error}")?;
         }
         Ok(())
     }
 }
 
 impl std::error::Error for InvalidExperiment {}
+
+impl InvalidExperiment {
+    fn of(file: &str, errors: Vec<FieldError>) -> Self {
+        Self { errors: errors.into_iter().map(|error| (file.to_owned(), error)).collect() }
+    }
+}
+
+impl Sources {
+    /// Reads every experiment of every file, in their order, and plans it. Nothing is returned unless all are valid.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them, file by file.
+    pub fn read_all(&self) -> Result<Vec<Sourced>, InvalidExperiment> {
+        if self.files.iter().filter(|file| is_stdin(file)).count() > 1 {
+            let problem = "standard input can be read only once; name it once";
+            return Err(InvalidExperiment::of(STDIN, vec![FieldError::new("", problem)]));
+        }
+        let (mut experiments, mut errors) = (Vec::new(), Vec::new());
+        for file in &self.files {
+            let source = Source { file: file.clone(), seed: self.seed, concurrency: self.concurrency };
+            match source.read_each() {
+                Ok(read) => experiments.extend(read),
+                Err(invalid) => errors.extend(invalid.errors),
+            }
+        }
+        if errors.is_empty() { Ok(experiments) } else { Err(InvalidExperiment { errors }) }
+    }
+}
+
+impl Sourced {
+    /// Names the experiment in messages: its file, and which of several it is.
+    #[must_use]
+    pub fn label(&self) -> String {
+        match self.document {
+            Some(number) => format!("{}: document {number}", self.source.name()),
+            None => self.source.name(),
+        }
+    }
+
+    /// The file as a shell reads it, if the other commands can read the experiment from it again: it is no standard input and holds only
+    /// this one.
+    #[must_use]
+    pub fn file_alone(&self) -> Option<String> {
+        self.source.named_file().filter(|_| self.document.is_none()).map(quoted)
+    }
+
+    /// Refuses a field for a reason that only this machine has.
+    pub(crate) fn refuse(&self, field: &str, problem: String) -> InvalidExperiment {
+        let field = self.document.map_or_else(|| field.to_owned(), |number| format!("document {number}: {field}"));
+        self.source.refuse(&field, problem)
+    }
+}
 
 impl Source {
     /// Reads the experiment and plans it.
@@ -64,20 +145,27 @@ impl Source {
     }
 
     /// Reads every experiment of the file and plans it.
-    ///
-    /// # Errors
-    /// Everything that is wrong with them.
-    pub fn read_all(&self) -> Result<Vec<Experiment>, InvalidExperiment> {
-        self.parse(|text| file::parse_all(text, drawn_seed))
+    fn read_each(&self) -> Result<Vec<Sourced>, InvalidExperiment> {
+        let experiments = self.parse(|text| file::parse_all(text, drawn_seed))?;
+        let has_several = experiments.len() > 1;
+        let sourced = experiments.into_iter().enumerate().map(|(index, experiment)| Sourced {
+            experiment,
+            source: self.clone(),
+            document: has_several.then_some(index + 1),
+        });
+        Ok(sourced.collect())
     }
 
     fn parse(
         &self,
         parse: impl FnOnce(&str) -> Result<Vec<Experiment>, Vec<FieldError>>,
     ) -> Result<Vec<Experiment>, InvalidExperiment> {
-        let text = self.text().map_err(|error| vec![FieldError::new("", in_words(&error))]);
-        let experiments = text.and_then(|text| parse(&text)?.into_iter().map(|one| self.overridden(one)).collect());
-        experiments.map_err(|errors| InvalidExperiment { file: self.name(), errors })
+        let text = self.text().map_err(|error| {
+            let name = if stray::may_be_url(&self.file) { stray::HIDDEN.to_owned() } else { self.name() };
+            InvalidExperiment::of(&name, vec![FieldError::new("", unreadable(&error))])
+        })?;
+        let experiments = parse(&text).and_then(|read| read.into_iter().map(|one| self.overridden(one)).collect());
+        experiments.map_err(|errors| InvalidExperiment::of(&self.name(), errors))
     }
 
     /// The file as it is named in messages.
@@ -89,12 +177,12 @@ impl Source {
     /// The file, if it can be read again: standard input cannot.
     #[must_use]
     pub fn named_file(&self) -> Option<String> {
-        (self.file.as_os_str() != "-").then(|| self.name())
+        (!is_stdin(&self.file)).then(|| self.name())
     }
 
     /// Refuses a field for a reason that only this machine has.
     pub(crate) fn refuse(&self, field: &str, problem: String) -> InvalidExperiment {
-        InvalidExperiment { file: self.name(), errors: vec![FieldError::new(field, problem)] }
+        InvalidExperiment::of(&self.name(), vec![FieldError::new(field, problem)])
     }
 
     fn overridden(&self, mut experiment: Experiment) -> Result<Experiment, Vec<FieldError>> {
@@ -110,7 +198,7 @@ impl Source {
         let mut text = String::new();
         // One byte more than allowed is enough for the parser to refuse the file.
         let most = FILE_LEN_MAX as u64 + 1;
-        if self.file.as_os_str() == "-" {
+        if is_stdin(&self.file) {
             io::stdin().take(most).read_to_string(&mut text)?;
         } else {
             fs::File::open(&self.file)?.take(most).read_to_string(&mut text)?;
@@ -119,14 +207,24 @@ impl Source {
     }
 }
 
-/// Why a file cannot be read, without the numbers of the system.
-fn in_words(error: &io::Error) -> String {
+fn is_stdin(file: &Path) -> bool {
+    file.as_os_str() == STDIN
+}
+
+/// A word of a command line, in quotes if a shell would read it otherwise.
+fn quoted(word: String) -> String {
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || "/._-+,:=@%".contains(character);
+    if !word.is_empty() && word.chars().all(is_plain) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
+/// Why a file cannot be read, and what to do.
+fn unreadable(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "there is no such file".to_owned(),
         io::ErrorKind::IsADirectory => "is a directory; name a file in it".to_owned(),
         io::ErrorKind::PermissionDenied => "cannot be read: permission denied".to_owned(),
         io::ErrorKind::InvalidData => "is not text in UTF-8".to_owned(),
-        _ => error.to_string(),
+        _ => output::in_words(error),
     }
 }
 

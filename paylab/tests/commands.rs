@@ -1,37 +1,16 @@
 //! The binary as a user runs it: exit codes, what is on which stream, refusals by field.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "support/binary.rs"]
+mod binary;
+
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Lines, Read as _, Write as _},
-    net::TcpStream,
-    path::Path,
-    process::{Child, ChildStderr, Command, Output, Stdio},
-    time::Duration,
+    io::{BufRead as _, BufReader},
 };
 
+use binary::{Running, ask, command, experiment, paylab, text};
 use serde_json::Value;
-
-fn paylab(arguments: &[&str], stdin: &str) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_paylab"))
-        .args(arguments)
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();
-    child.wait_with_output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
-
-fn experiment(spec: &str) -> String {
-    format!("apiVersion: paylab.dev/v1alpha1\nkind: ChaosExperiment\nmetadata: {{name: test}}\nspec: {spec}\n")
-}
 
 #[test]
 fn exit_codes_say_whether_the_verdict_is_the_expected_one() {
@@ -145,67 +124,12 @@ fn every_command_has_help_with_examples_and_every_shell_its_completions() {
 }
 
 #[test]
-fn a_ledger_file_stays_and_is_never_used_twice() {
-    let directory = tempfile::tempdir().unwrap();
-    let database = format!("sqlite:{}", directory.path().join("ledger.db").display());
-    let run = || paylab(&["run", "examples/pay-exactly-once.yaml", "--database", &database], "");
-    assert_eq!(run().status.code(), Some(0));
-    let again = run();
-    assert_eq!(again.status.code(), Some(70));
-    assert!(text(&again.stderr).contains("already exists; a run needs a ledger of its own"));
-}
-
-/// A part that runs until it is told to end.
-struct Running {
-    child: Child,
-    log: Lines<BufReader<ChildStderr>>,
-}
-
-impl Running {
-    fn start(arguments: &[&str], level: &str) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_paylab"))
-            .args(arguments)
-            .env("LOG_LEVEL", level)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap()).lines();
-        Self { child, log }
-    }
-
-    /// Waits for a line of the log, and returns the number behind `name=` in it.
-    fn logged(&mut self, text: &str, name: &str) -> u16 {
-        let line = self.log.by_ref().map(Result::unwrap).find(|line| line.contains(text)).unwrap();
-        let number = line.split_once(&format!("{name}=")).unwrap().1.split(' ').next().unwrap();
-        number.parse().unwrap()
-    }
-
-    /// Ends it as Kubernetes does, and returns what it logged since.
-    fn terminate(mut self) -> (Option<i32>, Vec<String>) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-        let code = self.child.wait().unwrap().code();
-        (code, self.log.map(Result::unwrap).collect())
-    }
-}
-
-fn ask(address: &str, request: &str) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
-}
-
-#[test]
 fn the_reset_proxy_takes_toxiproxys_command_line_and_ends_cleanly() {
     let config = tempfile::NamedTempFile::new().unwrap();
     fs::write(&config, r#"[{"name": "redis", "listen": "127.0.0.1:0", "upstream": "127.0.0.1:1"}]"#).unwrap();
     let file = config.path().to_str().unwrap();
     let line = ["reset-proxy", "-host", "127.0.0.1", "-port=0", "-seed", "-7", "-config", file, "-proxy-metrics"];
-    let mut proxy = Running::start(&line, "info");
+    let mut proxy = Running::start(command(&line).env("LOG_LEVEL", "info"));
     let port = proxy.logged("reset proxy ready", "control");
     let answer = ask(&format!("127.0.0.1:{port}"), "GET /proxies HTTP/1.0\r\n\r\n");
     assert!(answer.contains(r#"{"redis":{"name":"redis","#), "{answer}");
@@ -220,7 +144,7 @@ fn the_reset_proxy_takes_toxiproxys_command_line_and_ends_cleanly() {
 fn serve_starts_the_lesson_by_hand_and_its_log_has_the_level_of_toxiproxys_variable() {
     let ports = ["serve", "--service-port", "0", "--proxy-port", "0", "--port", "0", "--name", "shop"];
     for (level, is_silent) in [("error", true), ("info", false)] {
-        let mut lesson = Running::start(&ports, level);
+        let mut lesson = Running::start(command(&ports).env("LOG_LEVEL", level));
         let mut lines = BufReader::new(lesson.child.stdout.take().unwrap()).lines().map(Result::unwrap);
         let addresses: Vec<String> = lines
             .by_ref()
@@ -252,21 +176,4 @@ fn a_load_refuses_a_bad_file_as_run_does_and_reads_standard_input() {
         assert!(named.iter().all(|error| errors.contains(error)), "{command}: {errors}");
     }
     assert_eq!(paylab(&["load-job", "/nowhere/x.yaml"], "").status.code(), Some(64));
-}
-
-#[test]
-fn several_experiments_run_one_after_another_and_leave_their_outcomes_as_junit() {
-    let directory = tempfile::tempdir().unwrap();
-    let junit = directory.path().join("junit.xml");
-    let faults = "faults: [{name: lost, probability: 0.5, reset: {at: BeforeResponse}}]";
-    let spec =
-        |expect: &str| format!("{{claim: ExactlyOnce, expect: {expect}, seed: 1, payments: {{count: 20}}, {faults}}}");
-    let both = format!("{}---\n{}", experiment(&spec("Violated")), experiment(&spec("Upheld")));
-    let output = paylab(&["run", "-", "--output", "json", "--junit", junit.to_str().unwrap()], &both);
-    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
-    let statuses = serde_json::Deserializer::from_slice(&output.stdout).into_iter::<serde_json::Value>();
-    let verdicts: Vec<_> = statuses.map(|status| status.unwrap()["verdict"].as_str().unwrap().to_owned()).collect();
-    assert_eq!(verdicts, ["Violated", "Violated"]);
-    let xml = fs::read_to_string(junit).unwrap();
-    assert!(xml.contains(r#"failures="2""#) && xml.contains("were booked more than once"), "{xml}");
 }

@@ -12,7 +12,7 @@ use std::{fmt, sync::Arc};
 pub(crate) use self::{failure::LedgerError, transaction::Tx};
 pub use self::{
     failure::OpenError,
-    postgres::drop_schema,
+    postgres::{create_schema, drop_schema},
     url::{BadUrl, DATABASE_ENV, DatabaseKind, DatabaseUrl, UrlOrigin},
 };
 use self::{postgres::PostgresConnections, sqlite::SqliteConnections};

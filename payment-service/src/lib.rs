@@ -21,7 +21,7 @@ use tracing::{info, warn};
 use crate::{booking::Bookings, ledger::Ledger, options::Options};
 pub use crate::{
     error::Error,
-    ledger::{BadUrl, DATABASE_ENV, DatabaseKind, DatabaseUrl, OpenError, UrlOrigin, drop_schema},
+    ledger::{BadUrl, DATABASE_ENV, DatabaseKind, DatabaseUrl, OpenError, UrlOrigin, create_schema, drop_schema},
 };
 
 /// How long a shutdown waits for connections, for bookings in flight and for the group commit.

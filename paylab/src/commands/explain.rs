@@ -5,7 +5,7 @@ use paylab_core::payment::PaymentId;
 use paylab_present::diagram::Diagram;
 use paylab_resource::file::Experiment;
 
-use crate::{commands::run::print, exit::Exit, source::Source};
+use crate::{exit::Exit, output::print, source::Source};
 
 /// The options of `paylab explain`.
 #[derive(Debug, Clone, Args)]

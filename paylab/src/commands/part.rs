@@ -12,14 +12,16 @@ use paylab_core::{
 };
 use paylab_present::{json, text::TextReport};
 use paylab_resource::file::Experiment;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
-    commands::run::{Output, print},
+    commands::run::Output,
     exit::Exit,
     lab::{draw_run_id, one_thread},
     logs::{self, Logs},
+    machine,
+    output::print,
+    signals::{self, Told},
     source::Source,
 };
 
@@ -116,27 +118,19 @@ pub(crate) fn serve(
     logs: &Logs,
     part: impl AsyncFnOnce(CancellationToken) -> anyhow::Result<()>,
 ) -> anyhow::Result<Exit> {
-    logs::start(logs, "info")?;
-    one_thread()?.block_on(async {
-        let shutdown = CancellationToken::new();
-        let _signals = cancel_on_signal(shutdown.clone())?;
-        part(shutdown).await
-    })?;
+    let shutdown = begin(logs)?;
+    one_thread()?.block_on(part(shutdown))?;
     Ok(Exit::AsExpected)
 }
 
-/// Cancels a token on SIGTERM or SIGINT, for as long as what it returns is kept.
+/// What comes before every part: logs, signals, and as many file descriptors as the system allows. Returns what a signal cancels.
 ///
 /// # Errors
 /// The signals cannot be listened to.
-pub(crate) fn cancel_on_signal(shutdown: CancellationToken) -> anyhow::Result<AbortOnDropHandle<()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(AbortOnDropHandle::new(tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        shutdown.cancel();
-    })))
+pub(crate) fn begin(logs: &Logs) -> anyhow::Result<CancellationToken> {
+    logs::start(logs, "info")?;
+    machine::raise_descriptor_limit();
+    let shutdown = CancellationToken::new();
+    signals::listen(shutdown.clone(), Told::Log)?;
+    Ok(shutdown)
 }

@@ -8,11 +8,7 @@ use paylab_present::{
 };
 use paylab_resource::file::Experiment;
 
-use crate::{
-    commands::run::{Output, print},
-    exit::Exit,
-    source::Source,
-};
+use crate::{commands::run::Output, exit::Exit, output::print, source::Source};
 
 /// The options of `paylab predict`.
 #[derive(Debug, Clone, Args)]

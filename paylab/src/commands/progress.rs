@@ -1,6 +1,6 @@
 //! The progress bar of a run: on a terminal only, and on standard error, so that nothing mixes with the report.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, future, time::Duration};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use load_job::Progress;
@@ -10,8 +10,22 @@ use tokio::time::interval;
 const DRAWN_EVERY: Duration = Duration::from_millis(100);
 const TEMPLATE: &str = "{bar:40} {pos}/{len} payments, {msg}";
 
+/// Whether there is a bar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bar {
+    Shown,
+    Hidden,
+}
+
 /// Draws how far the loads are, until it is dropped. Where standard error is no terminal, nothing is drawn.
-pub(crate) async fn show(progress: &[Progress]) -> Infallible {
+pub(crate) async fn show(progress: &[Progress], bar: Bar) -> Infallible {
+    match bar {
+        Bar::Shown => draw(progress).await,
+        Bar::Hidden => future::pending().await,
+    }
+}
+
+async fn draw(progress: &[Progress]) -> Infallible {
     let bar = ProgressBar::new(0);
     if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
         bar.set_style(style);

@@ -1,15 +1,8 @@
 //! `paylab run`: starts the lab, sends the payments, judges the run and prints its outcome.
 
-use std::{
-    fmt::Display,
-    fs,
-    io::{self, Write as _},
-    path::{Path, PathBuf},
-    time::Instant,
-};
+use std::{path::PathBuf, time::Instant};
 
-use anstream::eprintln;
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::{Args, ValueEnum};
 use load_job::Progress;
 use paylab_core::{
@@ -17,16 +10,21 @@ use paylab_core::{
     plan::Plan,
     targets::Target,
 };
-use paylab_present::{json, junit, text::TextReport};
-use paylab_resource::file::Experiment;
+use paylab_present::{json, sentence, text::TextReport};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    commands::{part, progress},
+    commands::{
+        junit_file,
+        progress::{self, Bar},
+    },
     exit::Exit,
     lab::{Database, DatabaseParser, Lab, draw_run_id, one_thread},
     logs::{self, Logs},
-    source::Source,
+    machine,
+    output::{print, tell},
+    signals::{self, Told},
+    source::{Sourced, Sources},
 };
 
 /// The options of `paylab run`.
@@ -34,13 +32,16 @@ use crate::{
 pub struct Options {
     /// Which experiments.
     #[command(flatten)]
-    pub source: Source,
+    pub sources: Sources,
     /// Where the service keeps its ledger: sqlite (a temporary file), sqlite:FILE (a new file that is kept), or postgres://USER@HOST/DATABASE
     #[arg(long, value_name = "URL", default_value = "sqlite", allow_hyphen_values = true, value_parser = DatabaseParser)]
     pub database: Database,
     /// A report for people, or the resource's status for programs
     #[arg(long, short, value_name = "FORMAT", default_value = "text")]
     pub output: Output,
+    /// No progress bar, and instead of the report one line for each experiment: its name and its verdict. JSON stays as it is
+    #[arg(long, short)]
+    pub quiet: bool,
     /// Also write the outcome as JUnit XML into this file, for a pipeline
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
@@ -58,62 +59,96 @@ pub enum Output {
     Json,
 }
 
-/// Runs the command: every experiment of the file, one after another, until a signal ends it. The worst result decides the exit
+/// How a run is attended.
+#[derive(Debug, Clone, Copy)]
+struct Attendance<'a> {
+    /// Names the experiment in messages.
+    name: &'a str,
+    /// Whether its progress is shown.
+    bar: Bar,
+    /// Ends the load early, and the verdict is then `Inconclusive`.
+    shutdown: &'a CancellationToken,
+}
+
+/// Runs the command: every experiment of every file, one after another, until a signal ends it. The worst result decides the exit
 /// code.
 ///
 /// # Errors
-/// An experiment is invalid, the lab cannot do its work, or the outcome cannot be written.
+/// An experiment is invalid, this machine cannot run it, or the lab cannot do its work.
 pub fn run(options: &Options) -> anyhow::Result<Exit> {
     logs::start(&options.logs, "warn")?;
-    let experiments = options.source.read_all()?;
+    let experiments = options.sources.read_all()?;
     check_machine(&experiments, options)?;
     if let Some(file) = &options.junit {
-        remove_old(file)?;
+        junit_file::prepare(file)?;
     }
-    let (shutdown, mut outcomes) = (CancellationToken::new(), Vec::new());
-    let only = experiments.len() == 1;
-    for Experiment { resource, plan } in experiments {
-        let setting = Setting {
-            experiment: resource.metadata.name.unwrap_or_default(),
-            // The other commands take a file with one experiment.
-            file: options.source.named_file().filter(|_| only),
-            concurrency: options.source.concurrency,
-            ..Setting::default()
-        };
-        let outcome = measure_until(&plan, &options.database, setting, &shutdown)?;
-        print(match options.output {
-            Output::Json => json::outcome(&outcome)?,
-            Output::Text => TextReport(&outcome).to_string(),
-        })?;
+    let shutdown = CancellationToken::new();
+    signals::listen(shutdown.clone(), Told::Person)?;
+    run_all(&experiments, options, &shutdown)
+}
+
+/// Runs the experiments and presents each outcome as soon as it is there, the last one after the files are written.
+fn run_all(experiments: &[Sourced], options: &Options, shutdown: &CancellationToken) -> anyhow::Result<Exit> {
+    let (mut outcomes, mut exits) = (Vec::new(), Vec::new());
+    for experiment in experiments {
+        let label = experiment.label();
+        let attendance = Attendance { name: &label, bar: options.bar(), shutdown };
+        let setting = options.setting(experiment);
+        let outcome = measure_until(&experiment.experiment.plan, &options.database, setting, attendance);
+        let outcome = outcome.with_context(|| label.clone())?;
+        exits.push(Exit::of(outcome.is_as_expected()));
         outcomes.push(outcome);
-        if shutdown.is_cancelled() {
+        if let (Some(file), true) = (&options.junit, outcomes.len() == experiments.len()) {
+            exits.push(told(&label, junit_file::write(file, &outcomes)));
+        }
+        if let Some(outcome) = outcomes.last() {
+            exits.push(told(&label, present(outcome, options)));
+        }
+        let left = experiments.len() - outcomes.len();
+        if shutdown.is_cancelled() && left > 0 {
+            tell(format_args!("{left} of {} experiments were not run", experiments.len()));
+            exits.push(Exit::Inconclusive);
             break;
         }
     }
-    if let Some(file) = &options.junit {
-        let xml = junit::outcomes(&outcomes)?;
-        fs::write(file, xml).with_context(|| format!("cannot write --junit {}", file.display()))?;
-    }
-    Ok(Exit::worst(outcomes.iter().map(|outcome| Exit::of(outcome.is_as_expected()))))
+    Ok(Exit::worst(exits))
 }
 
-/// Removes the file of an earlier run, so that a pipeline never takes it for the outcome of a run that failed.
-fn remove_old(junit: &Path) -> anyhow::Result<()> {
-    match fs::remove_file(junit) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot write --junit {}", junit.display()))
+/// Prints an outcome. When that fails, the error has the verdict.
+fn present(outcome: &Outcome, options: &Options) -> anyhow::Result<()> {
+    let verdict = sentence::verdict(outcome);
+    let printed = match (options.output, options.quiet) {
+        (Output::Json, _) => print(json::outcome(outcome)?),
+        (Output::Text, true) => print(format_args!("{}: {verdict}", outcome.setting.experiment)),
+        (Output::Text, false) => print(TextReport(outcome)),
+    };
+    printed.map_err(|error| anyhow!("{error:#}; the verdict is: {verdict}"))
+}
+
+/// Tells why something could not be written. What comes after it goes on, because it may be the only place that keeps the verdict.
+fn told(label: &str, written: anyhow::Result<()>) -> Exit {
+    match written {
+        Ok(()) => Exit::AsExpected,
+        Err(error) => {
+            tell(format_args!("{label}: {error:#}"));
+            Exit::Unwritten
         }
-        Ok(()) | Err(_) => Ok(()),
     }
 }
 
-/// Prints a result on standard output. A reader that wants no more of it, such as `head`, is no error.
-pub(crate) fn print(result: impl Display) -> anyhow::Result<()> {
-    match writeln!(anstream::stdout(), "{result}") {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(error).context("cannot write to standard output")
+impl Options {
+    fn setting(&self, experiment: &Sourced) -> Setting {
+        Setting {
+            experiment: experiment.experiment.resource.metadata.name.clone().unwrap_or_default(),
+            // The other commands take a file with one experiment.
+            file: experiment.file_alone(),
+            concurrency: self.sources.concurrency,
+            ..Setting::default()
         }
-        Ok(()) | Err(_) => Ok(()),
+    }
+
+    const fn bar(&self) -> Bar {
+        if self.quiet { Bar::Hidden } else { Bar::Shown }
     }
 }
 
@@ -122,48 +157,51 @@ pub(crate) fn print(result: impl Display) -> anyhow::Result<()> {
 /// # Errors
 /// The lab cannot do its work.
 pub fn measure(plan: &Plan, database: &Database, setting: Setting) -> anyhow::Result<Outcome> {
-    measure_until(plan, database, setting, &CancellationToken::new())
+    let (name, shutdown) = (setting.experiment.clone(), CancellationToken::new());
+    measure_until(plan, database, setting, Attendance { name: &name, bar: Bar::Shown, shutdown: &shutdown })
 }
 
-/// Runs a plan on this machine. A signal cancels the token and ends the load early, and the verdict is then `Inconclusive`.
+/// Runs a plan on this machine.
 fn measure_until(
     plan: &Plan,
     database: &Database,
     setting: Setting,
-    shutdown: &CancellationToken,
+    attendance: Attendance<'_>,
 ) -> anyhow::Result<Outcome> {
     let begun = Instant::now();
     let run = draw_run_id()?;
     let lab = Lab::start(plan, &run, database)?;
     let progress: Vec<_> = (0..plan.client.workers).map(|_| Progress::default()).collect();
     let report = one_thread()?.block_on(async {
-        let _signals = part::cancel_on_signal(shutdown.clone())?;
         tokio::select! {
-            report = lab.measure(plan, &run, &progress, shutdown) => report,
-            never = progress::show(&progress) => match never {},
+            report = lab.measure(plan, &run, &progress, attendance.shutdown) => report,
+            never = progress::show(&progress, attendance.bar) => match never {},
         }
     });
     // The evidence is complete by now: an error of a part at its end changes no verdict.
     if let Err(error) = lab.stop() {
-        eprintln!("paylab: {error:#}");
+        tell(format_args!("{}: {error:#}", attendance.name));
     }
     let report = report?;
     let setting = Setting { database: Some(database.to_string()), elapsed: Some(begun.elapsed()), ..setting };
     Ok(Outcome::of(plan, report, setting))
 }
 
-/// Refuses what a cluster can do and one machine cannot, before anything is run.
-fn check_machine(experiments: &[Experiment], options: &Options) -> anyhow::Result<()> {
-    for Experiment { plan, .. } in experiments {
+/// Refuses what a cluster can do and this machine cannot, before anything is run.
+fn check_machine(experiments: &[Sourced], options: &Options) -> anyhow::Result<()> {
+    machine::raise_descriptor_limit();
+    for sourced in experiments {
+        let plan = &sourced.experiment.plan;
         let Target::Ours(service) = plan.target;
         if service.replicas > 1 {
             let problem = format!("{} needs a cluster; one machine runs one service, so use 1", service.replicas);
-            return Err(options.source.refuse("spec.service.replicas", problem).into());
+            return Err(sourced.refuse("spec.service.replicas", problem).into());
         }
+        machine::check_descriptors(plan).map_err(|problem| sourced.refuse("spec.client.concurrency", problem))?;
     }
-    if let (Database::File(path), true) = (&options.database, experiments.len() > 1) {
+    if let (Database::File { url: _, path }, [_, second, ..]) = (&options.database, experiments) {
         let problem = format!("{} can hold the ledger of one experiment only; use sqlite", path.display());
-        return Err(options.source.refuse("--database", problem).into());
+        return Err(second.refuse("--database", problem).into());
     }
     Ok(())
 }

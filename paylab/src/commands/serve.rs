@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use anstream::println;
 use clap::Args;
 use paylab_core::{
     duration_text::DurationText,
@@ -22,8 +21,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     commands::part::{self, Logged},
+    database::Ledger,
     exit::Exit,
-    lab::{CONNECTIONS_MAX, DIAL_TIMEOUT, Database, DatabaseParser, Ledger, draw_run_id},
+    lab::{DIAL_TIMEOUT, Database, DatabaseParser, draw_run_id, one_thread},
+    machine::IN_FLIGHT_MAX,
+    output::print,
 };
 
 /// The options of `paylab serve`.
@@ -61,10 +63,13 @@ pub struct Options {
 /// A part cannot start, or fails, or the database cannot be cleaned.
 pub fn serve(options: Logged<Options>) -> anyhow::Result<Exit> {
     let Logged { part: options, logs } = options;
+    let shutdown = part::begin(&logs.or_toxiproxys())?;
     let ledger = Ledger::prepare(&draw_run_id()?, &options.database)?;
-    let served = part::serve(&logs.or_toxiproxys(), async |shutdown| options.serve(&ledger, shutdown).await);
-    ledger.clean()?;
-    served
+    let served = one_thread()?.block_on(options.serve(&ledger, shutdown));
+    let cleaned = ledger.clean();
+    // Why it does not serve is the cause of whatever else fails then.
+    served.and(cleaned)?;
+    Ok(Exit::AsExpected)
 }
 
 impl Options {
@@ -74,9 +79,16 @@ impl Options {
         let listen = SocketAddr::new(self.host, self.proxy_port);
         let named = json!([{"name": self.name, "listen": listen, "upstream": service.address()}]);
         let listens = proxy.populate(named.to_string().as_bytes()).await?;
-        println!("service  http://{}{PAYMENTS_PATH}   dedup {:?}", service.address(), self.dedup);
-        println!("proxy    http://{}{PAYMENTS_PATH}   \"{}\" to the service", listens.join(" "), self.name);
-        println!("API      http://{}/proxies   as Toxiproxy's", proxy.control_address());
+        print(format_args!(
+            "service  http://{}{PAYMENTS_PATH}   dedup {:?}\n\
+             proxy    http://{}{PAYMENTS_PATH}   \"{}\" to the service\n\
+             API      http://{}/proxies   as Toxiproxy's",
+            service.address(),
+            self.dedup,
+            listens.join(" "),
+            self.name,
+            proxy.control_address()
+        ))?;
         tokio::try_join!(async { Ok::<_, anyhow::Error>(service.serve(shutdown.clone()).await?) }, async {
             Ok(proxy.serve(shutdown.clone()).await?)
         },)?;
@@ -87,7 +99,7 @@ impl Options {
         ServiceOptions {
             listen: SocketAddr::new(self.host, self.service_port),
             database: ledger.url.clone(),
-            schema: ledger.schema.clone(),
+            schema: ledger.schema(),
             dedup: self.dedup,
             on_disconnect: OnDisconnect::Finish,
             processing_time: DurationText::from_ms(0),
@@ -100,7 +112,7 @@ impl Options {
     fn proxy(&self) -> ProxyOptions {
         let host = Some(self.host.to_string());
         ProxyOptions {
-            connections_max: CONNECTIONS_MAX,
+            connections_max: IN_FLIGHT_MAX,
             dial_timeout: DIAL_TIMEOUT,
             toxiproxy: Toxiproxy { host, port: Some(self.port), seed: self.seed, ..Toxiproxy::default() },
             ..ProxyOptions::default()

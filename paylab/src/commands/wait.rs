@@ -1,10 +1,9 @@
 //! `paylab wait`: prints how an experiment on a cluster has ended.
 
-use anstream::println;
 use anyhow::anyhow;
 use operator::wait::{Ending, Options};
 
-use crate::{exit::Exit, lab::one_thread};
+use crate::{exit::Exit, lab::one_thread, output::print};
 
 /// Runs the command.
 ///
@@ -13,6 +12,6 @@ use crate::{exit::Exit, lab::one_thread};
 pub(crate) fn wait(options: &Options) -> anyhow::Result<Exit> {
     let late = || anyhow!("{} has not ended within {}; see kubectl describe payx", options.experiment, options.timeout);
     let Ending { message, as_expected } = one_thread()?.block_on(operator::wait::wait(options))?.ok_or_else(late)?;
-    println!("{message}");
+    print(message)?;
     Ok(Exit::of(as_expected))
 }

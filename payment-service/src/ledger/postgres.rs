@@ -24,7 +24,8 @@ impl PostgresConnections {
         let failed = |error| OpenError::connect(&error, url);
         let mut options = url.postgres()?;
         if let Some(schema) = schema {
-            create_schema(url, options.clone(), schema).await?;
+            check_schema(schema)?;
+            on_schema(url, options.clone(), format!("create schema if not exists {schema}")).await?;
             options = options.options([("search_path", schema)]);
         }
         // The first connection is not from the pool, which would retry for half a minute when nothing listens.
@@ -48,6 +49,15 @@ impl PostgresConnections {
     }
 }
 
+/// Creates a schema of a PostgreSQL database, for a ledger that nothing has been booked in.
+///
+/// # Errors
+/// The schema exists already, or the database cannot be reached or refuses.
+pub async fn create_schema(url: &DatabaseUrl, schema: &str) -> Result<(), OpenError> {
+    check_schema(schema)?;
+    on_schema(url, url.postgres()?, format!("create schema {schema}")).await
+}
+
 /// Drops a schema of a PostgreSQL database with everything in it.
 ///
 /// # Errors
@@ -55,11 +65,6 @@ impl PostgresConnections {
 pub async fn drop_schema(url: &DatabaseUrl, schema: &str) -> Result<(), OpenError> {
     check_schema(schema)?;
     on_schema(url, url.postgres()?, format!("drop schema if exists {schema} cascade")).await
-}
-
-async fn create_schema(url: &DatabaseUrl, options: PgConnectOptions, schema: &str) -> Result<(), OpenError> {
-    check_schema(schema)?;
-    on_schema(url, options, format!("create schema if not exists {schema}")).await
 }
 
 async fn on_schema(url: &DatabaseUrl, options: PgConnectOptions, statement: String) -> Result<(), OpenError> {

@@ -1,10 +1,14 @@
 //! The URL of the ledger's database. It may hold a password, so nothing that is printed shows any part of it, except a scheme that is
 //! well known.
 
-use std::{fmt, str::FromStr as _};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr as _,
+};
 
-use percent_encoding::percent_decode_str;
-use sqlx::{postgres::PgConnectOptions, sqlite::SqliteConnectOptions};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
+use sqlx::{ConnectOptions as _, postgres::PgConnectOptions, sqlite::SqliteConnectOptions};
 use tracing::warn;
 
 /// The environment variable that holds the URL.
@@ -12,6 +16,14 @@ pub const DATABASE_ENV: &str = "PAYLAB_DATABASE";
 /// What a URL must look like.
 const FORM: &str = "use sqlite:FILE or postgres://USER:PASSWORD@HOST:PORT/DATABASE, and write characters such as @ : / ? # % in a \
                     user or password as %40 %3A %2F %3F %23 %25 (the value is not shown, because it may hold a password)";
+/// What is wrong with a database in memory.
+const IN_MEMORY: &str = "is that of a database in memory, and no file keeps its ledger";
+/// SQLite takes a file name that begins so for a second URL.
+const SQLITE_URI: &str = "file:";
+/// A file name that every URL can hold.
+const ANY_FILE: &str = "ledger";
+/// Characters of a file's path that stand for themselves in a URL.
+const PATH_ENCODED: AsciiSet = NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_');
 /// Schemes that a message may name, because they are no secrets.
 const KNOWN_SCHEMES: [&str; 16] = [
     "sqlite",
@@ -91,6 +103,41 @@ impl DatabaseUrl {
     /// A URL that was read from `origin`. It is checked when the database is opened.
     pub fn new(text: impl Into<String>, origin: UrlOrigin) -> Self {
         Self { text: text.into(), origin }
+    }
+
+    /// The URL of an SQLite file, whatever characters are in its path.
+    #[must_use]
+    pub fn of_file(path: &Path) -> Self {
+        let path = percent_encode(path.as_os_str().as_encoded_bytes(), &PATH_ENCODED);
+        Self::new(format!("sqlite://{path}"), UrlOrigin::Program)
+    }
+
+    /// The file that SQLite opens for this URL.
+    ///
+    /// # Errors
+    /// The URL cannot be read, or no file keeps what is written to its database.
+    pub fn sqlite_file(&self) -> Result<PathBuf, BadUrl> {
+        let options = self.sqlite()?;
+        let file = options.get_filename().to_owned();
+        let name = file.to_string_lossy();
+        // The library tells its parameters only as a URL, in which it cannot write every file name.
+        let parameters = options.filename(ANY_FILE).to_url_lossy();
+        let problem = parameters.query_pairs().find_map(|(name, value)| match (&*name, &*value) {
+            ("mode", "memory") => Some(IN_MEMORY),
+            ("mode", "ro") | ("immutable", _) => Some("opens its file for reading only, and a ledger is written"),
+            ("vfs", _) => Some("names a vfs, which may keep the ledger anywhere; leave it out"),
+            _ => None,
+        });
+        let problem = match &*name {
+            _ if problem.is_some() => problem,
+            ":memory:" => Some(IN_MEMORY),
+            name if name.trim_start_matches('/').is_empty() => Some("names no file"),
+            name if name.starts_with(SQLITE_URI) => {
+                Some("has a second URL in it, which begins with file:; leave that out")
+            }
+            _ => None,
+        };
+        problem.map_or(Ok(file.clone()), |problem| Err(self.bad(problem.to_owned())))
     }
 
     /// Which database it is for.
@@ -245,6 +292,48 @@ mod tests {
             ("postgres://h/d?options[search_path]=x&options=y", "postgres://h/d?options[search_path]=x&options=y"),
         ] {
             assert_eq!(DatabaseUrl::from(url).known_parameters(), passed);
+        }
+    }
+
+    #[test]
+    fn the_file_of_an_sqlite_url_is_the_one_that_the_library_opens() {
+        for (url, file) in [
+            ("sqlite:v.db", "v.db"),
+            ("sqlite://v.db", "v.db"),
+            ("sqlite:v.db?mode=rwc", "v.db"),
+            ("sqlite:v.db?cache=shared&mode=rw", "v.db"),
+            ("sqlite:a b.db", "a b.db"),
+            ("sqlite:a%20b.db", "a b.db"),
+            ("sqlite:[v].db", "[v].db"),
+            ("sqlite:///tmp/v.db", "/tmp/v.db"),
+            ("sqlite:/tmp/./v.db", "/tmp/./v.db"),
+        ] {
+            assert_eq!(DatabaseUrl::from(url).sqlite_file().unwrap(), Path::new(file), "{url}");
+        }
+        for file in ["v.db", "/tmp/a b%20c?mode=ro#d/v.db", "//tmp/v.db", "/tmp/é.db"] {
+            assert_eq!(DatabaseUrl::of_file(file.as_ref()).sqlite_file().unwrap(), Path::new(file));
+        }
+    }
+
+    #[test]
+    fn an_sqlite_url_whose_ledger_no_file_keeps_is_refused_with_the_reason() {
+        for (url, problem) in [
+            ("sqlite::memory:", "in memory"),
+            ("sqlite://:memory:", "in memory"),
+            ("sqlite:%3Amemory%3A", "in memory"),
+            ("sqlite:v.db?mode=memory", "in memory"),
+            ("sqlite:", "names no file"),
+            ("sqlite://", "names no file"),
+            ("sqlite:?mode=rwc", "names no file"),
+            ("sqlite:v.db?mode=ro", "for reading only"),
+            ("sqlite:v.db?immutable=1", "for reading only"),
+            ("sqlite:v.db?vfs=memdb", "names a vfs"),
+            ("sqlite:file:v.db", "a second URL"),
+            ("sqlite:file:v.db%3Fmode=memory", "a second URL"),
+            ("sqlite:v.db?colour=red", "cannot be read"),
+        ] {
+            let error = DatabaseUrl::from(url).sqlite_file().unwrap_err().to_string();
+            assert!(error.contains(problem), "{url}: {error}");
         }
     }
 
