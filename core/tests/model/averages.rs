@@ -9,7 +9,7 @@ use crate::{base, client::Model, draft::Draft, faults::IN_TIME, lesson_draft, to
 /// The seeds that are averaged, from 0.
 const SEEDS: u64 = 2_000;
 /// The payments of each seed.
-const COUNT: u64 = 10;
+const COUNT: u64 = 5;
 /// How many standard errors an average may be off. The seeds are fixed, so that this is no matter of luck.
 const ERRORS_MAX: f64 = 4.0;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use paylab_core::{client::BodyDrift, prediction::Prediction};
 
 use crate::{
-    client::{Event, Run},
+    client::{Attempt, Event, Run},
     draft::{Draft, TIMEOUT_MS},
     faults::point,
     totals::Certain,
@@ -46,6 +46,11 @@ impl Coverage {
         for (index, fault) in draft.faults.iter().enumerate() {
             let struck = attempts().any(|attempt| attempt.has(Event::Struck(index)));
             let outstripped = attempts().any(|a| a.has(Event::Fired(index)) && !a.has(Event::Struck(index)));
+            let tied = draft.faults[..index].iter().enumerate().any(|(earlier, other)| {
+                let both = |a: &Attempt| a.has(Event::Struck(earlier)) && a.has(Event::Fired(index));
+                point(other) == point(fault) && attempts().any(both)
+            });
+            self.note_if(tied, "several at one point".to_owned());
             let kind = match fault.delay {
                 None => "reset",
                 Some(delay) if delay.lasts.ms() < TIMEOUT_MS => "short delay",

@@ -97,7 +97,7 @@ fn the_prediction_agrees_with_the_model_on_random_plans() {
     let coverage = coverage.into_inner();
     assert_eq!(coverage.rare(PLANS_EACH_MIN), Vec::<String>::new());
     // 8 modes with 3 policies, 21 kinds of faults, 18 totals, 6 answers, 3 certainties, and the other notes.
-    assert_eq!(coverage.len(), 24 + 21 + 18 + 6 + 3 + 11);
+    assert_eq!(coverage.len(), 24 + 21 + 18 + 6 + 3 + 12);
 }
 
 #[test]
