@@ -122,7 +122,7 @@ pub struct PaymentWindow {
 /// The timeout of a drain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct DrainQuery {
-    /// In milliseconds (default 10,000, at most 60,000); 503 when it takes longer.
+    /// In milliseconds (default 10,000, at most 3,600,000, an hour); 503 when it takes longer.
     pub timeout_ms: Option<u64>,
 }
 
