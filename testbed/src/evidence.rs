@@ -12,7 +12,7 @@ use paylab_core::{
     witness::{
         attempt::{AttemptOutcome, Uncertainty},
         history::History,
-        ledger::{Entry, LedgerFooter, LedgerItem, LedgerTally, ServiceCounters},
+        ledger::{Elsewhere, Entry, LedgerFooter, LedgerItem, LedgerTally, ServiceCounters},
         record::{Coin, End, Protocol, RecordFooter, RecordItem, RecordLine, RecordTally},
         seal::{Seal, Sealer},
     },
@@ -129,7 +129,8 @@ impl Evidence {
         let total_minor = self.entries.iter().map(|entry| entry.amount_minor).sum();
         let counters = ServiceCounters { requests: self.service_requests, ..ServiceCounters::default() };
         let (mut lines, seal) = sealed(self.entries.iter().cloned().map(LedgerItem::Entry));
-        lines.push(line(&LedgerItem::Footer(LedgerFooter { seal, total_minor, counters })));
+        let footer = LedgerFooter { seal, total_minor, counters, elsewhere: Elsewhere::default() };
+        lines.push(line(&LedgerItem::Footer(footer)));
         lines
     }
 
