@@ -15,7 +15,7 @@ pub const CONTROL_PORT: u16 = 8474;
 pub const PAYMENTS_PATH: &str = "/payments/";
 /// `GET`: the total booked, a JSON number in major units.
 pub const STATS_PATH: &str = "/stats";
-/// `GET`: the ledger as NDJSON with a footer.
+/// `GET`: the ledger as NDJSON with a footer. Query: [`LedgerQuery`].
 pub const LEDGER_PATH: &str = "/ledger";
 /// `GET`: answers once everything that began before it has ended (service and proxy). Query: [`DrainQuery`].
 pub const DRAIN_PATH: &str = "/drain";
@@ -122,10 +122,22 @@ pub struct PaymentWindow {
     pub to: Option<u64>,
 }
 
+/// Which entries of the ledger are sent: with `run`, those of its payments outside `from` to `to` are only counted, in the footer. All
+/// other entries are sent: those of the window, those of other runs, and those without a reference.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LedgerQuery {
+    /// The run whose payments the window is about; without it every entry is sent.
+    pub run: Option<String>,
+    /// The first payment (default 0); only with `run`.
+    pub from: Option<u64>,
+    /// One past the last payment (default: all further ones); only with `run`.
+    pub to: Option<u64>,
+}
+
 /// The timeout of a drain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct DrainQuery {
-    /// In milliseconds (default 10,000, at most 60,000); 503 when it takes longer.
+    /// In milliseconds (default 10,000, at most 3,600,000, an hour); 503 when it takes longer.
     pub timeout_ms: Option<u64>,
 }
 

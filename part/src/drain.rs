@@ -15,8 +15,9 @@ use crate::refusal::Refusal;
 
 /// How long a drain waits unless the query says otherwise, in milliseconds.
 const DRAIN_MS: u64 = 10_000;
-/// The longest wait that a query may ask for, in milliseconds.
-const DRAIN_MS_MAX: u64 = 60_000;
+/// The longest wait that a query may ask for, in milliseconds: one hour, because a load asks for as long as the slowest request of its
+/// plan needs.
+const DRAIN_MS_MAX: u64 = 3_600_000;
 
 /// Tracks the work in flight in generations. Each drain begins a new generation and waits for all older ones.
 #[derive(Debug, Default)]
@@ -106,5 +107,20 @@ mod tests {
         assert_eq!(tracker.count(), 1);
         drop(late);
         assert!(tracker.drain(SHORT).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_query_may_ask_for_an_hour_and_not_for_more() {
+        let tracker = DrainTracker::default();
+        let query = |timeout_ms| DrainQuery { timeout_ms: Some(timeout_ms) };
+        let refusal = tracker.answer(query(3_600_001)).await.unwrap_err();
+        assert_eq!((refusal.status, refusal.field.as_deref()), (StatusCode::BAD_REQUEST, Some("timeout_ms")));
+        let slow = tracker.begin();
+        let end = async {
+            tokio::time::sleep(Duration::from_secs(3_599)).await;
+            drop(slow);
+        };
+        let (answered, ()) = tokio::join!(tracker.answer(query(3_600_000)), end);
+        assert_eq!(answered, Ok(StatusCode::OK));
     }
 }

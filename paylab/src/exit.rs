@@ -88,7 +88,9 @@ fn is_of_service_options(error: &payment_service::Error) -> bool {
 fn is_of_url(error: &OpenError) -> bool {
     match error {
         OpenError::Url(_) | OpenError::Schema(_) => true,
-        OpenError::Connect { origin: _, cause: _ } | OpenError::Migrate { origin: _, cause: _ } => false,
+        OpenError::Connect { origin: _, cause: _ }
+        | OpenError::Migrate { origin: _, cause: _ }
+        | OpenError::TooFewConnections { origin: _, found: _, needed: _, most: _ } => false,
     }
 }
 

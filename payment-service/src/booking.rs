@@ -1,16 +1,12 @@
 //! Books each payment in the service's mode: alone or in a group, to its end or until its caller hangs up; and counts.
 
+mod cancelling;
+mod counting;
 mod group_commit;
 mod in_flight;
 mod refusal;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use paylab_core::{
     targets::ours::{Dedup, MissingKey, OnDisconnect},
@@ -21,17 +17,19 @@ use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
 };
-use tokio_util::task::task_tracker::TaskTrackerToken;
-use tracing::error;
+use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::refusal::BookingRefusal;
 use self::{
-    group_commit::{BatchMode, QUEUE_MAX, Ticket},
+    cancelling::unless_hung_up,
+    counting::Counts,
+    group_commit::{Answer, BatchMode, GroupCommit, QUEUE_MAX, Ticket},
     in_flight::InFlight,
 };
+pub(crate) use self::{counting::OpenRequest, refusal::BookingRefusal};
 use crate::{
     dedup::{self, Keys, Treatment},
     ledger::{Ledger, LedgerError},
+    log_limit::ServiceLog,
     options::{Commit, Options},
     payment::Payment,
 };
@@ -41,6 +39,9 @@ use crate::{
 pub(crate) struct Bookings {
     pub(crate) ledger: Ledger,
     pub(crate) drain: DrainTracker,
+    pub(crate) log: Arc<ServiceLog>,
+    /// Cancelled when the service ends and no longer waits for its bookings.
+    pub(crate) abandoned: CancellationToken,
     mode: Dedup,
     on_disconnect: OnDisconnect,
     missing_key: MissingKey,
@@ -52,16 +53,7 @@ pub(crate) struct Bookings {
     remembered: Keys,
     /// The keys that `Replay` has not answered yet.
     in_flight: Arc<Keys>,
-    counts: Counts,
-}
-
-#[derive(Debug, Default)]
-struct Counts {
-    requests: AtomicU64,
-    booked: AtomicU64,
-    repeats: AtomicU64,
-    refused: AtomicU64,
-    failed: AtomicU64,
+    counts: Arc<Counts>,
 }
 
 impl Bookings {
@@ -70,6 +62,8 @@ impl Bookings {
         let mut bookings = Self {
             ledger,
             drain: DrainTracker::default(),
+            log: Arc::default(),
+            abandoned: CancellationToken::new(),
             mode: options.dedup,
             on_disconnect: options.on_disconnect,
             missing_key: options.missing_key,
@@ -78,31 +72,39 @@ impl Bookings {
             queue: None,
             remembered: Keys::default(),
             in_flight: Arc::default(),
-            counts: Counts::default(),
+            counts: Arc::default(),
         };
-        let Some(mode) = bookings.batch_mode().filter(|_| options.commit == Commit::Group) else {
+        let Some(mode) = bookings.batch_mode().filter(|_| bookings.commits_in_groups(options.commit)) else {
             return (bookings, None);
         };
         let (queue, waiting) = mpsc::channel(QUEUE_MAX);
-        let writer =
-            tokio::spawn(group_commit::write(bookings.ledger.clone(), mode, bookings.processing_time, waiting));
+        let group_commit = GroupCommit {
+            ledger: bookings.ledger.clone(),
+            mode,
+            processing_time: bookings.processing_time,
+            log: Arc::clone(&bookings.log),
+        };
         bookings.queue = Some(queue);
-        (bookings, Some(writer))
+        (bookings, Some(tokio::spawn(group_commit.run(waiting))))
     }
 
-    /// Books a payment. When this future is dropped, `Finish` books it nevertheless, and `Cancel` does not.
-    pub(crate) async fn book(self: &Arc<Self>, payment: Payment) -> Result<Treatment, BookingRefusal> {
-        if self.mode != Dedup::None && self.missing_key == MissingKey::Refuse && payment.key.is_none() {
-            return Err(BookingRefusal::MissingKey);
+    /// Counts a request that was received whole.
+    pub(crate) fn begin(&self) -> OpenRequest {
+        OpenRequest::begin(&self.counts, &self.drain)
+    }
+
+    /// Books a payment, in a task of its own. When this future is dropped, `Finish` books it nevertheless, and `Cancel` drops it at the step
+    /// that it has reached.
+    pub(crate) async fn book(self: &Arc<Self>, payment: Payment, request: OpenRequest) -> Answer {
+        let bookings = Arc::clone(self);
+        if self.mode == Dedup::AckThenApply && !self.lacks_key(&payment) {
+            tokio::spawn(bookings.apply_later(payment, request));
+            return Ok(Treatment::Accepted);
         }
-        let (bookings, flight) = (Arc::clone(self), self.drain.begin());
-        let booking = async move { bookings.book_in_mode(payment, flight).await };
-        let treatment = match self.on_disconnect {
-            OnDisconnect::Cancel => booking.await,
-            OnDisconnect::Finish => tokio::spawn(booking).await.unwrap_or(Err(BookingRefusal::Failed)),
-        };
-        self.count(treatment);
-        treatment
+        let caller = CancellationToken::new();
+        let hung_up = caller.clone();
+        let _caller = caller.drop_guard();
+        tokio::spawn(bookings.book_and_count(payment, request, hung_up)).await.unwrap_or(Err(BookingRefusal::Failed))
     }
 
     /// Empties the ledger and forgets every key.
@@ -114,57 +116,77 @@ impl Bookings {
         Ok(())
     }
 
-    /// Counts a request that was read to its end.
-    pub(crate) fn count_request(&self) {
-        self.counts.requests.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Counts a request that was refused because of its content.
-    pub(crate) fn count_refused(&self) {
-        self.counts.refused.fetch_add(1, Ordering::Relaxed);
-    }
-
     /// The counts since the start.
     pub(crate) fn counters(&self) -> ServiceCounters {
-        let Counts { requests, booked, repeats, refused, failed } = &self.counts;
-        let [requests, booked, repeats, refused, failed] =
-            [requests, booked, repeats, refused, failed].map(|count| count.load(Ordering::Relaxed));
-        ServiceCounters { requests, booked, repeats, refused, failed, in_flight: self.drain.count() }
+        self.counts.read(self.drain.count())
     }
 
-    async fn book_in_mode(
+    async fn book_and_count(
         self: Arc<Self>,
         payment: Payment,
-        flight: TaskTrackerToken,
-    ) -> Result<Treatment, BookingRefusal> {
-        if let Some(mode) = self.batch_mode() {
-            return self.book_batched(mode, payment, flight).await;
+        request: OpenRequest,
+        hung_up: CancellationToken,
+    ) -> Answer {
+        let ledger = self.ledger.for_one_booking();
+        let booking = self.book_in_mode(&ledger, payment);
+        let booking = async {
+            match self.on_disconnect {
+                OnDisconnect::Finish => booking.await,
+                OnDisconnect::Cancel => unless_hung_up(booking, hung_up.cancelled(), ledger.progress()).await,
+            }
+        };
+        let answer = self.unless_abandoned(booking).await;
+        request.end(answer, ledger.progress());
+        answer
+    }
+
+    async fn apply_later(self: Arc<Self>, payment: Payment, request: OpenRequest) {
+        let ledger = self.ledger.for_one_booking();
+        let booking = async {
+            dedup::apply_later(&ledger, &payment, self.processing_time).await.map_err(|error| {
+                self.log.acknowledged_lost.write(ledger.explain(&error));
+                BookingRefusal::Failed
+            })
+        };
+        let answer = self.unless_abandoned(booking).await;
+        if answer == Err(BookingRefusal::Dropped) {
+            self.log.acknowledged_lost.write("the service has ended before".to_owned());
         }
-        let (ledger, processing_time) = (&self.ledger, self.processing_time);
+        request.end(answer, ledger.progress());
+    }
+
+    async fn unless_abandoned(&self, booking: impl Future<Output = Answer>) -> Answer {
+        tokio::select! {
+            biased;
+            answer = booking => answer,
+            () = self.abandoned.cancelled() => Err(BookingRefusal::Dropped),
+        }
+    }
+
+    async fn book_in_mode(&self, ledger: &Ledger, payment: Payment) -> Answer {
+        if self.lacks_key(&payment) {
+            return Err(BookingRefusal::MissingKey);
+        }
+        if let Some(mode) = self.batch_mode() {
+            return self.book_batched(ledger, mode, payment).await;
+        }
+        let processing_time = self.processing_time;
         let booked = match (self.mode, payment.key.as_deref()) {
-            (Dedup::AckThenApply, _) => {
-                tokio::spawn(Arc::clone(&self).apply_later(payment, flight));
-                return Ok(Treatment::Accepted);
-            }
-            (Dedup::None | Dedup::UniqueKey | Dedup::Replay, _) | (_, None) => {
-                return group_commit::book_one(ledger, BatchMode::None, processing_time, &payment).await;
-            }
             (Dedup::CheckThenInsert, Some(key)) => {
                 dedup::check_then_insert(ledger, &payment, key, processing_time).await
             }
             (Dedup::Memory, Some(key)) => dedup::memory(ledger, &payment, key, processing_time, &self.remembered).await,
             (Dedup::KeyThenApply, Some(key)) => dedup::key_then_apply(ledger, &payment, key, processing_time).await,
             (Dedup::ApplyThenKey, Some(key)) => dedup::apply_then_key(ledger, &payment, key, processing_time).await,
+            // The others book batches, or later.
+            (Dedup::None | Dedup::UniqueKey | Dedup::Replay | Dedup::AckThenApply, _) | (_, None) => {
+                group_commit::book_one(ledger, BatchMode::None, processing_time, &payment).await
+            }
         };
-        booked.map_err(|error| BookingRefusal::failed(ledger, &error))
+        booked.map_err(|error| self.failed(&error))
     }
 
-    async fn book_batched(
-        &self,
-        mode: BatchMode,
-        payment: Payment,
-        flight: TaskTrackerToken,
-    ) -> Result<Treatment, BookingRefusal> {
+    async fn book_batched(&self, ledger: &Ledger, mode: BatchMode, payment: Payment) -> Answer {
         let in_flight = match (mode, &payment.key) {
             (BatchMode::Replay(_), Some(key)) => match InFlight::begin(&self.in_flight, key) {
                 Some(first) => Some(first),
@@ -173,18 +195,30 @@ impl Bookings {
             (BatchMode::None | BatchMode::UniqueKey, _) | (BatchMode::Replay(_), None) => None,
         };
         let Some(queue) = &self.queue else {
-            return group_commit::book_one(&self.ledger, mode, self.processing_time, &payment).await;
+            let booked = group_commit::book_one(ledger, mode, self.processing_time, &payment).await;
+            // Only now the key may be used again.
+            drop(in_flight);
+            return booked.map_err(|error| self.failed(&error));
         };
         let (answer, answered) = oneshot::channel();
-        let ticket = Ticket { payment, answer, _flight: flight, _in_flight: in_flight };
-        queue.try_send(ticket).map_err(|_| BookingRefusal::Busy)?;
+        queue.try_send(Ticket { payment, answer, in_flight }).map_err(|_| BookingRefusal::Busy)?;
         answered.await.unwrap_or(Err(BookingRefusal::Failed))
     }
 
-    async fn apply_later(self: Arc<Self>, payment: Payment, _flight: TaskTrackerToken) {
-        if let Err(error) = dedup::apply_later(&self.ledger, &payment, self.processing_time).await {
-            error!(error = self.ledger.explain(&error), "an acknowledged payment was not booked");
-        }
+    /// Logs a failure of the database, whose cause is not shown to the caller.
+    fn failed(&self, error: &LedgerError) -> BookingRefusal {
+        self.log.booking_failed.write(self.ledger.explain(error));
+        BookingRefusal::Failed
+    }
+
+    fn lacks_key(&self, payment: &Payment) -> bool {
+        self.mode != Dedup::None && self.missing_key == MissingKey::Refuse && payment.key.is_none()
+    }
+
+    /// With `Cancel` each request has a transaction of its own, which is rolled back when its caller hangs up. Nobody can take a payment
+    /// out of a group.
+    fn commits_in_groups(&self, commit: Commit) -> bool {
+        commit == Commit::Group && self.on_disconnect == OnDisconnect::Finish
     }
 
     /// The mode, if it is one that books whole batches.
@@ -199,17 +233,6 @@ impl Bookings {
             | Dedup::ApplyThenKey
             | Dedup::AckThenApply => None,
         }
-    }
-
-    fn count(&self, treatment: Result<Treatment, BookingRefusal>) {
-        let Counts { requests: _, booked, repeats, refused, failed } = &self.counts;
-        let count = match treatment {
-            Ok(Treatment::Booked | Treatment::Accepted) => booked,
-            Ok(Treatment::Repeat | Treatment::Replayed(_)) => repeats,
-            Ok(Treatment::KeyReused | Treatment::InFlight) | Err(BookingRefusal::MissingKey) => refused,
-            Err(BookingRefusal::Busy | BookingRefusal::Failed) => failed,
-        };
-        count.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -229,13 +252,13 @@ mod tests {
             database: url.into(),
             schema: None,
             dedup: Dedup::None,
-            on_disconnect: OnDisconnect::Cancel,
+            on_disconnect: OnDisconnect::Finish,
             processing_time: DurationText::from_ms(3_600_000),
             key_ttl: None,
             missing_key: MissingKey::Book,
             commit: Commit::Group,
         };
-        let ledger = Ledger::open(&options.database, None).await.unwrap();
+        let ledger = Ledger::open(&options.database, None, Duration::ZERO).await.unwrap();
         let (bookings, _writer) = Bookings::new(ledger, &options);
         let bookings = Arc::new(bookings);
         let payment = || Payment {
@@ -247,7 +270,7 @@ mod tests {
         };
         // One more than fit in the queue and in the batch that was taken from it.
         let crowd = group_commit::QUEUE_MAX + group_commit::BATCH_MAX + 1;
-        let mut waiting: FuturesUnordered<_> = (0..crowd).map(|_| bookings.book(payment())).collect();
+        let mut waiting: FuturesUnordered<_> = (0..crowd).map(|_| bookings.book(payment(), bookings.begin())).collect();
         assert_eq!(waiting.next().await, Some(Err(BookingRefusal::Busy)));
     }
 }

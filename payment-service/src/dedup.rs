@@ -161,13 +161,16 @@ pub(crate) async fn apply_then_key(ledger: &Ledger, payment: &Payment, key: &str
     Ok(Treatment::Booked)
 }
 
-/// Books after `AckThenApply` has answered 202. A crash before the commit loses an acknowledged payment.
+/// Books after `AckThenApply` has answered 202. A crash before the commit, or a failure of it, loses an acknowledged payment.
 pub(crate) async fn apply_later(ledger: &Ledger, payment: &Payment, processing_time: Duration) -> Result {
     process_for(processing_time).await;
     let mut tx = ledger.begin().await?;
-    tx.book_new(&[payment]).await?;
+    let new = tx.book_new(&[payment]).await?;
     tx.commit().await?;
-    Ok(Treatment::Accepted)
+    Ok(match &payment.key {
+        Some(key) if !new.contains(key) => Treatment::Repeat,
+        Some(_) | None => Treatment::Booked,
+    })
 }
 
 /// Books in a transaction of its own.

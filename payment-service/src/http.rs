@@ -1,6 +1,7 @@
 //! The routes: extract, call, respond.
 
 mod export;
+mod query;
 mod request;
 
 use std::{error::Error as _, sync::Arc};
@@ -8,7 +9,7 @@ use std::{error::Error as _, sync::Arc};
 use axum::{
     Json, Router,
     body::{Body, to_bytes},
-    extract::{Query, State},
+    extract::State,
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -16,14 +17,17 @@ use axum::{
 use http_body_util::LengthLimitError;
 use paylab_core::{money::MinorUnits, witness::ledger::ServiceCounters};
 use paylab_part::contract::{
-    BODY_LEN_MAX, COUNTERS_PATH, DRAIN_PATH, DrainQuery, HEALTH_PATH, KEY_HEADER, LEDGER_PATH, NDJSON, PAYMENTS_PATH,
-    READY_PATH, REPLAYED_HEADER, STATS_PATH,
+    BODY_LEN_MAX, COUNTERS_PATH, DRAIN_PATH, DrainQuery, HEALTH_PATH, KEY_HEADER, LEDGER_PATH, LedgerQuery, NDJSON,
+    PAYMENTS_PATH, READY_PATH, REPLAYED_HEADER, STATS_PATH,
 };
 
 use paylab_part::refusal::Refusal;
-use tracing::error;
 
-use self::request::{RequestFault, read_payment};
+use self::{
+    export::Window,
+    query::Query,
+    request::{RequestFault, read_payment},
+};
 use crate::{
     booking::{BookingRefusal, Bookings},
     dedup::Treatment,
@@ -52,9 +56,14 @@ pub(crate) fn router(bookings: Arc<Bookings>) -> Router {
 
 async fn pay(State(bookings): Service, headers: HeaderMap, body: Body) -> Responded<Response> {
     let body = to_bytes(body, BODY_LEN_MAX).await.map_err(|error| unread(&error))?;
-    bookings.count_request();
-    let payment = read(&headers, &body).inspect_err(|_| bookings.count_refused())?;
-    Ok(bookings.book(payment).await.map_or_else(refuse, respond))
+    let request = bookings.begin();
+    match read(&headers, &body) {
+        Ok(payment) => Ok(bookings.book(payment, request).await.map_or_else(refuse, respond)),
+        Err(refusal) => {
+            request.refuse();
+            Err(refusal)
+        }
+    }
 }
 
 fn read(headers: &HeaderMap, body: &[u8]) -> Responded<Payment> {
@@ -108,13 +117,13 @@ fn refuse(refusal: BookingRefusal) -> Response {
             let busy = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many payments wait; nothing was booked");
             ([(header::RETRY_AFTER, "1")], busy).into_response()
         }
-        BookingRefusal::Failed => broken().into_response(),
+        BookingRefusal::Failed | BookingRefusal::Dropped => broken().into_response(),
     }
 }
 
 /// The ledger has failed. The cause is only in the log.
 fn failed(bookings: &Bookings, error: &LedgerError) -> Refusal {
-    error!(error = bookings.ledger.explain(error), "the ledger failed");
+    bookings.log.ledger_failed.write(bookings.ledger.explain(error));
     broken()
 }
 
@@ -133,13 +142,19 @@ async fn other_method() -> Response {
 }
 
 async fn stats(State(bookings): Service) -> Responded<Response> {
-    let total = async { bookings.ledger.snapshot().await?.total_minor().await };
+    let total = async {
+        let mut snapshot = bookings.ledger.snapshot().await?;
+        let total = snapshot.total_minor().await?;
+        snapshot.end().await;
+        Ok(total)
+    };
     let total = total.await.map_err(|error| failed(&bookings, &error))?;
     Ok(([(header::CONTENT_TYPE, "application/json")], MinorUnits(total).to_stats()).into_response())
 }
 
-async fn ledger(State(bookings): Service) -> Response {
-    ([(header::CONTENT_TYPE, NDJSON)], Body::from_stream(export::stream(bookings))).into_response()
+async fn ledger(State(bookings): Service, Query(query): Query<LedgerQuery>) -> Responded<Response> {
+    let window = Window::of(query)?;
+    Ok(([(header::CONTENT_TYPE, NDJSON)], Body::from_stream(export::stream(bookings, window))).into_response())
 }
 
 async fn drain(State(bookings): Service, Query(query): Query<DrainQuery>) -> Responded<StatusCode> {
@@ -151,7 +166,12 @@ async fn counters(State(bookings): Service) -> Json<ServiceCounters> {
 }
 
 async fn ready(State(bookings): Service) -> Responded<StatusCode> {
-    let read = async { bookings.ledger.snapshot().await?.entries_after(i64::MAX - 1, 1).await };
+    let read = async {
+        let mut snapshot = bookings.ledger.snapshot().await?;
+        snapshot.entries_after(i64::MAX - 1, 1).await?;
+        snapshot.end().await;
+        Ok(())
+    };
     read.await.map_err(|error| failed(&bookings, &error))?;
     Ok(StatusCode::OK)
 }

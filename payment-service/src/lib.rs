@@ -8,13 +8,18 @@ mod dedup;
 mod error;
 mod http;
 mod ledger;
+mod log_limit;
 pub mod options;
 mod payment;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use paylab_part::listen::listen;
-use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
+use tokio::{
+    net::TcpListener,
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -24,8 +29,14 @@ pub use crate::{
     ledger::{BadUrl, DATABASE_ENV, DatabaseKind, DatabaseUrl, OpenError, UrlOrigin, create_schema, drop_schema},
 };
 
-/// How long a shutdown waits for connections, for bookings in flight and for the group commit.
-const SHUTDOWN_WITHIN: Duration = Duration::from_secs(10);
+/// How long a shutdown waits for what is under way, beside the processing time of a booking.
+const FINISH_WITHIN: Duration = Duration::from_secs(3);
+/// The longest processing time that a shutdown waits for. Kubernetes kills a pod after 30 s.
+const PROCESSING_WAIT_MAX: Duration = Duration::from_secs(15);
+/// How long it waits for bookings when connections have taken all of that time.
+const DRAIN_WITHIN: Duration = Duration::from_secs(1);
+/// How long it waits for the database to close. A server that does not answer must not hold it.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
 /// A payment service that listens and is ready.
 #[derive(Debug)]
@@ -34,6 +45,7 @@ pub struct PaymentService {
     address: SocketAddr,
     bookings: Arc<Bookings>,
     writer: Option<JoinHandle<()>>,
+    finish_within: Duration,
 }
 
 impl PaymentService {
@@ -43,12 +55,14 @@ impl PaymentService {
     /// The options contradict each other, the database cannot be opened, or the port is not free.
     pub async fn start(options: Options) -> Result<Self, Error> {
         options.check()?;
-        let ledger = Ledger::open(&options.database, options.schema.as_deref()).await?;
+        let processing_time = options.processing_time.duration();
+        let ledger = Ledger::open(&options.database, options.schema.as_deref(), processing_time).await?;
         let unbound = |cause| Error::Listen { address: options.listen, cause };
         let listener = listen(options.listen).map_err(unbound)?;
         let address = listener.local_addr().map_err(unbound)?;
         let (bookings, writer) = Bookings::new(ledger, &options);
-        Ok(Self { listener, address, bookings: Arc::new(bookings), writer })
+        let finish_within = FINISH_WITHIN + processing_time.min(PROCESSING_WAIT_MAX);
+        Ok(Self { listener, address, bookings: Arc::new(bookings), writer, finish_within })
     }
 
     /// Where it listens.
@@ -57,33 +71,36 @@ impl PaymentService {
         self.address
     }
 
-    /// Serves until it is cancelled; then finishes the bookings in flight and closes the database.
+    /// Serves until it is cancelled; then finishes the bookings in flight and closes the database. What has not ended after about five
+    /// seconds, and the processing time, is dropped, also when the database does not answer.
     ///
     /// # Errors
     /// The listener fails.
     pub async fn serve(self, shutdown: CancellationToken) -> Result<(), Error> {
-        let Self { listener, address: _, bookings, writer } = self;
+        let Self { listener, address: _, bookings, writer, finish_within } = self;
         let ledger = bookings.ledger.clone();
         let router = http::router(Arc::clone(&bookings));
         let stopped = shutdown.clone();
         let serving = axum::serve(listener, router).with_graceful_shutdown(async move { stopped.cancelled().await });
         let deadline = async {
             shutdown.cancelled().await;
-            tokio::time::sleep(SHUTDOWN_WITHIN).await;
+            sleep(finish_within).await;
         };
         tokio::select! {
             served = serving => served.map_err(Error::Serve)?,
             () = deadline => warn!("connections are still open; closing them"),
         }
-        if !bookings.drain.drain(SHUTDOWN_WITHIN).await {
-            warn!("bookings are still in flight; dropping them");
+        if !bookings.drain.drain(DRAIN_WITHIN).await {
+            warn!(in_flight = bookings.drain.count(), "bookings are still in flight; dropping them");
+            bookings.abandoned.cancel();
         }
-        drop(bookings);
         if let Some(writer) = writer {
-            // The queue closes with the last handler; a handler that hangs must not delay the shutdown.
-            let _ = timeout(SHUTDOWN_WITHIN, writer).await;
+            // It has nothing left to do, or it waits for a database that does not answer.
+            writer.abort();
         }
-        ledger.close().await;
+        if timeout(CLOSE_WITHIN, ledger.close()).await.is_err() {
+            warn!("the database does not answer; leaving its connections");
+        }
         Ok(())
     }
 }
@@ -94,7 +111,11 @@ impl PaymentService {
 /// It cannot start or continue.
 pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Error> {
     let dedup = options.dedup;
-    let service = PaymentService::start(options).await?;
+    let service = tokio::select! {
+        started = PaymentService::start(options) => started?,
+        // A database that does not answer must not hold the end.
+        () = shutdown.cancelled() => return Ok(()),
+    };
     info!(address = %service.address(), ?dedup, "payment service ready");
     service.serve(shutdown).await?;
     info!("payment service stopped");

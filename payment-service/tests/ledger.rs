@@ -2,7 +2,7 @@
 
 mod support;
 
-use paylab_core::targets::ours::Dedup;
+use paylab_core::{targets::ours::Dedup, witness::ledger::Elsewhere};
 use paylab_part::contract::LEDGER_PATH;
 use payment_service::{
     Error, PaymentService,
@@ -55,6 +55,55 @@ async fn the_ledger_is_one_snapshot_while_payments_are_booked() {
         let (entries, footer) = read_ledger(&rest.body);
         assert_eq!((entries.len(), footer.total_minor), (100_000, 10_000_000));
         assert_eq!(service.ledger().await.0.len(), 100_001);
+        service.stop().await;
+    })
+    .await;
+}
+
+/// Every worker of a run reads its own part, and what nobody's part is.
+#[tokio::test]
+async fn a_window_of_the_ledger_counts_the_runs_other_entries_and_sends_all_others() {
+    on_each_database(async |database| {
+        let service = database.serve(Dedup::None).await;
+        // More than a page of the run's entries lies outside of the window.
+        let insert = |reference: &str, count: u32| {
+            let numbers = format!("with recursive up (n) as (select 0 union all select n + 1 from up where n < {count} - 1)");
+            format!(
+                "insert into entries (reference, src, dest, amount_minor) {numbers} select {reference}, 'a', 'b', 100 + n from up"
+            )
+        };
+        for (reference, count) in [("'run.' || n", 2500), ("'run.7'", 1), ("'other.' || n", 3), ("null", 2)] {
+            database.sql(&insert(reference, count)).await;
+        }
+        let whole = service.ledger().await;
+        assert_eq!((whole.0.len(), whole.1.elsewhere), (2506, Elsewhere::default()));
+        for (query, own, elsewhere) in [
+            ("run=run", 2501, 0),
+            ("run=run&from=5&to=10", 6, 2495),
+            ("run=run&from=2400", 100, 2401),
+            ("run=run&to=8", 9, 2492),
+            ("run=run&from=5&to=5", 0, 2501),
+            ("run=nobody&from=0&to=1", 2501, 0),
+        ] {
+            let answer = service.ask("GET", &format!("{LEDGER_PATH}?{query}")).await;
+            let (entries, footer) = read_ledger(&answer.body);
+            assert_eq!((entries.len(), footer.elsewhere.entries), (own + 5, elsewhere), "{query}");
+            assert_eq!(footer.seal.lines, own as u64 + 5, "{query}");
+            let sent: i64 = entries.iter().map(|entry| entry.amount_minor).sum();
+            assert_eq!(sent + footer.elsewhere.amount_minor, footer.total_minor, "{query}");
+            assert_eq!(footer.total_minor, whole.1.total_minor, "{query}");
+            assert_eq!(entries.iter().filter(|entry| entry.reference.is_none()).count(), 2, "{query}");
+        }
+        for (query, field) in [
+            ("from=1", "from"),
+            ("to=1", "to"),
+            ("run=a.b", "run"),
+            ("run=run&from=x", "from"),
+            ("run=run&from=2&to=1", "to"),
+        ] {
+            let answer = service.ask("GET", &format!("{LEDGER_PATH}?{query}")).await;
+            assert_eq!((answer.status, answer.field().as_deref()), (400, Some(field)), "{query}");
+        }
         service.stop().await;
     })
     .await;

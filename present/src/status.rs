@@ -44,10 +44,11 @@ pub fn prediction(plan: &Plan, prediction: Option<&Prediction>) -> PredictionSta
     let depends_on = depends_on_timing(plan).map(str::to_owned);
     let certain = |total: &Total| depends_on.is_none() && (*total != Total::Repeats || repeats_are_exact(plan));
     let exact = Total::ALL.into_iter().filter(certain);
-    let theory = Theory::of(plan).map(|theory| Total::ALL.map(|total| (total, total.expected(&theory))));
-    let shown = theory.into_iter().flatten().map(|(total, estimate)| {
+    let theory = Theory::of(plan);
+    let shown = Total::ALL.into_iter().filter_map(|total| {
+        let estimate = total.expected(plan, theory.as_ref()?)?;
         let (low, high) = (signed(estimate.low), signed(estimate.high));
-        (total.field().to_owned(), TheoryStatus { mean: format!("{:.1}", estimate.mean), low, high })
+        Some((total.field().to_owned(), TheoryStatus { mean: format!("{:.1}", estimate.mean), low, high }))
     });
     PredictionStatus {
         exact: exact

@@ -92,7 +92,7 @@ impl Display for TotalsTable<'_> {
                 depends_on_timing(self.plan).is_none() && (total != Total::Repeats || repeats_are_exact(self.plan));
             let predicted = self.prediction.filter(|_| exact);
             let predicted = predicted.map_or_else(|| "-".to_owned(), |it| total.predicted(it).to_string());
-            let expected = theory.map(|theory| total.expected(&theory));
+            let expected = theory.and_then(|theory| total.expected(self.plan, &theory));
             let expected = expected.map(|e| format!("{:>7.1}   {}..{}", e.mean, e.low, e.high)).unwrap_or_default();
             let line = format!("  {:<26}{measured:>9}    {predicted:>9}    {expected}", total.words());
             writeln!(f, "{}", line.trim_end())?;

@@ -47,7 +47,7 @@ async fn invalid_rules_are_refused_with_every_wrong_field_and_change_nothing() {
         ("POST", LEASE_PATH.to_owned(), "run_id"),
         ("GET", format!("{PLAN_PATH}?attempts=0"), "attempts"),
         ("GET", format!("{PLAN_PATH}?from=5&to=4"), "to"),
-        ("GET", format!("{DRAIN_PATH}?timeout_ms=60001"), "timeout_ms"),
+        ("GET", format!("{DRAIN_PATH}?timeout_ms=3600001"), "timeout_ms"),
         ("GET", format!("{DRAIN_PATH}?timeout_ms=-1"), "timeout_ms"),
     ] {
         let (status, body) = lab.control(method, &path, "{}").await;

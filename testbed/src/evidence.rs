@@ -135,12 +135,8 @@ impl Evidence {
         let booked = (self.entries.len() as u64).saturating_sub(self.uncounted_entries);
         let counters = ServiceCounters { requests: self.service_requests, booked, ..ServiceCounters::default() };
         let (mut lines, seal) = sealed(self.entries.iter().cloned().map(LedgerItem::Entry));
-        lines.push(line(&LedgerItem::Footer(LedgerFooter {
-            seal,
-            total_minor,
-            counters,
-            elsewhere: Elsewhere::default(),
-        })));
+        let footer = LedgerFooter { seal, total_minor, counters, elsewhere: Elsewhere::default() };
+        lines.push(line(&LedgerItem::Footer(footer)));
         lines
     }
 

@@ -2,7 +2,8 @@
 
 use crate::{
     judge::report::Report,
-    prediction::Prediction,
+    plan::Plan,
+    prediction::{Prediction, repeats_are_exact},
     theory::{Estimate, Theory},
 };
 
@@ -93,17 +94,18 @@ impl Total {
         }
     }
 
-    /// Its expected value over all seeds.
+    /// Its expected value over all seeds; `None`: the plan leaves it to timing.
     #[must_use]
-    pub const fn expected(self, theory: &Theory) -> Estimate {
-        match self {
+    pub fn expected(self, plan: &Plan, theory: &Theory) -> Option<Estimate> {
+        Some(match self {
             Self::Attempts => theory.attempts,
             Self::Entries => theory.entries,
             Self::Acknowledged => theory.acknowledged,
+            Self::Repeats if !repeats_are_exact(plan) => return None,
             Self::Repeats => theory.repeats,
             Self::Duplicated => theory.duplicated,
             Self::Lost => theory.lost,
             Self::BookedUnknown => theory.booked_unknown,
-        }
+        })
     }
 }

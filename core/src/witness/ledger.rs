@@ -45,12 +45,12 @@ pub struct LedgerFooter {
     pub total_minor: i64,
     /// What the service has counted, so that its requests can be compared with the proxy's.
     pub counters: ServiceCounters,
-    /// The entries that were left out by a window.
+    /// The entries that were not sent, because they are of payments outside the window that was asked for.
     #[serde(default)]
     pub elsewhere: Elsewhere,
 }
 
-/// The entries of a ledger that are not sent, because a window leaves them out.
+/// Entries that were counted and not sent. What was sent and this together are the whole ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Elsewhere {
     /// How many.
@@ -59,18 +59,20 @@ pub struct Elsewhere {
     pub amount_minor: i64,
 }
 
-/// What the payment service has counted since it started.
+/// What the payment service has counted since it started, also when the caller had hung up. Once nothing is in flight, `requests` is
+/// the sum of `booked`, `repeats`, `refused` and `failed`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ServiceCounters {
     /// Whole `POST /payments/` requests that were received.
     pub requests: u64,
-    /// Entries booked.
+    /// Entries whose commit the database has confirmed.
     pub booked: u64,
     /// Requests recognised as repeats.
     pub repeats: u64,
     /// Requests refused with 4xx.
     pub refused: u64,
-    /// Requests that ended in 5xx.
+    /// All other requests: those that ended in 5xx, those that were cancelled because their caller had hung up, and those that were
+    /// acknowledged before a booking that failed. If a commit was not answered, such a request may be booked nevertheless.
     pub failed: u64,
     /// Requests whose booking has not ended.
     pub in_flight: u64,
@@ -241,7 +243,11 @@ impl LedgerTally {
         }
         let counted = footer.counters.booked.checked_sub(self.baseline.booked);
         let new = (self.lines + entries).checked_sub(self.baseline.entries);
-        if counted != new {
+        // A request that has failed may have been booked nevertheless, if the database did not answer to its commit.
+        let fits = counted
+            .zip(new)
+            .is_some_and(|(counted, new)| (counted..=counted.saturating_add(footer.counters.failed)).contains(&new));
+        if !fits {
             let text = |count: Option<u64>| count.map_or_else(|| "fewer than before".to_owned(), |it| it.to_string());
             let cause = format!("{} new entries, {} counted by the service", text(new), text(counted));
             self.stream.reject(Flaw::Miscounted, cause);

@@ -1,9 +1,5 @@
 //! Why a payment is not booked.
 
-use tracing::error;
-
-use crate::ledger::{Ledger, LedgerError};
-
 /// Why a payment is not booked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BookingRefusal {
@@ -11,14 +7,8 @@ pub(crate) enum BookingRefusal {
     MissingKey,
     /// 503: the queue is full.
     Busy,
-    /// 500: the database has failed. The log says why.
+    /// 500: the database has failed. The log says why. If its commit was not answered, the payment may be booked.
     Failed,
-}
-
-impl BookingRefusal {
-    /// Logs a failure of the database, whose cause is not shown to the caller.
-    pub(super) fn failed(ledger: &Ledger, error: &LedgerError) -> Self {
-        error!(error = ledger.explain(error), "booking failed");
-        Self::Failed
-    }
+    /// 500: dropped, because the caller has hung up or the service ends.
+    Dropped,
 }

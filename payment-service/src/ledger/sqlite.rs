@@ -1,21 +1,16 @@
 //! The connections to an SQLite file: one that writes, several that read.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
 use sqlx::{
-    SqlitePool,
+    Executor as _, SqlitePool,
     sqlite::{SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
 use super::{
     failure::{LedgerError, OpenError},
-    transaction::Tx,
+    session::Session,
+    transaction::Connection,
     url::DatabaseUrl,
 };
 
@@ -30,8 +25,6 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub(super) struct SqliteConnections {
     writer: SqlitePool,
-    /// Set from the begin of a writing transaction to the success of its commit.
-    is_uncommitted: Arc<AtomicBool>,
     readers: SqlitePool,
 }
 
@@ -45,27 +38,20 @@ impl SqliteConnections {
             .synchronous(SqliteSynchronous::Full)
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string())
             .busy_timeout(BUSY_TIMEOUT);
-        let is_uncommitted = Arc::new(AtomicBool::new(false));
-        let writer = writing(&is_uncommitted).connect_with(options.clone()).await;
+        let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await;
         let writer = writer.map_err(|error| OpenError::connect(&error, url))?;
         let migrated = sqlx::migrate!("migrations/sqlite").run(&writer).await;
         migrated.map_err(|error| OpenError::migrate(&error, url))?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS)
-            // A failed transaction must not continue in the next one, and opening a file again is cheap.
-            .after_release(|_, _| Box::pin(async { Ok(false) }))
-            .connect_lazy_with(options);
-        Ok(Self { writer, is_uncommitted, readers })
+        let readers = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options);
+        Ok(Self { writer, readers })
     }
 
-    pub(super) async fn begin(&self) -> Result<Tx, LedgerError> {
-        let transaction = self.writer.begin().await?;
-        self.is_uncommitted.store(true, Ordering::Release);
-        Ok(Tx::Sqlite { transaction, is_uncommitted: Arc::clone(&self.is_uncommitted) })
+    pub(super) async fn begin(&self) -> Result<Connection, LedgerError> {
+        begin(&self.writer).await
     }
 
-    pub(super) async fn snapshot(&self) -> Result<Tx, LedgerError> {
-        Ok(Tx::Sqlite { transaction: self.readers.begin().await?, is_uncommitted: Arc::default() })
+    pub(super) async fn snapshot(&self) -> Result<Connection, LedgerError> {
+        begin(&self.readers).await
     }
 
     pub(super) async fn close(&self) {
@@ -74,13 +60,8 @@ impl SqliteConnections {
     }
 }
 
-/// The pool of the one connection that writes. When the disk is full, SQLite may end a transaction by itself. The library that counts
-/// the open transactions does not notice, takes the next transaction for a nested one, and "commits" what is never written. So a
-/// connection whose last transaction was not committed is never used again: closing it rolls back whatever it holds.
-fn writing(is_uncommitted: &Arc<AtomicBool>) -> SqlitePoolOptions {
-    let is_uncommitted = Arc::clone(is_uncommitted);
-    SqlitePoolOptions::new().max_connections(1).before_acquire(move |_, _| {
-        let is_usable = !is_uncommitted.swap(false, Ordering::AcqRel);
-        Box::pin(async move { Ok(is_usable) })
-    })
+async fn begin(pool: &SqlitePool) -> Result<Connection, LedgerError> {
+    let mut session = Session::new(pool.acquire().await?);
+    session.connection.execute("begin").await?;
+    Ok(Connection::Sqlite(session))
 }

@@ -1,6 +1,8 @@
 //! A payment service on a real database and a client that writes its bytes by hand. Every wait is bounded.
 #![allow(dead_code, reason = "each test file uses its part of it")]
 
+pub(crate) mod relay;
+
 use std::{
     future::Future,
     net::SocketAddr,
@@ -14,11 +16,11 @@ use paylab_core::{
     duration_text::DurationText,
     targets::ours::{Dedup, MissingKey, OnDisconnect},
     witness::{
-        ledger::{Entry, LedgerFooter, LedgerItem},
+        ledger::{Entry, LedgerFooter, LedgerItem, ServiceCounters},
         seal::Sealer,
     },
 };
-use paylab_part::contract::{KEY_HEADER, LEDGER_PATH, REFERENCE_HEADER, STATS_PATH};
+use paylab_part::contract::{COUNTERS_PATH, KEY_HEADER, LEDGER_PATH, REFERENCE_HEADER, STATS_PATH};
 use paylab_testbed::{Durability, postgres};
 use payment_service::{
     Error, PaymentService, drop_schema,
@@ -162,6 +164,10 @@ impl Service {
 
     pub(crate) async fn stats(&self) -> String {
         self.ask("GET", STATS_PATH).await.body
+    }
+
+    pub(crate) async fn counters(&self) -> ServiceCounters {
+        serde_json::from_str(&self.ask("GET", COUNTERS_PATH).await.body).expect("counters")
     }
 
     /// The ledger, whose footer proves that it is whole.
