@@ -19,19 +19,20 @@ async fn limited(database: &Database, limit: u32) -> (String, Options) {
     database.sql(&format!("create role {role} login connection limit {limit}")).await;
     database.sql(&format!("create schema {}", database.schema.as_deref().unwrap())).await;
     database.sql(&format!("alter schema {} owner to {role}", database.schema.as_deref().unwrap())).await;
-    database
-        .sql(&format!(
-            "do $$ begin execute format('grant create on database %I to {role}', current_database()); end $$"
-        ))
-        .await;
+    alone(database, &format!("format('grant create on database %I to {role}', current_database())")).await;
     let more = if database.url.contains('?') { '&' } else { '?' };
     let url = format!("{}{more}user={role}", database.url);
     (role, Options { database: url.as_str().into(), commit: Commit::Each, ..database.options(Dedup::None) })
 }
 
+/// Runs a statement that changes the rights on the database. PostgreSQL refuses two of them at the same time.
+async fn alone(database: &Database, statement: &str) {
+    database.sql(&format!("do $$ begin perform pg_advisory_xact_lock(53300); execute {statement}; end $$")).await;
+}
+
 /// Removes the role and what it owns.
 async fn remove(database: Database, role: &str) {
-    database.sql(&format!("drop owned by {role} cascade")).await;
+    alone(&database, &format!("'drop owned by {role} cascade'")).await;
     database.sql(&format!("drop role {role}")).await;
     database.remove().await;
 }
