@@ -128,7 +128,7 @@ fn payment_with(attempts: usize) -> u64 {
         let handlings = of_payment(*payment);
         handlings.len() == attempts && !handlings.contains(&Handling::NotReceived)
     };
-    (0..plan.count).find(fits).unwrap()
+    (0..plan.count).find(fits).expect("the lesson has such a payment")
 }
 
 #[test]

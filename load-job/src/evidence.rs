@@ -173,7 +173,11 @@ impl Gathering<'_> {
         let pause = (took / 5).clamp(shortest, longest);
         let until = Instant::now() + self.drain_time();
         let mut ledger = self.read_ledger().await;
-        while self.patience == Patience::Full {
+        if self.patience == Patience::Short {
+            return ledger;
+        }
+        // Bounded by `until`.
+        loop {
             sleep(pause).await;
             let Some(counters) = ledger.stream.footer().map(|footer| footer.counters) else { break };
             if self.counts_suffice(&ledger) && self.read_counters().await.is_ok_and(|now| now == counters) {
