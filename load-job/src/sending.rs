@@ -40,7 +40,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::progress::{Latency, Progress};
 use self::{
-    aside::{Aside, SetAside},
+    aside::{SetAside, UnderWay},
     life::SignsOfLife,
 };
 use crate::{
@@ -187,7 +187,7 @@ impl Delivery {
             }
             let Some((payment, intended)) = self.next_payment() else { break };
             self.pause_until(intended).await?;
-            self.pay(Aside::new(payment, intended), connections).await?;
+            self.pay(UnderWay::new(payment, intended), connections).await?;
         }
         while self.ask_again(connections).await? {}
         Ok(())
@@ -198,7 +198,7 @@ impl Delivery {
     async fn ask_again(&self, connections: &mut [KeptConnection]) -> Result<bool, Stopped> {
         let Some(aside) = self.aside.borrow_mut().take() else { return Ok(false) };
         self.pause_until(aside.since + self.plan().client.attempt_timeout).await?;
-        self.pay(Aside { since: Instant::now(), ..aside }, connections).await?;
+        self.pay(UnderWay { since: Instant::now(), ..aside }, connections).await?;
         Ok(true)
     }
 
@@ -218,8 +218,8 @@ impl Delivery {
 
     /// Tries one payment until it has ended or is set aside. With `hedge`, each round sends one copy on each connection, with consecutive
     /// numbers.
-    async fn pay(&self, course: Aside, connections: &mut [KeptConnection]) -> Result<(), Stopped> {
-        let Aside { payment, mut made, mut since, mut unanswered } = course;
+    async fn pay(&self, under_way: UnderWay, connections: &mut [KeptConnection]) -> Result<(), Stopped> {
+        let UnderWay { payment, mut made, mut since, mut unanswered } = under_way;
         loop {
             if !self.plan().client.may_try_after(made) {
                 self.end(payment, Ending::GaveUp);
@@ -254,7 +254,7 @@ impl Delivery {
                 }
                 Some(_) => {
                     let unanswered = unanswered.set_aside();
-                    self.aside.borrow_mut().put(Aside { payment, made, since: Instant::now(), unanswered });
+                    self.aside.borrow_mut().put(UnderWay { payment, made, since: Instant::now(), unanswered });
                     return Ok(());
                 }
             }

@@ -12,9 +12,9 @@ use tokio::time::Instant;
 /// If this many payments are set aside, the first of them is asked about before another payment is begun.
 const ASIDE_MAX: usize = 10_000;
 
-/// A payment under way, or set aside.
+/// A payment that has not ended.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Aside {
+pub(super) struct UnderWay {
     pub(super) payment: PaymentId,
     /// The number of its last attempt.
     pub(super) made: u32,
@@ -25,7 +25,7 @@ pub(super) struct Aside {
 
 /// The payments that are set aside, the first one first.
 #[derive(Debug, Default)]
-pub(super) struct SetAside(VecDeque<Aside>);
+pub(super) struct SetAside(VecDeque<UnderWay>);
 
 /// How often the path let a request through and the client was not told what became of its payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,7 +35,7 @@ pub(super) struct Unanswered {
     was_set_aside: bool,
 }
 
-impl Aside {
+impl UnderWay {
     /// A payment of which no attempt was made.
     pub(super) fn new(payment: PaymentId, since: Instant) -> Self {
         Self { payment, made: 0, since, unanswered: Unanswered::default() }
@@ -47,18 +47,18 @@ impl SetAside {
         self.0.len() >= ASIDE_MAX
     }
 
-    pub(super) fn put(&mut self, aside: Aside) {
+    pub(super) fn put(&mut self, aside: UnderWay) {
         self.0.push_back(aside);
     }
 
-    pub(super) fn take(&mut self) -> Option<Aside> {
+    pub(super) fn take(&mut self) -> Option<UnderWay> {
         self.0.pop_front()
     }
 }
 
 impl IntoIterator for SetAside {
-    type Item = Aside;
-    type IntoIter = vec_deque::IntoIter<Aside>;
+    type Item = UnderWay;
+    type IntoIter = vec_deque::IntoIter<UnderWay>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.0.into_iter()
