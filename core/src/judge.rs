@@ -176,6 +176,7 @@ fn ledger_totals(ledger: &LedgerTally) -> Option<LedgerTotals> {
         phantoms_minor: ledger.phantoms_booked.0,
         phantom_references: ledger.phantom_references.clone(),
         service_requests: footer.counters.requests,
+        service_requests_before: ledger.baseline().requests,
         ..LedgerTotals::default()
     })
 }

@@ -135,33 +135,44 @@ impl Gathering<'_> {
     async fn read_record(&self) -> RecordTally {
         let share = self.load.share();
         let path = format!("{RECORD_PATH}?from={}&to={}", share.start, share.end);
-        let mut tried = 0;
-        loop {
+        let read = async || {
             let mut record = self.new_record();
             let read = read_lines(&self.load.control, &path, |line| record.take(line)).await;
-            tried += 1;
-            let Err(error) = read else { return record };
-            warn!(%error, control = self.load.control, tried, "the proxy's record could not be read to its end");
-            if tried >= self.tries() {
-                record.stream.reject(Flaw::Unread, error.to_string());
-                return record;
-            }
-            sleep(RETRY_PAUSE).await;
+            (record, read)
+        };
+        let (mut record, read) = self.read_again("the proxy's record", read).await;
+        if let Err(error) = read {
+            record.stream.reject(Flaw::Unread, error.to_string());
         }
+        record
     }
 
     async fn read_ledger(&self) -> LedgerTally {
-        let source = LedgerSource::SealedNdjson { load: self.load };
+        let read = async || {
+            let mut ledger = self.new_ledger();
+            let read = LedgerSource::SealedNdjson { load: self.load }.read(&mut ledger).await;
+            (ledger, read)
+        };
+        let (mut ledger, read) = self.read_again("the ledger", read).await;
+        if let Err(error) = read {
+            ledger.stream.reject(Flaw::Unread, error.to_string());
+        }
+        ledger
+    }
+
+    /// Reads until it succeeds, each time from the beginning, or until it has been tried often enough.
+    async fn read_again<T>(
+        &self,
+        what: &str,
+        mut read: impl AsyncFnMut() -> (T, Result<(), ControlError>),
+    ) -> (T, Result<(), ControlError>) {
         let mut tried = 0;
         loop {
-            let mut ledger = self.new_ledger();
-            let read = source.read(&mut ledger).await;
+            let (tally, result) = read().await;
             tried += 1;
-            let Err(error) = read else { return ledger };
-            warn!(%error, service = self.load.service, tried, "the ledger could not be read to its end");
-            if tried >= self.tries() {
-                ledger.stream.reject(Flaw::Unread, error.to_string());
-                return ledger;
+            match result {
+                Err(error) if tried < self.tries() => warn!(%error, tried, "{what} could not be read to its end"),
+                result => return (tally, result),
             }
             sleep(RETRY_PAUSE).await;
         }

@@ -128,7 +128,7 @@ fn doubt_counts(plan: &Plan, report: &mut Report) {
         let detail = Some(format!("{connections} connections, {reached} attempts"));
         report.doubt(Doubt::ConnectionsDiffer, DoubtNote { count: connections.abs_diff(reached), first: None, detail });
     }
-    let Some(counted) = report.ledger.as_ref().map(|ledger| ledger.service_requests) else { return };
+    let Some(counted) = report.requests_at_service() else { return };
     let forwarded = record.forwarded;
     // A request whose client has gone may be cut off before the service has read it; replicas count their own requests only.
     let may_be_cut = report.attempts.timeouts > 0 || report.doubts.contains_key(&Doubt::LoadStopped);

@@ -110,8 +110,10 @@ pub struct LedgerTotals {
     /// The first few references of these.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub phantom_references: Vec<String>,
-    /// Whole requests that the service has counted over all shares; the latest value counts.
+    /// Whole requests that the service has counted since it started, over all shares; the latest value counts.
     pub service_requests: u64,
+    /// How many of these it had counted before the load; the earliest value counts.
+    pub service_requests_before: u64,
 }
 
 impl Report {
@@ -138,6 +140,12 @@ impl Report {
     #[must_use]
     pub fn lost(&self) -> Option<u64> {
         self.ledger.as_ref().map(|ledger| self.payments.intended.saturating_sub(ledger.booked))
+    }
+
+    /// Whole requests that the service has counted during the load; `None`: the ledger was not read.
+    #[must_use]
+    pub fn requests_at_service(&self) -> Option<u64> {
+        self.ledger.as_ref().map(|ledger| ledger.service_requests.saturating_sub(ledger.service_requests_before))
     }
 
     /// Whether nobody but this client has paid, as far as proxy and service can know.
@@ -259,6 +267,7 @@ impl LedgerTotals {
             phantoms_minor,
             phantom_references,
             service_requests,
+            service_requests_before,
         } = other;
         let other_is_later = phantoms > self.phantoms;
         Self {
@@ -272,6 +281,7 @@ impl LedgerTotals {
             phantoms_minor: if other_is_later { phantoms_minor } else { self.phantoms_minor },
             phantom_references: if other_is_later { phantom_references } else { self.phantom_references },
             service_requests: self.service_requests.max(service_requests),
+            service_requests_before: self.service_requests_before.min(service_requests_before),
         }
     }
 }

@@ -97,6 +97,8 @@ pub struct Baseline {
     pub entries: u64,
     /// How many of them the service has booked since it started.
     pub booked: u64,
+    /// How many whole requests the service has counted since it started.
+    pub requests: u64,
 }
 
 /// The ledger added up by payment, one line at a time.
@@ -202,6 +204,12 @@ impl LedgerTally {
         }
     }
 
+    /// What the ledger held before the load.
+    #[must_use]
+    pub const fn baseline(&self) -> Baseline {
+        self.baseline
+    }
+
     /// What the ledger holds, as the baseline of a load that begins now.
     #[must_use]
     pub fn as_baseline(&self) -> Baseline {
@@ -210,6 +218,7 @@ impl LedgerTally {
             last_id: self.last_id,
             entries: self.lines + footer.map_or(0, |footer| footer.elsewhere.entries),
             booked: footer.map_or(0, |footer| footer.counters.booked),
+            requests: footer.map_or(0, |footer| footer.counters.requests),
         }
     }
 
