@@ -114,9 +114,9 @@ impl Witnesses<'_> {
         can_show && self.has(anomaly)
     }
 
-    /// The payment's record, if it has exactly the client's attempts.
+    /// The payment's record, if it has exactly the client's attempts and does not contradict itself.
     fn whole_record(&self) -> Option<RecordRow> {
-        self.proxy.filter(|row| row.requests == self.client.attempts)
+        self.proxy.filter(|row| row.requests == self.client.attempts && !row.is_contradictory())
     }
 
     fn has(&self, anomaly: Anomaly) -> bool {

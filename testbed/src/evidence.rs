@@ -55,7 +55,7 @@ fn merge(into: &mut Value, changes: &Value) {
 }
 
 /// The three witnesses of a run.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Evidence {
     /// The plan.
     pub plan: Plan,
@@ -73,6 +73,8 @@ pub struct Evidence {
     pub service_requests: u64,
     /// Entries that the service has not counted as booked, because somebody else wrote them into its ledger.
     pub uncounted_entries: u64,
+    /// What the ledger held before the load.
+    pub baseline: Baseline,
 }
 
 impl Evidence {
@@ -86,6 +88,7 @@ impl Evidence {
             entries: Vec::new(),
             service_requests: 0,
             uncounted_entries: 0,
+            baseline: Baseline::default(),
             record_footer: footer(&run),
             plan,
             run,
@@ -160,7 +163,7 @@ impl Evidence {
     pub fn judge_share(&self, history: &History, record: &[Vec<u8>], ledger: &[Vec<u8>]) -> Report {
         let mut record_tally = RecordTally::new(&self.plan, &self.run, history.share());
         record.iter().for_each(|line| record_tally.take(line));
-        let mut ledger_tally = LedgerTally::new(&self.plan, &self.run, history.share(), Baseline::default());
+        let mut ledger_tally = LedgerTally::new(&self.plan, &self.run, history.share(), self.baseline);
         ledger.iter().for_each(|line| ledger_tally.take(line));
         judge(&self.plan, history, &record_tally, &ledger_tally)
     }

@@ -70,7 +70,11 @@ fn doubt_load(history: &History, report: &mut Report) {
 fn doubt_record(history: &History, record: &RecordTally, report: &mut Report) {
     let surplus = of_payments(history, |payment, row| record.row(payment).requests > row.attempts);
     let missing = of_payments(history, |payment, row| record.row(payment).requests < row.attempts);
+    // What the proxy itself has counted is drawn once for the whole run.
+    let counts_resets = record.stream.footer().is_some_and(|footer| footer.unintended_resets > 0);
+    let uncounted = if counts_resets { Mismatches::default() } else { record.broken };
     for (doubt, Mismatches { count, first }) in [
+        (Doubt::UnintendedResets, uncounted),
         (Doubt::OtherSender, surplus),
         (Doubt::AttemptsDiffer, missing),
         (Doubt::CoinsDiffer, record.misjudged),

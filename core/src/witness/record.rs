@@ -5,7 +5,7 @@ use std::{fmt, ops::Range, str::FromStr, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    fault::{point::Point, sampler::FaultSampler, traces::Traces},
+    fault::{effect::Effect, point::Point, sampler::FaultSampler, traces::Traces},
     payment::{AttemptId, PaymentId},
     per_payment::PerPayment,
     plan::Plan,
@@ -121,6 +121,20 @@ pub enum RecordItem {
 }
 
 impl RecordLine {
+    /// Whether it says that the request has arrived, or has not, against its fate.
+    fn contradicts(&self, fate: Option<Effect>) -> bool {
+        if !fate.is_none_or(Effect::request_arrives) {
+            return self.forwarded_whole;
+        }
+        let is_complete = match self.end {
+            End::Faulted | End::Relayed => matches!(self.protocol, Protocol::Http1),
+            // Whoever left may have left before the whole request was sent.
+            End::Intended | End::ClientGone | End::ServiceGone | End::Unreachable => false,
+        };
+        // A service may refuse a request before it has the whole of it.
+        is_complete && !self.forwarded_whole && self.status.is_none_or(|status| (200..300).contains(&status))
+    }
+
     /// What it says about carrying out a fault.
     fn traces(&self) -> Traces {
         let client_reset = match self.end {
@@ -170,8 +184,10 @@ pub struct RecordTally {
     pub stream: SealedStream<RecordFooter>,
     /// What each fault did, in the order of the spec.
     pub faults: Vec<FaultTally>,
-    /// Requests whose coins or fate are not those of the seed.
+    /// Requests whose coins or fate are not those of the seed, or that arrived, or did not, against their fate.
     pub misjudged: Mismatches,
+    /// Requests that were lost without an order by a fault.
+    pub broken: Mismatches,
     /// Requests whose fault was ordered but not carried out, though the client was still there.
     pub undelivered: Mismatches,
 }
@@ -183,18 +199,21 @@ pub struct RecordRow {
     pub requests: u16,
     /// Of these, sent to the service whole.
     pub forwarded: u16,
-    /// Of these, answered by the service with a 2xx, and whether the proxy lost a request without an order by a fault.
+    /// Of these, answered by the service with a 2xx; and two flags.
     answered: u16,
 }
 
 impl RecordRow {
     /// Set once a request was lost without an order by a fault.
     const BROKEN: u16 = 1 << 15;
+    /// Set once a request is said to have arrived, or not to have, against its own fate.
+    const CONTRADICTORY: u16 = 1 << 14;
+    const FLAGS: u16 = Self::BROKEN | Self::CONTRADICTORY;
 
-    /// Requests that the service has answered with a 2xx, counted up to 32,767.
+    /// Requests that the service has answered with a 2xx, counted up to 16,383.
     #[must_use]
     pub const fn answered(self) -> u16 {
-        self.answered & !Self::BROKEN
+        self.answered & !Self::FLAGS
     }
 
     /// Whether a request was lost without an order by a fault: the service could not be reached, or it broke the connection.
@@ -203,8 +222,14 @@ impl RecordRow {
         self.answered & Self::BROKEN != 0
     }
 
+    /// Whether it contradicts itself about what has arrived.
+    #[must_use]
+    pub const fn is_contradictory(self) -> bool {
+        self.answered & Self::CONTRADICTORY != 0
+    }
+
     fn count_answered(&mut self) {
-        self.answered = (self.answered() + 1).min(!Self::BROKEN) | self.answered & Self::BROKEN;
+        self.answered = (self.answered() + 1).min(!Self::FLAGS) | self.answered & Self::FLAGS;
     }
 }
 
@@ -260,6 +285,7 @@ impl RecordTally {
             stream: SealedStream::default(),
             faults: vec![FaultTally::default(); plan.faults().len()],
             misjudged: Mismatches::default(),
+            broken: Mismatches::default(),
             undelivered: Mismatches::default(),
         }
     }
@@ -306,7 +332,10 @@ impl RecordTally {
             }
         }
         match request.end {
-            End::ServiceGone | End::Unreachable => row.answered |= RecordRow::BROKEN,
+            End::ServiceGone | End::Unreachable => {
+                row.answered |= RecordRow::BROKEN;
+                self.broken.note(request.payment);
+            }
             End::Intended | End::Faulted | End::Relayed | End::ClientGone => {}
         }
         self.draw_again(request);
@@ -319,7 +348,12 @@ impl RecordTally {
         let effective = self.sampler.effective(&draw);
         let name = effective.map(|fault| fault.name.as_str());
         let same_coins = request.coins.iter().map(|coin| &coin.0).eq(draw.coins());
-        if !same_coins || request.fault.as_deref() != name || request.at != self.sampler.point(&draw) {
+        let contradicts = request.contradicts(effective.map(|fault| fault.effect));
+        if contradicts && let Some(row) = self.rows.row_mut(PaymentId(request.payment)) {
+            row.answered |= RecordRow::CONTRADICTORY;
+        }
+        let same_fate = request.fault.as_deref() == name && request.at == self.sampler.point(&draw);
+        if !same_coins || !same_fate || contradicts {
             self.misjudged.note(request.payment);
         }
         let carried_out = effective.is_some_and(|fault| fault.effect.is_proven_by(request.traces()));
