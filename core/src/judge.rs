@@ -123,11 +123,13 @@ impl Witnesses<'_> {
         let PaymentHistory { attempts: _, acknowledged_by: _, belief, ending } = *self.client;
         let entries = self.entries();
         let proxy = self.whole_record().unwrap_or_default();
-        // The service has answered 2xx to somebody, so that nothing milder can be said about a payment without an entry.
-        let was_answered = belief == Belief::Acknowledged || proxy.answered() > 0;
+        // The service has answered 2xx, so that nothing milder can be said about a payment without an entry. Where the client has read a
+        // refusal of every attempt, a record that says otherwise proves nothing.
+        let was_hidden = belief == Belief::Unknown && proxy.answered() > 0;
+        let was_answered = belief == Belief::Acknowledged || was_hidden;
         match anomaly {
             Anomaly::AcknowledgedButLost => entries == 0 && belief == Belief::Acknowledged,
-            Anomaly::AnsweredButLost => entries == 0 && belief != Belief::Acknowledged && proxy.answered() > 0,
+            Anomaly::AnsweredButLost => entries == 0 && was_hidden,
             Anomaly::RejectedButBooked => entries > 0 && belief == Belief::Rejected,
             Anomaly::Phantom => entries > 0 && belief == Belief::Untried,
             Anomaly::Mismatched => self.is_mismatched,

@@ -5,7 +5,7 @@
 //! that attempt number are still to come. It is counted in the totals, and the *same* attempt number is tried again, so that the
 //! payment's row holds exactly the attempts that the proxy can have recorded.
 //!
-//! A payment that the service keeps asking to try again is set aside ([`aside`]), so that it does not hold up the others, and is asked
+//! A payment that the service keeps asking to try again is set aside (`aside`), so that it does not hold up the others, and is asked
 //! once more at the end. With `client.recovery`, a second pass follows over all that was not acknowledged.
 
 mod aside;

@@ -282,7 +282,8 @@ fn tell_of(request: &mut RecordLine, lie: RecordLie, value: u8) {
     let is_refused = request.status.is_some_and(|status| status >= 300);
     match lie {
         RecordLie::Drop | RecordLie::Double | RecordLie::Move => {}
-        // That the service acknowledged what it has refused is known from the record alone, so it is believed.
+        // That the service acknowledged what it has refused is known from the record alone, so it is believed where the client does not
+        // know the answers to all of its attempts.
         RecordLie::Arrived if is_refused => {}
         RecordLie::Arrived => (request.forwarded_whole, request.status) = (true, Some(200)),
         RecordLie::Lost => (request.forwarded_whole, request.status) = (false, None),

@@ -66,6 +66,15 @@ pub(crate) static LIES: &[Lie] = &[
         |it| it.unbook(it.first_struck(Point::BeforeResponse)),
         Broken(AnsweredButLost),
     ),
+    (
+        "a refusal that the client has read, of which the record says 200",
+        safe,
+        |it| {
+            it.remember_of(ONCE, &[REFUSED], Ending::Refused);
+            it.unbook(ONCE);
+        },
+        ClaimHeld,
+    ),
     ("one request is booked twice", safe, |it| it.book(ONCE), Broken(SelfDuplicated)),
     ("one request is booked twice at least once", at_least, |it| it.book(ONCE), Broken(SelfDuplicated)),
     ("a repeat is booked again", safe, |it| it.book(TWICE), Broken(Duplicated)),
