@@ -78,6 +78,8 @@ impl Fingerprint {
         let own = observed.run_pods();
         let mut changes = LabChanges::default();
         changes.voiding.extend(controllers.iter().filter_map(|(uid, then)| controller_change(observed, uid, *then)));
+        // A Deployment comes before its ReplicaSets, whatever their UIDs are.
+        changes.voiding.sort();
         for (uid, restarts_then) in pods {
             match own.lab.iter().find(|pod| pod.uid().as_ref() == Some(uid)) {
                 None => changes.voiding.push("a pod of payment-service or reset-proxy was deleted".to_owned()),
