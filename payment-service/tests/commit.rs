@@ -14,16 +14,6 @@ use support::{
     relay::{Loss, Relay},
 };
 
-const ALL: [Dedup; 8] = [
-    Dedup::None,
-    Dedup::UniqueKey,
-    Dedup::Replay,
-    Dedup::CheckThenInsert,
-    Dedup::Memory,
-    Dedup::KeyThenApply,
-    Dedup::ApplyThenKey,
-    Dedup::AckThenApply,
-];
 const CROWD: usize = 64;
 /// Answers that are lost: those to the first group and to the second, if not everybody is in the first.
 const LOST: usize = 2;
@@ -109,7 +99,7 @@ impl Keys {
 #[tokio::test]
 async fn a_crowd_whose_commit_is_not_answered_is_not_booked_again() {
     let Some(database) = Database::postgres() else { return };
-    for dedup in ALL {
+    for dedup in Dedup::ALL {
         for keys in [Keys::One, Keys::None] {
             lose_answers_to_a_crowd(&database, dedup, keys).await;
         }
@@ -138,7 +128,7 @@ async fn a_commit_that_is_not_answered_in_time_is_not_booked_again() {
 #[tokio::test]
 async fn a_single_request_whose_commit_is_not_answered_is_not_booked_again() {
     let Some(database) = Database::postgres() else { return };
-    for dedup in ALL {
+    for dedup in Dedup::ALL {
         let (relay, service) = serve(&database, dedup, DurationText::from_ms(0)).await;
         for skip in 0..COMMITS_MAX {
             for keys in [Keys::One, Keys::None] {

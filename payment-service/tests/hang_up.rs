@@ -13,16 +13,6 @@ use payment_service::options::Options;
 use support::{Database, Payment, Service, on_each_database, post, soon};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
-const ALL: [Dedup; 8] = [
-    Dedup::None,
-    Dedup::UniqueKey,
-    Dedup::Replay,
-    Dedup::CheckThenInsert,
-    Dedup::Memory,
-    Dedup::KeyThenApply,
-    Dedup::ApplyThenKey,
-    Dedup::AckThenApply,
-];
 const CALLERS: u64 = 12;
 
 /// A service whose bookings take this long, with an empty ledger.
@@ -91,7 +81,7 @@ async fn callers_that_hang_up_while_their_payment_is_processed_are_booked_by_fin
 #[tokio::test]
 async fn every_request_is_counted_once_and_every_entry_is_counted_as_booked() {
     on_each_database(async |database| {
-        for dedup in ALL {
+        for dedup in Dedup::ALL {
             for on_disconnect in [OnDisconnect::Finish, OnDisconnect::Cancel] {
                 let service = serve(database, dedup, on_disconnect, 30).await;
                 database.sql("create unique index if not exists one_poison on entries (amount_minor) where amount_minor = 666").await;

@@ -12,16 +12,6 @@ use support::{Database, Payment, Service, relay::Relay, soon};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-const ALL: [Dedup; 8] = [
-    Dedup::None,
-    Dedup::UniqueKey,
-    Dedup::Replay,
-    Dedup::CheckThenInsert,
-    Dedup::Memory,
-    Dedup::KeyThenApply,
-    Dedup::ApplyThenKey,
-    Dedup::AckThenApply,
-];
 /// A shutdown takes about five seconds.
 const ENDED_WITHIN: Duration = Duration::from_secs(8);
 
@@ -45,7 +35,7 @@ async fn requests_are_answered_and_the_service_ends_while_the_database_is_silent
     let Some(database) = Database::postgres() else { return };
     let relay = Relay::start(&database).await;
     let mut services = Vec::new();
-    for dedup in ALL {
+    for dedup in Dedup::ALL {
         let service = serve(&database, &relay, dedup).await;
         let accepted = if dedup == Dedup::AckThenApply { 202 } else { 200 };
         assert_eq!(crowd(&service, &format!("{dedup:?} before")).await, [accepted]);

@@ -78,6 +78,20 @@ pub enum MissingKey {
     Refuse,
 }
 
+impl Dedup {
+    /// Every mode, in the order of the documentation.
+    pub const ALL: [Self; 8] = [
+        Self::None,
+        Self::UniqueKey,
+        Self::Replay,
+        Self::CheckThenInsert,
+        Self::Memory,
+        Self::KeyThenApply,
+        Self::ApplyThenKey,
+        Self::AckThenApply,
+    ];
+}
+
 impl OurService {
     /// What a correct service of these settings does with requests under a policy of keys.
     #[must_use]
