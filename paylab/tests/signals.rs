@@ -6,7 +6,7 @@ mod binary;
 
 use std::{
     fs,
-    io::Write as _,
+    io::{Read as _, Write as _},
     net::TcpStream,
     path::Path,
     process::Command,
@@ -156,7 +156,10 @@ fn a_part_that_waits_for_its_connections_ends_at_once_on_a_second_signal() {
         let ready = service.line("payment service ready");
         let address = ready.split("address=").nth(1).unwrap().split(' ').next().unwrap().to_owned();
         let mut half = TcpStream::connect(address).unwrap();
-        half.write_all(b"POST /payments/ HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n1").unwrap();
+        half.write_all(b"POST /payments/ HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+            .unwrap();
+        // The service has begun to read the body: a connection on which it has read nothing does not hold it.
+        half.read_exact(&mut [0; b"HTTP/1.1 100 Continue\r\n\r\n".len()]).unwrap();
         let begun = Instant::now();
         service.signal(signals[0]);
         service.line("waiting for what is in flight");
