@@ -24,6 +24,7 @@ mod shape;
 mod source;
 mod wire;
 
+use futures::future::LocalBoxFuture;
 use paylab_core::{
     judge::{judge, report::Report},
     prediction::Prediction,
@@ -48,25 +49,32 @@ pub use crate::{
 ///
 /// # Errors
 /// The plan has no such worker, the proxy cannot be found or takes no rules, or the load cannot be started.
-pub async fn execute(load: &Load, progress: &Progress, shutdown: &CancellationToken) -> Result<Report, Error> {
-    let workers = load.plan.client.workers;
-    if load.worker >= workers {
-        return Err(Error::Worker { worker: load.worker, workers });
-    }
-    let _lease = control::lease::put_rules(load).await?;
-    let baseline = evidence::baseline(load).await?;
-    let begun = Instant::now();
-    let history = sending::deliver(load, progress, shutdown).await?;
-    if let Some(stop) = history.stopped {
-        info!(reason = stop.text(), "load stopped early");
-    }
-    let patience = if history.stopped == Some(Stop::Signal) { Patience::Short } else { Patience::Full };
-    let evidence = evidence::gather(load, baseline, patience, begun.elapsed()).await;
-    let mut report = judge(&load.plan, &history, &evidence.record, &evidence.ledger);
-    if history.stopped.is_none() {
-        report.prediction = predict(load).await;
-    }
-    Ok(report)
+// Boxed: it is then compiled once, with this crate, and not with every binary and test that calls it.
+pub fn execute<'a>(
+    load: &'a Load,
+    progress: &'a Progress,
+    shutdown: &'a CancellationToken,
+) -> LocalBoxFuture<'a, Result<Report, Error>> {
+    Box::pin(async move {
+        let workers = load.plan.client.workers;
+        if load.worker >= workers {
+            return Err(Error::Worker { worker: load.worker, workers });
+        }
+        let _lease = control::lease::put_rules(load).await?;
+        let baseline = evidence::baseline(load).await?;
+        let begun = Instant::now();
+        let history = sending::deliver(load, progress, shutdown).await?;
+        if let Some(stop) = history.stopped {
+            info!(reason = stop.text(), "load stopped early");
+        }
+        let patience = if history.stopped == Some(Stop::Signal) { Patience::Short } else { Patience::Full };
+        let evidence = evidence::gather(load, baseline, patience, begun.elapsed()).await;
+        let mut report = judge(&load.plan, &history, &evidence.record, &evidence.ledger);
+        if history.stopped.is_none() {
+            report.prediction = predict(load).await;
+        }
+        Ok(report)
+    })
 }
 
 /// Predicts the load's share. For millions of payments that takes seconds, in which the lease must be renewed.

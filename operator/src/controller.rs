@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::{Stream, StreamExt as _};
+use futures::{Stream, StreamExt as _, future::BoxFuture};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{apps::v1::Deployment, batch::v1::Job, core::v1::Pod},
@@ -49,8 +49,13 @@ type ExperimentMeta = PartialObjectMeta<ChaosExperiment>;
 ///
 /// # Errors
 /// The resource is not defined, or a request to the API failed.
-pub async fn reconcile_all(client: Client, options: &Options, shutdown: &CancellationToken) -> Result<(), Error> {
-    control(client, options, &Arc::new(Metrics::new()), &Health::default(), shutdown).await
+// Boxed: it is then compiled once, with this crate, and not with every binary and test that calls it.
+pub fn reconcile_all<'a>(
+    client: Client,
+    options: &'a Options,
+    shutdown: &'a CancellationToken,
+) -> BoxFuture<'a, Result<(), Error>> {
+    Box::pin(async move { control(client, options, &Arc::new(Metrics::new()), &Health::default(), shutdown).await })
 }
 
 /// Reconciles experiments until it is cancelled, and records what it does.

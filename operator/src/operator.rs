@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use kube::Client;
 use paylab_part::listen::listen;
 use tokio_util::sync::CancellationToken;
@@ -19,20 +20,23 @@ use crate::{
 ///
 /// # Errors
 /// The cluster cannot be reached, the address cannot be bound, or this operator lost the Lease.
-pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Error> {
-    let client = Client::try_from(kube::Config::infer().await?)?;
-    let unbound = |source| Error::Listen { address: options.listen, source };
-    let listener = listen(options.listen).map_err(unbound)?;
-    let address = listener.local_addr().map_err(unbound)?;
-    let (metrics, health) = (Arc::new(Metrics::new()), Arc::<Health>::default());
-    let server = serve::serve(listener, Arc::clone(&health), Arc::clone(&metrics), shutdown.clone());
-    info!(%address, image = options.image, namespace = options.watch_namespace, "operator ready");
-    let ended = tokio::select! {
-        served = server => served.map_err(unbound),
-        controlled = lead_and_control(client, &options, &metrics, &health, &shutdown) => controlled,
-    };
-    info!("operator stopped");
-    ended
+// Boxed: it is then compiled once, with this crate, and not with every binary and test that calls it.
+pub fn run(options: Options, shutdown: CancellationToken) -> BoxFuture<'static, Result<(), Error>> {
+    Box::pin(async move {
+        let client = Client::try_from(kube::Config::infer().await?)?;
+        let unbound = |source| Error::Listen { address: options.listen, source };
+        let listener = listen(options.listen).map_err(unbound)?;
+        let address = listener.local_addr().map_err(unbound)?;
+        let (metrics, health) = (Arc::new(Metrics::new()), Arc::<Health>::default());
+        let server = serve::serve(listener, Arc::clone(&health), Arc::clone(&metrics), shutdown.clone());
+        info!(%address, image = options.image, namespace = options.watch_namespace, "operator ready");
+        let ended = tokio::select! {
+            served = server => served.map_err(unbound),
+            controlled = lead_and_control(client, &options, &metrics, &health, &shutdown) => controlled,
+        };
+        info!("operator stopped");
+        ended
+    })
 }
 
 async fn lead_and_control(

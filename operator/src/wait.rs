@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use futures::future::BoxFuture;
 use kube::{Api, Client};
 use paylab_core::{claim::Verdict, duration_text::DurationText};
 use paylab_resource::{spec::ChaosExperiment, status::ChaosExperimentStatus};
@@ -40,23 +41,26 @@ pub struct Ending {
 ///
 /// # Errors
 /// A request to the cluster's API failed, or there is no such experiment.
-pub async fn wait(options: &Options) -> Result<Option<Ending>, Error> {
-    let client = Client::try_from(kube::Config::infer().await?)?;
-    let api: Api<ChaosExperiment> = match &options.namespace {
-        Some(namespace) => Api::namespaced(client, namespace),
-        None => Api::default_namespaced(client),
-    };
-    let deadline = Instant::now() + options.timeout.duration();
-    loop {
-        let status = api.get(&options.experiment).await?.status;
-        if let Some(ended) = status.filter(|status| status.completion_time.is_some()) {
-            return Ok(Some(Ending::of(ended)));
+// Boxed: it is then compiled once, with this crate, and not with every binary and test that calls it.
+pub fn wait(options: &Options) -> BoxFuture<'_, Result<Option<Ending>, Error>> {
+    Box::pin(async move {
+        let client = Client::try_from(kube::Config::infer().await?)?;
+        let api: Api<ChaosExperiment> = match &options.namespace {
+            Some(namespace) => Api::namespaced(client, namespace),
+            None => Api::default_namespaced(client),
+        };
+        let deadline = Instant::now() + options.timeout.duration();
+        loop {
+            let status = api.get(&options.experiment).await?.status;
+            if let Some(ended) = status.filter(|status| status.completion_time.is_some()) {
+                return Ok(Some(Ending::of(ended)));
+            }
+            if Instant::now() >= deadline {
+                return Ok(None);
+            }
+            sleep(POLL_INTERVAL).await;
         }
-        if Instant::now() >= deadline {
-            return Ok(None);
-        }
-        sleep(POLL_INTERVAL).await;
-    }
+    })
 }
 
 impl Ending {

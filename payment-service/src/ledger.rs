@@ -2,6 +2,7 @@
 
 mod explain;
 mod failure;
+mod migrations;
 mod postgres;
 mod session;
 mod sqlite;

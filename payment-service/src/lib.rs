@@ -14,6 +14,7 @@ mod payment;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use futures::future::{BoxFuture, LocalBoxFuture};
 use paylab_part::listen::listen;
 use tokio::{
     net::TcpListener,
@@ -53,16 +54,19 @@ impl PaymentService {
     ///
     /// # Errors
     /// The options contradict each other, the database cannot be opened, or the port is not free.
-    pub async fn start(options: Options) -> Result<Self, Error> {
-        options.check()?;
-        let processing_time = options.processing_time.duration();
-        let ledger = Ledger::open(&options.database, options.schema.as_deref(), processing_time).await?;
-        let unbound = |cause| Error::Listen { address: options.listen, cause };
-        let listener = listen(options.listen).map_err(unbound)?;
-        let address = listener.local_addr().map_err(unbound)?;
-        let (bookings, writer) = Bookings::new(ledger, &options);
-        let finish_within = FINISH_WITHIN + processing_time.min(PROCESSING_WAIT_MAX);
-        Ok(Self { listener, address, bookings: Arc::new(bookings), writer, finish_within })
+    // Boxed, as below: it is then compiled once, with this crate, and not with every binary and test that calls it.
+    pub fn start(options: Options) -> LocalBoxFuture<'static, Result<Self, Error>> {
+        Box::pin(async move {
+            options.check()?;
+            let processing_time = options.processing_time.duration();
+            let ledger = Ledger::open(&options.database, options.schema.as_deref(), processing_time).await?;
+            let unbound = |cause| Error::Listen { address: options.listen, cause };
+            let listener = listen(options.listen).map_err(unbound)?;
+            let address = listener.local_addr().map_err(unbound)?;
+            let (bookings, writer) = Bookings::new(ledger, &options);
+            let finish_within = FINISH_WITHIN + processing_time.min(PROCESSING_WAIT_MAX);
+            Ok(Self { listener, address, bookings: Arc::new(bookings), writer, finish_within })
+        })
     }
 
     /// Where it listens.
@@ -76,32 +80,35 @@ impl PaymentService {
     ///
     /// # Errors
     /// The listener fails.
-    pub async fn serve(self, shutdown: CancellationToken) -> Result<(), Error> {
-        let Self { listener, address: _, bookings, writer, finish_within } = self;
-        let ledger = bookings.ledger.clone();
-        let router = http::router(Arc::clone(&bookings));
-        let stopped = shutdown.clone();
-        let serving = axum::serve(listener, router).with_graceful_shutdown(async move { stopped.cancelled().await });
-        let deadline = async {
-            shutdown.cancelled().await;
-            sleep(finish_within).await;
-        };
-        tokio::select! {
-            served = serving => served.map_err(Error::Serve)?,
-            () = deadline => warn!("connections are still open; closing them"),
-        }
-        if !bookings.drain.drain(DRAIN_WITHIN).await {
-            warn!(in_flight = bookings.drain.count(), "bookings are still in flight; dropping them");
-            bookings.abandoned.cancel();
-        }
-        if let Some(writer) = writer {
-            // It has nothing left to do, or it waits for a database that does not answer.
-            writer.abort();
-        }
-        if timeout(CLOSE_WITHIN, ledger.close()).await.is_err() {
-            warn!("the database does not answer; leaving its connections");
-        }
-        Ok(())
+    pub fn serve(self, shutdown: CancellationToken) -> BoxFuture<'static, Result<(), Error>> {
+        Box::pin(async move {
+            let Self { listener, address: _, bookings, writer, finish_within } = self;
+            let ledger = bookings.ledger.clone();
+            let router = http::router(Arc::clone(&bookings));
+            let stopped = shutdown.clone();
+            let serving =
+                axum::serve(listener, router).with_graceful_shutdown(async move { stopped.cancelled().await });
+            let deadline = async {
+                shutdown.cancelled().await;
+                sleep(finish_within).await;
+            };
+            tokio::select! {
+                served = serving => served.map_err(Error::Serve)?,
+                () = deadline => warn!("connections are still open; closing them"),
+            }
+            if !bookings.drain.drain(DRAIN_WITHIN).await {
+                warn!(in_flight = bookings.drain.count(), "bookings are still in flight; dropping them");
+                bookings.abandoned.cancel();
+            }
+            if let Some(writer) = writer {
+                // It has nothing left to do, or it waits for a database that does not answer.
+                writer.abort();
+            }
+            if timeout(CLOSE_WITHIN, ledger.close()).await.is_err() {
+                warn!("the database does not answer; leaving its connections");
+            }
+            Ok(())
+        })
     }
 }
 

@@ -30,9 +30,9 @@ pub struct Options {
     #[arg(long, env = "PAYLAB_UPSTREAM", value_name = "HOST:PORT")]
     pub upstream: Option<Authority>,
 
-    /// The number of connections that may be open at once, 1 to 65536, for each proxy; further ones wait to be accepted. Each needs two file descriptors.
+    /// The number of connections that may be open at once, 1 to 1048576, for each proxy; further ones wait to be accepted. Each needs two file descriptors.
     #[arg(long, env = "PAYLAB_CONNECTIONS_MAX", value_name = "COUNT", default_value_t = CONNECTIONS_MAX,
-        value_parser = clap::value_parser!(u32).range(1..=65_536))]
+        value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     pub connections_max: u32,
 
     /// How long dialling the service may take, such as 250ms or 5s.

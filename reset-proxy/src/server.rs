@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use futures::future::BoxFuture;
 use paylab_part::listen::listen;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
@@ -87,25 +88,28 @@ impl ResetProxy {
     ///
     /// # Errors
     /// The proxy cannot listen at an address, or the file of named proxies cannot be used.
-    pub async fn start(options: Options) -> Result<Self, Error> {
-        raise_descriptor_limit();
-        let listener = options.listen().map(|address| bind(address, "clients")).transpose()?;
-        let (control, control_address) = bind_first(&options.control()).await?;
-        let connections_max = options.connections_max;
-        let seed = options.toxiproxy.seed.unwrap_or_else(random_seed);
-        let dial_timeout = options.dial_timeout.duration();
-        let shared = ProxyShared { seed, connections_max, dial_timeout, sessions: TaskTracker::new() };
-        let collection = Arc::new(Collection::new(shared));
-        if let Some(path) = &options.toxiproxy.config {
-            let failed = |reason| Error::Config { path: path.clone(), reason };
-            let body = fs::read(path).await.map_err(|error| failed(error.to_string()))?;
-            collection.load(&body).await.map_err(|error| failed(error.to_string()))?;
-        }
-        let plane = Arc::new(FaultPlane::new(&options));
-        let port = listener.as_ref().map(|(_, address)| address.port());
-        let upstream = port.map(|_| field::display(options.upstream()));
-        info!(port, control = control_address.port(), upstream, seed, "reset proxy ready");
-        Ok(Self { plane, listener, collection, control, control_address, connections_max })
+    // Boxed, as below: it is then compiled once, with this crate, and not with every binary and test that calls it.
+    pub fn start(options: Options) -> BoxFuture<'static, Result<Self, Error>> {
+        Box::pin(async move {
+            raise_descriptor_limit();
+            let listener = options.listen().map(|address| bind(address, "clients")).transpose()?;
+            let (control, control_address) = bind_first(&options.control()).await?;
+            let connections_max = options.connections_max;
+            let seed = options.toxiproxy.seed.unwrap_or_else(random_seed);
+            let dial_timeout = options.dial_timeout.duration();
+            let shared = ProxyShared { seed, connections_max, dial_timeout, sessions: TaskTracker::new() };
+            let collection = Arc::new(Collection::new(shared));
+            if let Some(path) = &options.toxiproxy.config {
+                let failed = |reason| Error::Config { path: path.clone(), reason };
+                let body = fs::read(path).await.map_err(|error| failed(error.to_string()))?;
+                collection.load(&body).await.map_err(|error| failed(error.to_string()))?;
+            }
+            let plane = Arc::new(FaultPlane::new(&options));
+            let port = listener.as_ref().map(|(_, address)| address.port());
+            let upstream = port.map(|_| field::display(options.upstream()));
+            info!(port, control = control_address.port(), upstream, seed, "reset proxy ready");
+            Ok(Self { plane, listener, collection, control, control_address, connections_max })
+        })
     }
 
     /// Where clients of an experiment connect. `None` when only options of Toxiproxy are used.
@@ -132,21 +136,23 @@ impl ResetProxy {
     ///
     /// # Errors
     /// The control port fails.
-    pub async fn serve(self, shutdown: CancellationToken) -> Result<(), Error> {
-        let Self { plane, listener, collection, control, control_address: _, connections_max } = self;
-        let router = control::router(&plane, &collection);
-        let controlled = axum::serve(control, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
-        let controlled = AbortOnDropHandle::new(tokio::spawn(controlled.into_future()));
-        match listener {
-            Some((listener, _)) => listener::serve(listener, plane, connections_max, shutdown).await,
-            None => shutdown.cancelled().await,
-        }
-        let ended = timeout(CONTROL_TIMEOUT, controlled).await;
-        collection.close().await;
-        match ended {
-            Ok(Ok(Err(error))) => Err(Error::Control(error)),
-            Ok(Ok(Ok(())) | Err(_)) | Err(_) => Ok(()),
-        }
+    pub fn serve(self, shutdown: CancellationToken) -> BoxFuture<'static, Result<(), Error>> {
+        Box::pin(async move {
+            let Self { plane, listener, collection, control, control_address: _, connections_max } = self;
+            let router = control::router(&plane, &collection);
+            let controlled = axum::serve(control, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+            let controlled = AbortOnDropHandle::new(tokio::spawn(controlled.into_future()));
+            match listener {
+                Some((listener, _)) => listener::serve(listener, plane, connections_max, shutdown).await,
+                None => shutdown.cancelled().await,
+            }
+            let ended = timeout(CONTROL_TIMEOUT, controlled).await;
+            collection.close().await;
+            match ended {
+                Ok(Ok(Err(error))) => Err(Error::Control(error)),
+                Ok(Ok(Ok(())) | Err(_)) | Err(_) => Ok(()),
+            }
+        })
     }
 }
 

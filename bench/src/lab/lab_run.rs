@@ -2,6 +2,7 @@
 
 use std::{fs, net::SocketAddr, path::Path};
 
+use paylab_core::judge::report::Report;
 use tempfile::TempDir;
 
 use crate::process::{ChildProcess, ResourceUsage, free_address};
@@ -51,13 +52,13 @@ pub(crate) fn run(paylab: &Path, payments: u32, concurrency: u32) -> anyhow::Res
     let mut arguments = owned(&["load-job", &file.display().to_string(), "--report", &report.display().to_string()]);
     arguments.extend(addresses.iter().flat_map(|(option, address)| [(*option).to_owned(), address.to_string()]));
     let load = ChildProcess::start(paylab, &arguments)?.wait()?;
-    let report: serde_json::Value = serde_json::from_str(&fs::read_to_string(report)?)?;
+    let report: Report = serde_json::from_str(&fs::read_to_string(report)?)?;
     anyhow::ensure!(
-        report["entries"] == payments && report["doubts"] == serde_json::json!({}),
-        "the run has unexpected results: {report}"
+        report.entries() == Some(payments.into()) && report.doubts.is_empty(),
+        "the run has unexpected results: {report:?}"
     );
     Ok(LabRun {
-        attempts: report["attempts"]["total"].as_f64().unwrap_or(f64::NAN),
+        attempts: f64::from(u32::try_from(report.attempts.total)?),
         load,
         proxy_cpu_s: proxy.cpu_s()?,
         service_cpu_s: service.cpu_s()?,

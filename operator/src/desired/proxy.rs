@@ -24,7 +24,7 @@ use crate::{
 /// The proxy writes its record to a temporary file here.
 const RECORD_DIRECTORY: &str = "/tmp";
 /// The most connections that the proxy can be told to allow.
-const CONNECTIONS_MAX: u32 = 65_536;
+const CONNECTIONS_MAX: u32 = 1_048_576;
 /// Connections beyond those of the load: probes, and connections that are being closed.
 const CONNECTIONS_SPARE: u32 = 256;
 
@@ -85,13 +85,13 @@ mod tests {
     use crate::fixtures::planned;
 
     #[test]
-    fn the_proxy_allows_all_connections_that_the_load_can_have_in_flight_as_far_as_it_can() {
+    fn the_proxy_allows_all_connections_that_the_load_can_have_in_flight() {
         let allowed = |workers: u32, concurrency: u32, hedge: u32| {
             let client = json!({"workers": workers, "concurrency": concurrency, "hedge": hedge});
             connections(&planned(&json!({"client": client})))
         };
         assert_eq!(allowed(1, 8, 1), 8 + CONNECTIONS_SPARE);
         assert_eq!(allowed(3, 1024, 2), 6144 + CONNECTIONS_SPARE);
-        assert_eq!(allowed(64, 1024, 8), CONNECTIONS_MAX);
+        assert_eq!(allowed(64, 1024, 8), 524_288 + CONNECTIONS_SPARE);
     }
 }

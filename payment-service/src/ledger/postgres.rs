@@ -13,6 +13,7 @@ use tracing::info;
 use super::{
     ANSWER_WITHIN,
     failure::{LedgerError, OpenError},
+    migrations,
     session::{Session, answered},
     transaction::Connection,
     url::DatabaseUrl,
@@ -50,8 +51,7 @@ impl PostgresConnections {
             execute(&mut first, url, format!("set search_path to {schema}")).await?;
             options = options.options([("search_path", schema)]);
         }
-        let migrations = sqlx::migrate!("migrations/postgres");
-        let migrated = timeout(SCHEMA_WITHIN, migrations.run(&mut first)).await;
+        let migrated = timeout(SCHEMA_WITHIN, migrations::postgres().run(&mut first)).await;
         let migrated = migrated.map_err(|_| OpenError::silent(SCHEMA_WITHIN, url))?;
         migrated.map_err(|error| OpenError::migrate(&error, url))?;
         let connections = count_connections(&options, url).await?;

@@ -9,6 +9,7 @@ use sqlx::{
 
 use super::{
     failure::{LedgerError, OpenError},
+    migrations,
     session::Session,
     transaction::Connection,
     url::DatabaseUrl,
@@ -40,7 +41,7 @@ impl SqliteConnections {
             .busy_timeout(BUSY_TIMEOUT);
         let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await;
         let writer = writer.map_err(|error| OpenError::connect(&error, url))?;
-        let migrated = sqlx::migrate!("migrations/sqlite").run(&writer).await;
+        let migrated = migrations::sqlite().run(&writer).await;
         migrated.map_err(|error| OpenError::migrate(&error, url))?;
         let readers = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options);
         Ok(Self { writer, readers })
