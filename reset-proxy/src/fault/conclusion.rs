@@ -19,11 +19,11 @@ use crate::{
 impl ClientConnection {
     /// The response was relayed as a whole: the connection goes on, if both sides still can.
     pub(super) async fn keep(
-        mut self,
+        mut self: Box<Self>,
         service: TcpStream,
         end: &ExchangeEnd,
         entry: Option<OpenEntry>,
-    ) -> Option<Self> {
+    ) -> Option<Box<Self>> {
         OpenEntry::complete_some(entry, end.transfer(), End::Relayed);
         match end.request {
             RequestProgress::Whole => {
@@ -36,12 +36,12 @@ impl ClientConnection {
             }
             RequestProgress::WholeAndEnded => {
                 drop(self);
-                await_end(service).await;
+                Box::pin(await_end(service)).await;
                 None
             }
             RequestProgress::Unfinished | RequestProgress::Refused => {
                 drop((service, self.in_flight));
-                close(self.client).await;
+                Box::pin(close(self.client)).await;
                 None
             }
         }

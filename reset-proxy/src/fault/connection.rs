@@ -41,12 +41,14 @@ pub(crate) struct ClientConnection {
     pub(super) persistence: Persistence,
 }
 
-/// What a client has begun.
+/// What has begun on a connection.
 #[derive(Debug)]
-pub(crate) enum ClientMessage {
+pub(crate) enum NextMessage {
     Request(RequestHead),
-    /// Bytes that are not HTTP/1.
+    /// The client sends bytes that are not HTTP/1.
     Bytes,
+    /// The service sends more than was asked for.
+    Surplus,
 }
 
 /// What happens on a connection between two requests.
@@ -61,9 +63,9 @@ enum IdleEvent {
 }
 
 impl ClientConnection {
-    /// A connection that was just accepted.
-    pub(crate) fn new(plane: Arc<FaultPlane>, client: TcpStream) -> Self {
-        Self {
+    /// A connection that was just accepted. It is boxed because it is passed from one state to the next, and each would have room for it.
+    pub(crate) fn new(plane: Arc<FaultPlane>, client: TcpStream) -> Box<Self> {
+        Box::new(Self {
             in_flight: Some(plane.in_flight.begin()),
             numbering: RequestNumbering::accepted(&plane.rules),
             plane,
@@ -73,7 +75,7 @@ impl ClientConnection {
             down: MessageCopy::new(),
             admitted: None,
             persistence: Persistence::Kept,
-        }
+        })
     }
 
     /// Opens the entry of the first request, before it is read, if a fault at `Connect` takes effect on it.
@@ -92,13 +94,13 @@ impl ClientConnection {
     }
 
     /// Waits for the next request. `None` when there will be none.
-    pub(super) async fn next_message(&mut self) -> Option<ClientMessage> {
+    pub(super) async fn next_message(&mut self) -> Option<NextMessage> {
         loop {
             if !self.up.buffer.is_empty() {
                 match parse_request(self.up.buffer.filled()) {
-                    ParsedHead::Whole(head) => return Some(ClientMessage::Request(head)),
-                    ParsedHead::Foreign => return Some(ClientMessage::Bytes),
-                    ParsedHead::Partial if self.up.buffer.is_full() => return Some(ClientMessage::Bytes),
+                    ParsedHead::Whole(head) => return Some(NextMessage::Request(head)),
+                    ParsedHead::Foreign => return Some(NextMessage::Bytes),
+                    ParsedHead::Partial if self.up.buffer.is_full() => return Some(NextMessage::Bytes),
                     ParsedHead::Partial => {}
                 }
             }
@@ -108,9 +110,9 @@ impl ClientConnection {
                 }
                 IdleEvent::ClientSent => {}
                 // A part of a head and then the end is no request, but its bytes are passed on.
-                IdleEvent::ClientEnded if !self.up.buffer.is_empty() => return Some(ClientMessage::Bytes),
+                IdleEvent::ClientEnded if !self.up.buffer.is_empty() => return Some(NextMessage::Bytes),
                 IdleEvent::ClientEnded | IdleEvent::ClientGone | IdleEvent::ServiceEnded => return None,
-                IdleEvent::ServiceSent => return Some(ClientMessage::Bytes),
+                IdleEvent::ServiceSent => return Some(NextMessage::Surplus),
             }
         }
     }
@@ -138,7 +140,7 @@ impl ClientConnection {
         match self.service.take() {
             Some(service) => Some(service),
             None => {
-                let dialled = self.plane.upstream.dial().await;
+                let dialled = Box::pin(self.plane.upstream.dial()).await;
                 dialled.inspect_err(|error| debug!(%error, "could not reach the service")).ok()
             }
         }

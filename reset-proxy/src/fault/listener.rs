@@ -1,6 +1,6 @@
 //! Accepts the clients of an experiment, each to a task of its own, up to the bound of connections.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -58,7 +58,9 @@ fn spawn(client: TcpStream, open: OpenConnection, stop: CancellationToken) {
     let connection = ClientConnection::new(Arc::clone(&open.plane), client);
     tokio::spawn(async move {
         let _open = open;
-        stop.run_until_cancelled(relay(connection)).await;
+        // Pinned here, because what is given to that function by value takes its memory twice.
+        let relaying = pin!(relay(connection));
+        stop.run_until_cancelled(relaying).await;
     });
 }
 

@@ -1,11 +1,14 @@
 //! Serves one client's connection: decides the fate of each request, lets the effect carry it out, and ends the
 //! connection. An ordinary exchange costs one read and one write in each direction.
+//!
+//! Every open connection is a task that has room for the largest of its states. So what only some requests need, such as a hold, is
+//! boxed: it takes its memory when it begins.
 
 use paylab_core::{fault::point::Point, witness::record::Protocol};
 
 use crate::{
     fault::{
-        connection::{ClientConnection, ClientMessage},
+        connection::{ClientConnection, NextMessage},
         exchange::{Exchange, ExchangeLimits, ExchangeStop},
         fate::Fate,
         hold,
@@ -16,38 +19,32 @@ use crate::{
 };
 
 /// Relays a client's connection until the client, the service or a fault ends it.
-pub(crate) async fn relay(connection: ClientConnection) {
-    let Some(mut connection) = begin(connection).await else { return };
+pub(crate) async fn relay(mut connection: Box<ClientConnection>) {
+    // A fault at `Connect` is carried out before a byte is read.
+    if let Some(mut entry) = connection.admit_on_connect().await {
+        match entry.fate {
+            Fate::Reset(_) => return connection.reset_unforwarded(Some(entry)),
+            Fate::Hold { at: _, lasts } => Box::pin(hold::wait(&mut entry, lasts)).await,
+            Fate::Pass => {}
+        }
+        connection.admitted = Some(entry);
+    }
     while let Some(message) = connection.next_message().await {
         let kept = match message {
-            ClientMessage::Request(head) => relay_request(connection, &head).await,
-            ClientMessage::Bytes => return relay_bytes(connection).await,
+            NextMessage::Request(head) => relay_request(connection, &head).await,
+            NextMessage::Bytes => return Box::pin(relay_bytes(connection)).await,
+            NextMessage::Surplus => return Box::pin(relay_surplus(connection)).await,
         };
         match kept {
             Some(kept) => connection = kept,
             None => return,
         }
     }
-    connection.close_idle().await;
-}
-
-/// Carries out a fault at `Connect`, before a byte is read. `None` when the connection has ended.
-async fn begin(mut connection: ClientConnection) -> Option<ClientConnection> {
-    let Some(mut entry) = connection.admit_on_connect().await else { return Some(connection) };
-    match entry.fate {
-        Fate::Reset(_) => {
-            connection.reset_unforwarded(Some(entry));
-            return None;
-        }
-        Fate::Hold { at: _, lasts } => hold::wait(&mut entry, lasts).await,
-        Fate::Pass => {}
-    }
-    connection.admitted = Some(entry);
-    Some(connection)
+    Box::pin(connection.close_idle()).await;
 }
 
 /// Relays one request as its fate says. `None` when the connection has ended with it.
-async fn relay_request(mut connection: ClientConnection, head: &RequestHead) -> Option<ClientConnection> {
+async fn relay_request(mut connection: Box<ClientConnection>, head: &RequestHead) -> Option<Box<ClientConnection>> {
     let mut entry = connection.admit(head.attempt, Protocol::Http1);
     connection.count_request(head);
     let fate = fate(entry.as_ref());
@@ -59,7 +56,7 @@ async fn relay_request(mut connection: ClientConnection, head: &RequestHead) -> 
         }
         Fate::Reset(point) => reset::limits(point),
         Fate::Hold { at, lasts } => {
-            hold::before_forwarding(entry.as_mut(), at, lasts).await;
+            Box::pin(hold::before_forwarding(entry.as_mut(), at, lasts)).await;
             hold::limits(at)
         }
     };
@@ -72,22 +69,22 @@ async fn relay_request(mut connection: ClientConnection, head: &RequestHead) -> 
     let mut exchange = Exchange::new(sockets, copies, head, limits, &connection.plane.counters);
     let end = match fate {
         Fate::Pass | Fate::Reset(_) => exchange.run().await,
-        Fate::Hold { at, lasts } => hold::run(&mut exchange, entry.as_mut(), at, lasts).await,
+        Fate::Hold { at, lasts } => Box::pin(hold::run(&mut exchange, entry.as_mut(), at, lasts)).await,
     };
     match fate {
         Fate::Reset(point) if reset::is_due(point, end.stop) => {
-            connection.reset_at(point, service, &end, entry).await;
+            Box::pin(connection.reset_at(point, service, &end, entry)).await;
             return None;
         }
         Fate::Hold { .. } if hold::outlasts_client(entry.as_ref(), &end) => {
-            connection.finish_without_client(service, &end, entry).await;
+            Box::pin(connection.finish_without_client(service, &end, entry)).await;
             return None;
         }
         Fate::Pass | Fate::Reset(_) | Fate::Hold { .. } => {}
     }
     match end.stop {
         ExchangeStop::ResponseDone => return connection.keep(service, &end, entry).await,
-        ExchangeStop::Switched => connection.switch(service, &end, entry).await,
+        ExchangeStop::Switched => Box::pin(connection.switch(service, &end, entry)).await,
         ExchangeStop::ClientGone | ExchangeStop::ClientEnded => connection.abandon(service, &end, entry),
         // A limit is always one of a fault, which has been carried out by now.
         ExchangeStop::ServiceGone | ExchangeStop::AtLimit(_) => connection.reset_unanswered(&end, entry),
@@ -96,7 +93,7 @@ async fn relay_request(mut connection: ClientConnection, head: &RequestHead) -> 
 }
 
 /// Passes bytes that are not HTTP/1. Only a fault at `Connect` takes effect on them.
-async fn relay_bytes(mut connection: ClientConnection) {
+async fn relay_bytes(mut connection: Box<ClientConnection>) {
     let mut entry = connection.admit(None, Protocol::Bytes);
     match fate(entry.as_ref()) {
         Fate::Pass => {}
@@ -109,6 +106,28 @@ async fn relay_bytes(mut connection: ClientConnection) {
     }
 }
 
+/// Passes what the service sends beyond its response. That is no request, so it has no fate and no entry in the record.
+async fn relay_surplus(mut connection: Box<ClientConnection>) {
+    if let Some(service) = connection.service.take() {
+        connection.tunnel_bytes(service, None).await;
+    }
+}
+
 fn fate(entry: Option<&OpenEntry>) -> Fate {
     entry.map_or(Fate::Pass, |entry| entry.fate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The memory of the task of a connection, in bytes.
+    fn size<F: Future>(_: impl Fn(Box<ClientConnection>) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_open_connection_takes_little_memory() {
+        assert!(size(relay) <= 1024, "{}", size(relay));
+    }
 }
