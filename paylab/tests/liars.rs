@@ -2,27 +2,19 @@
 //! load ends in bounded time.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "support/proxied.rs"]
+mod proxied;
 #[path = "support/scripted.rs"]
 mod scripted;
 mod support;
 
-use std::{net::SocketAddr, sync::mpsc, thread, time::Duration};
+use std::time::Duration;
 
-use load_job::{Load, Progress};
-use paylab_core::{
-    claim::Verdict,
-    outcome::{Outcome, Setting},
-    plan::Plan,
-};
-use reset_proxy::{ResetProxy, options::Options};
+use paylab_core::{claim::Verdict, outcome::Outcome, plan::Plan};
+use proxied::{execute, proxied, proxy};
 use scripted::{Asked, Books, Reply, Script, response};
 use serde_json::{Value, json};
 use support::plan;
-use tokio::{runtime::Runtime, time::timeout};
-use tokio_util::sync::CancellationToken;
-
-/// No load may take longer.
-const LOAD_MAX: Duration = Duration::from_secs(60);
 
 /// Twenty payments, whose first answer is lost for some.
 fn spec(claim: &str, retry: Value) -> Plan {
@@ -38,46 +30,10 @@ fn unlimited() -> Plan {
     spec("ExactlyOnce", json!({}))
 }
 
-/// A proxy in front of the service, on its own thread until the test process ends: where payments go, and its control port.
-fn proxy(service: SocketAddr) -> [SocketAddr; 2] {
-    let (sender, addresses) = mpsc::channel();
-    thread::spawn(move || {
-        let loopback = Some("127.0.0.1:0".parse().unwrap());
-        let options = Options {
-            listen: loopback,
-            control: loopback,
-            upstream: Some(service.into()),
-            connections_max: 100,
-            dial_timeout: paylab_core::duration_text::DurationText::from_ms(5000),
-            ..Options::default()
-        };
-        Runtime::new().unwrap().block_on(async {
-            let proxy = ResetProxy::start(options).await.unwrap();
-            sender.send([proxy.address().unwrap(), proxy.control_address()]).unwrap();
-            proxy.serve(CancellationToken::new()).await.unwrap();
-        });
-    });
-    addresses.recv_timeout(LOAD_MAX).unwrap()
-}
-
-fn load(plan: &Plan, service: SocketAddr, [payments, control]: [SocketAddr; 2]) -> Load {
-    let [proxy, control, service] = [payments, control, service].map(|address| address.to_string());
-    let (lease, patience) = (Duration::from_secs(30), Duration::ZERO);
-    Load { plan: plan.clone(), run: "liars".parse().unwrap(), proxy, control, service, worker: 0, lease, patience }
-}
-
-fn execute(load: &Load) -> Result<Outcome, load_job::Error> {
-    let (progress, shutdown) = (Progress::default(), CancellationToken::new());
-    let report = Runtime::new().unwrap().block_on(async {
-        timeout(LOAD_MAX, load_job::execute(load, &progress, &shutdown)).await.expect("the load ends")
-    })?;
-    Ok(Outcome::of(&load.plan, report, Setting::default()))
-}
-
 /// Runs a plan against a service that follows a script.
 fn run(plan: &Plan, pay: fn(&Asked, &mut Books) -> Reply, show: fn(&mut Books)) -> Outcome {
     let service = scripted::start(Script { pay, show });
-    execute(&load(plan, service, proxy(service))).unwrap()
+    execute(&proxied(plan, service, proxy(service))).unwrap()
 }
 
 const fn as_it_is(_: &mut Books) {}
@@ -130,6 +86,52 @@ fn an_honest_service_is_upheld_whatever_its_answers_look_like() {
         },
         as_it_is,
     );
+}
+
+#[test]
+fn answers_that_come_late_or_cut_or_twice_are_repeated_and_what_was_booked_decides() {
+    // The client has given up when the answer comes.
+    upholds(|asked, books| first_answer(asked, books, late()), as_it_is);
+    convicts("Duplicated", |asked, books| first_answer_and_twice(asked, books, late()));
+    // A body that is shorter than its length says: no fault ordered that, so it takes the place of those that did.
+    doubts("FaultsFailed", |asked, books| first_answer(asked, books, cut()), as_it_is);
+    convicts("Duplicated", |asked, books| first_answer_and_twice(asked, books, cut()));
+    // The first of two answers is the answer to the request.
+    upholds(|asked, books| booked_and(asked, books, twice([200, 400])), as_it_is);
+    convicts("RejectedButBooked", |asked, books| booked_and(asked, books, twice([400, 200])));
+    convicts("AcknowledgedButLost", |_, _| twice([200, 500]));
+    // What comes before the final answer is none.
+    upholds(
+        |asked, books| {
+            let early = b"HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n".to_vec();
+            booked_and(asked, books, Reply::Raw([early, response(200, b"")].concat()))
+        },
+        as_it_is,
+    );
+}
+
+fn late() -> Reply {
+    Reply::Late(Duration::from_millis(600), response(200, b""))
+}
+
+fn cut() -> Reply {
+    Reply::Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\nConnection: close\r\n\r\nabc".to_vec())
+}
+
+fn twice(statuses: [u16; 2]) -> Reply {
+    Reply::Raw(statuses.map(|status| response(status, b"")).concat())
+}
+
+/// Books once, and answers the first request of a payment with this.
+fn first_answer(asked: &Asked, books: &mut Books, reply: Reply) -> Reply {
+    let honest = books.book_once(asked);
+    if asked.before == 0 { reply } else { honest }
+}
+
+/// Books every request, and answers the first one with this.
+fn first_answer_and_twice(asked: &Asked, books: &mut Books, reply: Reply) -> Reply {
+    let honest = booked_twice(asked, books);
+    if asked.before == 0 { reply } else { honest }
 }
 
 #[test]
@@ -231,7 +233,7 @@ fn entries_of_an_earlier_run_convict_nobody_and_those_of_this_run_end_the_load()
         }
     });
     let service = scripted::start(Script { pay: honest, show: as_it_is });
-    let load = load(&unlimited(), service, proxy(service));
+    let load = proxied(&unlimited(), service, proxy(service));
     assert_is(&execute(&load).unwrap(), Verdict::Upheld, "ClaimHeld");
     let again = execute(&load).unwrap_err().to_string();
     assert!(again.contains("already holds 20 entries of run liars"), "{again}");

@@ -9,18 +9,26 @@ use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
     path::Path,
-    process::Command,
+    process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
-use binary::{Running, ask, command, experiment, named};
+use binary::{Running, ask, experiment, named, root};
 use tempfile::TempDir;
 
 /// How long a test waits for something that must happen.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The pause between two looks.
 const LOOK_PAUSE: Duration = Duration::from_millis(5);
+
+/// The binary as a terminal starts it. Whatever `nohup` has started would hand on to it that SIGHUP is ignored.
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new("env");
+    command.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_paylab")]).args(arguments);
+    command.current_dir(root()).stdin(Stdio::null());
+    command
+}
 
 /// A run whose requests are held by the proxy.
 struct Held {

@@ -2,7 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used, reason = "each test uses a part of it, and fails by panicking")]
 
 use std::{
-    io::{BufRead as _, BufReader, Lines, Read as _, Write as _},
+    io::{self, BufRead as _, BufReader, Lines, Read as _, Write as _},
     net::TcpStream,
     path::Path,
     process::{Child, ChildStderr, Command, Output, Stdio},
@@ -105,10 +105,15 @@ impl Running {
 
 /// Sends a request and reads to the end of the connection.
 pub(crate) fn ask(address: &str, request: &str) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    stream.write_all(request.as_bytes()).unwrap();
+    try_ask(address, request).unwrap()
+}
+
+/// The same, where the connection may be reset.
+pub(crate) fn try_ask(address: &str, request: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+    stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
 }

@@ -6,6 +6,7 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Mutex},
     thread,
+    time::Duration,
 };
 
 use paylab_core::witness::{
@@ -19,6 +20,8 @@ pub(crate) enum Reply {
     Status(u16, &'static str),
     /// These bytes.
     Raw(Vec<u8>),
+    /// These bytes, after this time.
+    Late(Duration, Vec<u8>),
     /// Nothing, until the client leaves.
     Silence,
 }
@@ -130,6 +133,10 @@ fn serve(mut client: TcpStream, script: &Script, books: &Mutex<Books>) -> Option
     match reply {
         Reply::Status(status, body) => client.write_all(&response(status, body.as_bytes())).ok(),
         Reply::Raw(bytes) => client.write_all(&bytes).ok(),
+        Reply::Late(after, bytes) => {
+            thread::sleep(after);
+            client.write_all(&bytes).ok()
+        }
         Reply::Silence => reader.read_to_end(&mut Vec::new()).ok().map(drop),
     }
 }
