@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::{
     http::{
-        head::ParsedHead,
+        head::{HeadLimits, ParsedHead},
         request::{Method, parse_request},
         response::parse_response,
     },
@@ -41,10 +41,10 @@ pub fn body(bytes: &[u8]) {
 pub fn head(bytes: &[u8]) {
     let len = |parsed: &ParsedHead<usize>| if let ParsedHead::Whole(len) = parsed { Some(*len) } else { None };
     let finders: [fn(&[u8]) -> ParsedHead<usize>; 4] = [
-        |bytes| parse_request(bytes).map(|head| head.len),
-        |bytes| parse_response(bytes, Method::Other).map(|head| head.len),
-        |bytes| parse_response(bytes, Method::Head).map(|head| head.len),
-        |bytes| parse_response(bytes, Method::Connect).map(|head| head.len),
+        |bytes| parse_request(bytes, HeadLimits::DEFAULT).map(|head| head.len),
+        |bytes| parse_response(bytes, Method::Other, HeadLimits::DEFAULT).map(|head| head.len),
+        |bytes| parse_response(bytes, Method::Head, HeadLimits::DEFAULT).map(|head| head.len),
+        |bytes| parse_response(bytes, Method::Connect, HeadLimits::DEFAULT).map(|head| head.len),
     ];
     for find in finders {
         let found = find(bytes);

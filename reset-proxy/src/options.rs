@@ -3,15 +3,18 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
+    time::Duration,
 };
 
 use clap::Args;
 use paylab_core::duration_text::DurationText;
 use paylab_part::contract::{CONTROL_PORT, PROXY_PORT, SERVICE_PORT};
 
+use crate::http::head::HeadLimits;
 pub use crate::transport::upstream::{Authority, AuthorityError};
 
 const CONNECTIONS_MAX: u32 = 4096;
+const SERVICE_FIRST_AFTER: Duration = Duration::from_secs(1);
 const DIAL_TIMEOUT: DurationText = DurationText::from_ms(5_000);
 
 /// How the proxy runs. The faults that it carries out and the named proxies are set at its control port.
@@ -34,6 +37,20 @@ pub struct Options {
     #[arg(long, env = "PAYLAB_CONNECTIONS_MAX", value_name = "COUNT", default_value_t = CONNECTIONS_MAX,
         value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     pub connections_max: u32,
+
+    /// The longest head of a message that is read as HTTP/1, in bytes, 1024 to 1048576; 102400 by default. A message with a longer one is
+    /// passed on as bytes, which the record says.
+    #[arg(long, env = "PAYLAB_HEAD_LEN_MAX", value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1024..=1_048_576))]
+    pub head_len_max: Option<u32>,
+
+    /// The most header fields of a message that is read as HTTP/1, 16 to 10000; 1000 by default.
+    #[arg(long, env = "PAYLAB_HEAD_FIELDS_MAX", value_name = "COUNT", value_parser = clap::value_parser!(u32).range(16..=10_000))]
+    pub head_fields_max: Option<u32>,
+
+    /// How long a client may be silent after it has connected, such as 500ms; 1s by default. Then the service is dialled, because it may be
+    /// the one that speaks first, as databases and mail servers do.
+    #[arg(long, env = "PAYLAB_SERVICE_FIRST_AFTER", value_name = "SPAN")]
+    pub service_first_after: Option<DurationText>,
 
     /// How long dialling the service may take, such as 250ms or 5s.
     #[arg(long, env = "PAYLAB_DIAL_TIMEOUT", value_name = "SPAN", default_value_t = DIAL_TIMEOUT)]
@@ -86,6 +103,18 @@ impl Options {
     pub fn upstream(&self) -> Authority {
         let default = || Authority::from(SocketAddr::from((Ipv4Addr::LOCALHOST, SERVICE_PORT)));
         self.upstream.clone().unwrap_or_else(default)
+    }
+
+    /// How large the head of a message may be.
+    pub(crate) fn head_limits(&self) -> HeadLimits {
+        let HeadLimits { len_max, fields_max } = HeadLimits::DEFAULT;
+        let or = |option: Option<u32>, default| option.and_then(|number| number.try_into().ok()).unwrap_or(default);
+        HeadLimits { len_max: or(self.head_len_max, len_max), fields_max: or(self.head_fields_max, fields_max) }
+    }
+
+    /// How long a client may be silent before the service is dialled.
+    pub(crate) fn service_first_after(&self) -> Duration {
+        self.service_first_after.map_or(SERVICE_FIRST_AFTER, DurationText::duration)
     }
 
     /// Where the proxy is controlled: `HOST:PORT`.

@@ -5,7 +5,7 @@ mod support;
 
 use paylab_core::{
     fault::point::Point,
-    witness::record::{End, Protocol},
+    witness::record::{BytesReason, End, Protocol},
 };
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use support::{Ending, Lab, OK, OK_LAST, always, pay, rules};
@@ -251,13 +251,14 @@ async fn a_large_body_passes_in_both_directions_through_bounded_buffers() {
 #[tokio::test]
 async fn a_head_that_is_too_long_passes_as_bytes() {
     let lab = Lab::passing().await;
-    let endless = format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(70 * 1024));
+    let endless = format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(110 * 1024));
     let mut client = lab.client().await;
     client.send(&endless).await;
     let mut service = lab.service().await;
     service.expect(&endless).await;
     drop((client, service));
-    assert_eq!(lab.only_line().await.protocol, Protocol::Bytes);
+    let line = lab.only_line().await;
+    assert_eq!((line.protocol, line.bytes_reason), (Protocol::Bytes, Some(BytesReason::HeadTooLong)));
 }
 
 #[tokio::test]

@@ -58,8 +58,43 @@ pub struct RecordLine {
     /// How long it was held on purpose, in microseconds; absent: it was not held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_us: Option<u64>,
+    /// Why it, and all that follows on its connection, was passed on as bytes; absent: every message was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_reason: Option<BytesReason>,
     /// How it ended.
     pub end: End,
+}
+
+/// Why the proxy has passed on bytes without looking for requests and responses in them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BytesReason {
+    /// They do not begin as HTTP/1 does.
+    NotHttp1,
+    /// The head of a message is longer than the proxy's limit.
+    HeadTooLong,
+    /// The head of a message has more fields than the proxy's limit.
+    TooManyFields,
+    /// The client has ended its side within a head.
+    HeadCut,
+    /// The head of a message does not say where the body ends, or says different things.
+    LengthUnclear,
+    /// A body is not in chunks, although its head says so.
+    ChunksBroken,
+    /// The service has spoken before the client, as databases and mail servers do.
+    ServiceFirst,
+}
+
+impl BytesReason {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::NotHttp1,
+        Self::HeadTooLong,
+        Self::TooManyFields,
+        Self::HeadCut,
+        Self::LengthUnclear,
+        Self::ChunksBroken,
+        Self::ServiceFirst,
+    ];
 }
 
 /// What the proxy took a connection for.

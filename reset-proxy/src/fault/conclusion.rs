@@ -1,6 +1,6 @@
 //! How a request without a fault of its own ends: what becomes of the two sockets, and of its entry in the record.
 
-use paylab_core::witness::record::End;
+use paylab_core::witness::record::{BytesReason, End};
 use tokio::net::TcpStream;
 
 use crate::{
@@ -84,22 +84,30 @@ impl ClientConnection {
         OpenEntry::complete_some(entry, Transfer::default(), End::Unreachable);
     }
 
-    /// The exchange has switched to another protocol: the rest of the connection belongs to its entry.
+    /// The exchange has switched to another protocol, or one of its messages cannot be read: the rest of the connection belongs to its
+    /// entry.
     pub(super) async fn switch(mut self, mut service: TcpStream, end: &ExchangeEnd, entry: Option<OpenEntry>) {
         let tunnelled = self.tunnel(&mut service).await;
         let mut transfer = end.transfer();
         transfer.bytes_up += tunnelled.bytes_up;
         transfer.bytes_down += tunnelled.bytes_down;
+        transfer.forwarded_whole |= tunnelled.up_whole;
         self.end_tunnel(service, tunnelled, transfer, entry);
     }
 
     /// Copies bytes that are not HTTP/1 until one of the sides ends the connection.
-    pub(super) async fn tunnel_bytes(mut self, mut service: TcpStream, entry: Option<OpenEntry>) {
+    pub(super) async fn tunnel_bytes(
+        mut self,
+        mut service: TcpStream,
+        entry: Option<OpenEntry>,
+        bytes_reason: Option<BytesReason>,
+    ) {
         let tunnelled = self.tunnel(&mut service).await;
         let transfer = Transfer {
             bytes_up: tunnelled.bytes_up,
             bytes_down: tunnelled.bytes_down,
             forwarded_whole: tunnelled.up_whole,
+            bytes_reason,
             ..Transfer::default()
         };
         self.end_tunnel(service, tunnelled, transfer, entry);

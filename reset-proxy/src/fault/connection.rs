@@ -6,8 +6,11 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use paylab_core::{payment::AttemptId, witness::record::Protocol};
-use tokio::net::TcpStream;
+use paylab_core::{
+    payment::AttemptId,
+    witness::record::{BytesReason, Protocol},
+};
+use tokio::{net::TcpStream, time::timeout};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::debug;
 
@@ -39,14 +42,26 @@ pub(crate) struct ClientConnection {
     pub(super) admitted: Option<OpenEntry>,
     /// What the last response said of the connection.
     pub(super) persistence: Persistence,
+    stage: ConnectionStage,
+}
+
+/// What a connection has carried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ConnectionStage {
+    /// Nothing, and the client may be about to send its first request.
+    New,
+    /// Nothing, and the client is silent: the service was dialled, because it may be the one that speaks first.
+    Silent,
+    /// At least one request.
+    Used,
 }
 
 /// What has begun on a connection.
 #[derive(Debug)]
 pub(crate) enum NextMessage {
     Request(RequestHead),
-    /// The client sends bytes that are not HTTP/1.
-    Bytes,
+    /// The client sends bytes that are not HTTP/1, for this reason.
+    Bytes(BytesReason),
     /// The service sends more than was asked for.
     Surplus,
 }
@@ -54,6 +69,8 @@ pub(crate) enum NextMessage {
 /// What happens on a connection between two requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum IdleEvent {
+    /// The client has sent nothing since it connected.
+    ClientSilent,
     ClientSent,
     ClientEnded,
     ClientGone,
@@ -68,13 +85,14 @@ impl ClientConnection {
         Box::new(Self {
             in_flight: Some(plane.in_flight.begin()),
             numbering: RequestNumbering::accepted(&plane.rules),
-            plane,
             client,
             service: None,
-            up: MessageCopy::new(),
-            down: MessageCopy::new(),
+            up: MessageCopy::new(plane.head_limits.buffer_len()),
+            down: MessageCopy::new(plane.head_limits.buffer_len()),
             admitted: None,
             persistence: Persistence::Kept,
+            stage: ConnectionStage::New,
+            plane,
         })
     }
 
@@ -84,7 +102,9 @@ impl ClientConnection {
         if !rules.has_fault_on_connect() {
             return None;
         }
-        let peeked = peek(&self.client).await?;
+        // On the connection of a silent client, such a fault takes effect when something was read.
+        let peeked =
+            timeout(self.plane.service_first_after, peek(&self.client, self.plane.head_limits)).await.ok()??;
         self.numbering.admit_on_connect(&rules, peeked.attempt, peeked.protocol)
     }
 
@@ -96,25 +116,48 @@ impl ClientConnection {
     /// Waits for the next request. `None` when there will be none.
     pub(super) async fn next_message(&mut self) -> Option<NextMessage> {
         loop {
-            if !self.up.buffer.is_empty() {
-                match parse_request(self.up.buffer.filled()) {
-                    ParsedHead::Whole(head) => return Some(NextMessage::Request(head)),
-                    ParsedHead::Foreign => return Some(NextMessage::Bytes),
-                    ParsedHead::Partial if self.up.buffer.is_full() => return Some(NextMessage::Bytes),
+            if self.up.buffer.may_end_head() {
+                match parse_request(self.up.buffer.filled(), self.plane.head_limits) {
+                    ParsedHead::Whole(head) => {
+                        self.stage = ConnectionStage::Used;
+                        return Some(NextMessage::Request(head));
+                    }
+                    ParsedHead::Unreadable(reason) => return Some(NextMessage::Bytes(reason)),
                     ParsedHead::Partial => {}
                 }
             }
-            match poll_fn(|cx| self.poll_idle(cx)).await {
+            match self.idle_event().await {
+                IdleEvent::ClientSilent => self.await_service_first().await,
                 IdleEvent::ClientSent if self.in_flight.is_none() => {
                     self.in_flight = Some(self.plane.in_flight.begin());
                 }
                 IdleEvent::ClientSent => {}
                 // A part of a head and then the end is no request, but its bytes are passed on.
-                IdleEvent::ClientEnded if !self.up.buffer.is_empty() => return Some(NextMessage::Bytes),
+                IdleEvent::ClientEnded if !self.up.buffer.is_empty() => {
+                    return Some(NextMessage::Bytes(BytesReason::HeadCut));
+                }
                 IdleEvent::ClientEnded | IdleEvent::ClientGone | IdleEvent::ServiceEnded => return None,
-                IdleEvent::ServiceSent => return Some(NextMessage::Surplus),
+                IdleEvent::ServiceSent => {
+                    return Some(match self.stage {
+                        ConnectionStage::New | ConnectionStage::Silent => NextMessage::Bytes(BytesReason::ServiceFirst),
+                        ConnectionStage::Used => NextMessage::Surplus,
+                    });
+                }
             }
         }
+    }
+
+    async fn idle_event(&mut self) -> IdleEvent {
+        let is_new = self.stage == ConnectionStage::New && self.up.buffer.is_empty();
+        let after = self.plane.service_first_after;
+        let event = poll_fn(|cx| self.poll_idle(cx));
+        if is_new { timeout(after, event).await.unwrap_or(IdleEvent::ClientSilent) } else { event.await }
+    }
+
+    /// Dials the service for a client that is silent. If it cannot be reached, that is told when the client sends a request.
+    async fn await_service_first(&mut self) {
+        self.stage = ConnectionStage::Silent;
+        self.service = self.dialled().await;
     }
 
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<IdleEvent> {

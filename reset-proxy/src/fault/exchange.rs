@@ -7,12 +7,14 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use paylab_core::witness::record::BytesReason;
 use tokio::{io::AsyncWrite, net::TcpStream};
 
 use crate::{
     fault::{
         counters::Counters,
         message_copy::{MessageCopy, MessageCopyEnd, Portion},
+        plane::FaultPlane,
         record::Transfer,
         response_copy::{NextProtocol, ResponseCopy, ResponseEnd, ResponseLimit, ResponseProgress},
     },
@@ -81,6 +83,8 @@ pub(crate) enum ExchangeStop {
     ClientEnded,
     ClientGone,
     ServiceGone,
+    /// A message cannot be read, and nobody knows where it ends.
+    Unreadable(BytesReason),
 }
 
 /// The limit at which an exchange has stopped.
@@ -118,15 +122,15 @@ impl<'a> Exchange<'a> {
         (up, down): (&'a mut MessageCopy, &'a mut MessageCopy),
         head: &RequestHead,
         limits: ExchangeLimits,
-        counters: &'a Counters,
+        plane: &'a FaultPlane,
     ) -> Self {
         let portion = match limits.request {
             RequestLimit::Part => Portion::Part,
             RequestLimit::Unlimited | RequestLimit::Whole => Portion::Whole,
         };
         up.begin(head.len, head.body, portion);
-        let response = ResponseCopy::new(down, head.method, limits.response);
-        Self { client, service, counters, limits, up, request: RequestProgress::Unfinished, response }
+        let response = ResponseCopy::new(down, head.method, plane.head_limits, limits.response);
+        Self { client, service, counters: &plane.counters, limits, up, request: RequestProgress::Unfinished, response }
     }
 
     /// Runs to a limit, or to the end.
@@ -143,7 +147,7 @@ impl<'a> Exchange<'a> {
 
     /// Lifts the limits at which the exchange has stopped, so that the rest can pass. From now on the end of the client's
     /// side is reported.
-    pub(crate) const fn lift_limits(&mut self) {
+    pub(crate) fn lift_limits(&mut self) {
         self.limits = ExchangeLimits { client_end: ClientEnd::Reported, ..ExchangeLimits::NONE };
         self.up.allow_all();
         self.response.allow_all();
@@ -175,6 +179,9 @@ impl<'a> Exchange<'a> {
                             if self.limits.request == RequestLimit::Part {
                                 return Poll::Ready(ExchangeStop::AtLimit(LimitReached::RequestRefused));
                             }
+                        }
+                        MessageCopyEnd::Broken => {
+                            return Poll::Ready(ExchangeStop::Unreadable(BytesReason::ChunksBroken));
                         }
                         MessageCopyEnd::SourceGone if self.response.is_done() => {
                             return Poll::Ready(ExchangeStop::ResponseDone);
@@ -220,6 +227,7 @@ impl<'a> Exchange<'a> {
             ResponseEnd::AtLimit => return Poll::Ready(ExchangeStop::AtLimit(LimitReached::ResponseCut)),
             ResponseEnd::ClientGone => return Poll::Ready(ExchangeStop::ClientGone),
             ResponseEnd::ServiceGone => return Poll::Ready(self.service_gone()),
+            ResponseEnd::Unreadable(reason) => return Poll::Ready(ExchangeStop::Unreadable(reason)),
         }
         if self.response.progress.head.is_some_and(|head| head.next_protocol == NextProtocol::Bytes) {
             return Poll::Ready(ExchangeStop::Switched);
@@ -265,7 +273,16 @@ impl ExchangeEnd {
                 RequestProgress::Whole | RequestProgress::WholeAndEnded => true,
                 RequestProgress::Unfinished | RequestProgress::Refused => false,
             },
-            status: self.response.head.and_then(|head| head.status),
+            status: self.response.head.map(|head| head.status),
+            bytes_reason: match self.stop {
+                ExchangeStop::Unreadable(reason) => Some(reason),
+                ExchangeStop::AtLimit(_)
+                | ExchangeStop::ResponseDone
+                | ExchangeStop::Switched
+                | ExchangeStop::ClientEnded
+                | ExchangeStop::ClientGone
+                | ExchangeStop::ServiceGone => None,
+            },
             ..Transfer::default()
         }
     }

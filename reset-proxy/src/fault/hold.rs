@@ -77,7 +77,10 @@ fn is_due(at: Point, stop: ExchangeStop) -> bool {
             LimitReached::RequestRefused => false,
         },
         ExchangeStop::ResponseDone | ExchangeStop::Switched => at == Point::AfterResponse,
-        ExchangeStop::ClientEnded | ExchangeStop::ClientGone | ExchangeStop::ServiceGone => false,
+        ExchangeStop::ClientEnded
+        | ExchangeStop::ClientGone
+        | ExchangeStop::ServiceGone
+        | ExchangeStop::Unreadable(_) => false,
     }
 }
 
@@ -85,9 +88,11 @@ fn is_due(at: Point, stop: ExchangeStop) -> bool {
 pub(super) fn outlasts_client(entry: Option<&OpenEntry>, end: &ExchangeEnd) -> bool {
     let client_left = match end.stop {
         ExchangeStop::ClientEnded | ExchangeStop::ClientGone => true,
-        ExchangeStop::AtLimit(_) | ExchangeStop::ResponseDone | ExchangeStop::Switched | ExchangeStop::ServiceGone => {
-            false
-        }
+        ExchangeStop::AtLimit(_)
+        | ExchangeStop::ResponseDone
+        | ExchangeStop::Switched
+        | ExchangeStop::ServiceGone
+        | ExchangeStop::Unreadable(_) => false,
     };
     client_left && end.transfer().forwarded_whole && entry.is_some_and(|entry| entry.held_us.is_some())
 }
@@ -108,7 +113,7 @@ impl ClientConnection {
             ResponseCopy::finish_late(&mut self.down, end.response, &mut service, client, counters).await;
         let mut transfer = end.transfer();
         transfer.bytes_down = response.forwarded();
-        transfer.status = response.progress.head.and_then(|head| head.status);
+        transfer.status = response.progress.head.map(|head| head.status);
         let is_relayed = if has_ended && answered == Some(ResponseEnd::Whole) {
             !is_closed(self.client).await
         } else {

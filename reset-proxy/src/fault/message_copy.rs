@@ -44,6 +44,8 @@ pub(crate) enum MessageCopyEnd {
     SourceGone,
     /// The sink takes no more bytes.
     SinkGone,
+    /// Nobody knows where it ends. What was read of it since is in the buffer.
+    Broken,
 }
 
 /// How many bytes of a message may pass.
@@ -57,9 +59,18 @@ enum Allowance {
 }
 
 impl MessageCopy {
-    pub(crate) fn new() -> Self {
+    /// A direction whose buffer may hold so many bytes.
+    pub(crate) fn new(buffer_len: usize) -> Self {
         let (body, allowance) = (BodyEnd::Length(0), Allowance::All);
-        Self { buffer: Buffer::new(), framed: 0, head_len: 0, body, body_read: 0, allowance, forwarded: 0 }
+        Self {
+            buffer: Buffer::with_len_max(buffer_len),
+            framed: 0,
+            head_len: 0,
+            body,
+            body_read: 0,
+            allowance,
+            forwarded: 0,
+        }
     }
 
     /// Begins a message whose head of this length is at the front of the buffer.
@@ -92,6 +103,9 @@ impl MessageCopy {
     ) -> Poll<MessageCopyEnd> {
         loop {
             self.frame();
+            if self.body.is_broken() {
+                return Poll::Ready(MessageCopyEnd::Broken);
+            }
             let sendable = self.sendable();
             if sendable > 0 {
                 match ready!(Pin::new(&mut *to).poll_write(cx, &self.buffer.filled()[..sendable])) {
@@ -119,6 +133,9 @@ impl MessageCopy {
     pub(crate) fn poll_discard(&mut self, cx: &mut Context<'_>, from: &mut TcpStream) -> Poll<MessageCopyEnd> {
         loop {
             self.frame();
+            if self.body.is_broken() {
+                return Poll::Ready(MessageCopyEnd::Broken);
+            }
             self.buffer.consume(self.framed);
             self.framed = 0;
             if self.body.is_done() {
@@ -136,6 +153,9 @@ impl MessageCopy {
     pub(crate) fn poll_collect(&mut self, cx: &mut Context<'_>, from: &mut TcpStream) -> Poll<MessageCopyEnd> {
         loop {
             self.frame();
+            if self.body.is_broken() {
+                return Poll::Ready(MessageCopyEnd::Broken);
+            }
             if self.body.is_done() || self.buffer.is_full() {
                 return Poll::Ready(MessageCopyEnd::AtLimit);
             }

@@ -7,7 +7,10 @@ use paylab_core::{payment::AttemptId, witness::record::Protocol};
 use rustix::net::{RecvFlags, recv};
 use tokio::{io::Interest, net::TcpStream};
 
-use crate::http::{head::ParsedHead, request::parse_request};
+use crate::http::{
+    head::{HeadLimits, ParsedHead},
+    request::parse_request,
+};
 
 /// How many bytes are peeked at. A fault at `Connect` takes effect on a longer head when it was read.
 const PEEK_LEN: usize = 8 * 1024;
@@ -20,14 +23,14 @@ pub(crate) struct Peeked {
 }
 
 /// Waits until the first bytes show what they begin. `None` when only reading them can show it.
-pub(crate) async fn peek(client: &TcpStream) -> Option<Peeked> {
+pub(crate) async fn peek(client: &TcpStream, limits: HeadLimits) -> Option<Peeked> {
     let mut bytes = vec![0; PEEK_LEN];
     let mut seen = 0;
     while seen < PEEK_LEN {
         seen = peek_past(client, seen, &mut bytes).await.ok()??;
-        match parse_request(&bytes[..seen]) {
+        match parse_request(&bytes[..seen], limits) {
             ParsedHead::Whole(head) => return Some(Peeked { attempt: head.attempt, protocol: Protocol::Http1 }),
-            ParsedHead::Foreign => return Some(Peeked { attempt: None, protocol: Protocol::Bytes }),
+            ParsedHead::Unreadable(_) => return Some(Peeked { attempt: None, protocol: Protocol::Bytes }),
             ParsedHead::Partial => {}
         }
     }

@@ -1,9 +1,12 @@
 //! What all connections of the fault plane share.
 
+use std::time::Duration;
+
 use paylab_part::drain::DrainTracker;
 
 use crate::{
     fault::{counters::Counters, rules::RuleBook},
+    http::head::HeadLimits,
     options::Options,
     transport::upstream::Upstream,
 };
@@ -16,6 +19,10 @@ pub(crate) struct FaultPlane {
     /// The requests in flight.
     pub(crate) in_flight: DrainTracker,
     pub(crate) upstream: Upstream,
+    /// How large the head of a message may be.
+    pub(crate) head_limits: HeadLimits,
+    /// How long a client may be silent before the service is dialled, in case it speaks first.
+    pub(crate) service_first_after: Duration,
     /// Whether clients of an experiment are served at all; otherwise only named proxies are.
     pub(crate) serves_clients: bool,
 }
@@ -26,6 +33,8 @@ impl FaultPlane {
             rules: RuleBook::default(),
             counters: Counters::default(),
             in_flight: DrainTracker::default(),
+            head_limits: options.head_limits(),
+            service_first_after: options.service_first_after(),
             serves_clients: options.listen().is_some(),
             upstream: Upstream::new(options.upstream().to_string(), options.dial_timeout.duration()),
         }

@@ -4,7 +4,10 @@
 //! Every open connection is a task that has room for the largest of its states. So what only some requests need, such as a hold, is
 //! boxed: it takes its memory when it begins.
 
-use paylab_core::{fault::point::Point, witness::record::Protocol};
+use paylab_core::{
+    fault::point::Point,
+    witness::record::{BytesReason, Protocol},
+};
 
 use crate::{
     fault::{
@@ -32,7 +35,7 @@ pub(crate) async fn relay(mut connection: Box<ClientConnection>) {
     while let Some(message) = connection.next_message().await {
         let kept = match message {
             NextMessage::Request(head) => relay_request(connection, &head).await,
-            NextMessage::Bytes => return Box::pin(relay_bytes(connection)).await,
+            NextMessage::Bytes(reason) => return Box::pin(relay_bytes(connection, reason)).await,
             NextMessage::Surplus => return Box::pin(relay_surplus(connection)).await,
         };
         match kept {
@@ -66,7 +69,7 @@ async fn relay_request(mut connection: Box<ClientConnection>, head: &RequestHead
     };
     let sockets = (&mut connection.client, &mut service);
     let copies = (&mut connection.up, &mut connection.down);
-    let mut exchange = Exchange::new(sockets, copies, head, limits, &connection.plane.counters);
+    let mut exchange = Exchange::new(sockets, copies, head, limits, &connection.plane);
     let end = match fate {
         Fate::Pass | Fate::Reset(_) => exchange.run().await,
         Fate::Hold { at, lasts } => Box::pin(hold::run(&mut exchange, entry.as_mut(), at, lasts)).await,
@@ -84,7 +87,7 @@ async fn relay_request(mut connection: Box<ClientConnection>, head: &RequestHead
     }
     match end.stop {
         ExchangeStop::ResponseDone => return connection.keep(service, &end, entry).await,
-        ExchangeStop::Switched => Box::pin(connection.switch(service, &end, entry)).await,
+        ExchangeStop::Switched | ExchangeStop::Unreadable(_) => Box::pin(connection.switch(service, &end, entry)).await,
         ExchangeStop::ClientGone | ExchangeStop::ClientEnded => connection.abandon(service, &end, entry),
         // A limit is always one of a fault, which has been carried out by now.
         ExchangeStop::ServiceGone | ExchangeStop::AtLimit(_) => connection.reset_unanswered(&end, entry),
@@ -93,7 +96,7 @@ async fn relay_request(mut connection: Box<ClientConnection>, head: &RequestHead
 }
 
 /// Passes bytes that are not HTTP/1. Only a fault at `Connect` takes effect on them.
-async fn relay_bytes(mut connection: Box<ClientConnection>) {
+async fn relay_bytes(mut connection: Box<ClientConnection>, reason: BytesReason) {
     let mut entry = connection.admit(None, Protocol::Bytes);
     match fate(entry.as_ref()) {
         Fate::Pass => {}
@@ -101,7 +104,7 @@ async fn relay_bytes(mut connection: Box<ClientConnection>) {
         Fate::Hold { at, lasts } => hold::before_forwarding(entry.as_mut(), at, lasts).await,
     }
     match connection.dialled().await {
-        Some(service) => connection.tunnel_bytes(service, entry).await,
+        Some(service) => connection.tunnel_bytes(service, entry, Some(reason)).await,
         None => connection.reset_unreachable(entry),
     }
 }
@@ -109,7 +112,7 @@ async fn relay_bytes(mut connection: Box<ClientConnection>) {
 /// Passes what the service sends beyond its response. That is no request, so it has no fate and no entry in the record.
 async fn relay_surplus(mut connection: Box<ClientConnection>) {
     if let Some(service) = connection.service.take() {
-        connection.tunnel_bytes(service, None).await;
+        connection.tunnel_bytes(service, None, None).await;
     }
 }
 

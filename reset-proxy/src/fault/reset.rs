@@ -29,7 +29,11 @@ pub(super) const fn limits(point: Point) -> ExchangeLimits {
 /// Whether an exchange that stopped so is to be reset now.
 pub(super) fn is_due(point: Point, stop: ExchangeStop) -> bool {
     match stop {
-        ExchangeStop::AtLimit(_) | ExchangeStop::ResponseDone | ExchangeStop::Switched => true,
+        // Where nobody knows the end of a message, the reset comes at once.
+        ExchangeStop::AtLimit(_)
+        | ExchangeStop::ResponseDone
+        | ExchangeStop::Switched
+        | ExchangeStop::Unreadable(_) => true,
         // The service refuses a request that it was not to get as a whole.
         ExchangeStop::ServiceGone => point == Point::MidRequest,
         ExchangeStop::ClientGone | ExchangeStop::ClientEnded => false,
@@ -72,7 +76,7 @@ impl ClientConnection {
             Point::AfterRequest => {
                 let (down, counters) = (&mut self.down, &self.plane.counters);
                 let (_, response) = ResponseCopy::finish_late(down, end.response, &mut service, None, counters).await;
-                transfer.status = response.progress.head.and_then(|head| head.status);
+                transfer.status = response.progress.head.map(|head| head.status);
                 OpenEntry::complete_some(entry, transfer, End::Faulted);
             }
             Point::Connect

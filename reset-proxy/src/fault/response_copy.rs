@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use paylab_core::witness::record::BytesReason;
 use tokio::{net::TcpStream, time::timeout};
 
 use crate::{
@@ -16,11 +17,10 @@ use crate::{
     },
     http::{
         body::BodyEnd,
-        head::ParsedHead,
+        head::{HeadLimits, ParsedHead},
         request::Method,
         response::{Persistence, ResponseHead, parse_response},
     },
-    transport::buffer::BUFFER_LEN_MAX,
 };
 
 /// The longest response that is collected as a whole; a longer one is collected up to this length, in bytes.
@@ -39,6 +39,7 @@ pub(crate) struct ResponseCopy<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ResponseProgress {
     method: Method,
+    head_limits: HeadLimits,
     limit: ResponseLimit,
     stage: ResponseStage,
     /// What is known of the final response, once its head was read.
@@ -59,8 +60,7 @@ pub(crate) enum ResponseLimit {
 /// What the head of a final response says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FinalHead {
-    /// `None` when the response is not HTTP.
-    pub(crate) status: Option<u16>,
+    pub(crate) status: u16,
     pub(crate) persistence: Persistence,
     pub(crate) next_protocol: NextProtocol,
 }
@@ -84,6 +84,8 @@ pub(crate) enum ResponseEnd {
     ServiceGone,
     /// The client takes no more bytes.
     ClientGone,
+    /// It cannot be read, and nobody knows where it ends.
+    Unreadable(BytesReason),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,8 +97,14 @@ enum ResponseStage {
 }
 
 impl<'a> ResponseCopy<'a> {
-    pub(crate) const fn new(copy: &'a mut MessageCopy, method: Method, limit: ResponseLimit) -> Self {
-        Self { copy, progress: ResponseProgress { method, limit, stage: ResponseStage::Head, head: None } }
+    pub(crate) const fn new(
+        copy: &'a mut MessageCopy,
+        method: Method,
+        head_limits: HeadLimits,
+        limit: ResponseLimit,
+    ) -> Self {
+        let stage = ResponseStage::Head;
+        Self { copy, progress: ResponseProgress { method, head_limits, limit, stage, head: None } }
     }
 
     /// How many bytes of the final response were sent to the client.
@@ -113,10 +121,10 @@ impl<'a> ResponseCopy<'a> {
     }
 
     /// Lets the rest of the response pass.
-    pub(crate) const fn allow_all(&mut self) {
+    pub(crate) fn allow_all(&mut self) {
         self.progress.limit = ResponseLimit::Whole;
         self.copy.allow_all();
-        self.copy.buffer.set_len_max(BUFFER_LEN_MAX);
+        self.copy.buffer.set_len_max(self.progress.head_limits.buffer_len());
     }
 
     /// Finishes a response that an exchange has left, within a bound of time. Without a client the rest is discarded.
@@ -146,8 +154,8 @@ impl<'a> ResponseCopy<'a> {
             let copied = match (self.progress.stage, self.progress.limit, client.as_deref_mut()) {
                 (ResponseStage::Done, _, _) => return Poll::Ready(ResponseEnd::Whole),
                 (ResponseStage::Head, _, _) => {
-                    if ready!(self.poll_head(cx, service, counters)).is_err() {
-                        return Poll::Ready(ResponseEnd::ServiceGone);
+                    if let Err(end) = ready!(self.poll_head(cx, service, counters)) {
+                        return Poll::Ready(end);
                     }
                     continue;
                 }
@@ -155,11 +163,14 @@ impl<'a> ResponseCopy<'a> {
                     ready!(self.copy.poll_discard(cx, service))
                 }
                 (ResponseStage::Final, ResponseLimit::Collected, Some(_)) => {
-                    if ready!(self.copy.poll_collect(cx, service)) == MessageCopyEnd::AtLimit {
-                        return Poll::Ready(ResponseEnd::AtLimit);
+                    match ready!(self.copy.poll_collect(cx, service)) {
+                        MessageCopyEnd::AtLimit => return Poll::Ready(ResponseEnd::AtLimit),
+                        // The service broke off, or the rest cannot be read: the client gets what there is of the response.
+                        MessageCopyEnd::Whole
+                        | MessageCopyEnd::SourceGone
+                        | MessageCopyEnd::SinkGone
+                        | MessageCopyEnd::Broken => self.allow_all(),
                     }
-                    // The service broke off: the client gets what there is of the response.
-                    self.allow_all();
                     continue;
                 }
                 (ResponseStage::Interim | ResponseStage::Final, _, Some(client)) => {
@@ -174,6 +185,7 @@ impl<'a> ResponseCopy<'a> {
                 MessageCopyEnd::AtLimit => return Poll::Ready(ResponseEnd::AtLimit),
                 MessageCopyEnd::SourceGone => return Poll::Ready(ResponseEnd::ServiceGone),
                 MessageCopyEnd::SinkGone => return Poll::Ready(ResponseEnd::ClientGone),
+                MessageCopyEnd::Broken => return Poll::Ready(ResponseEnd::Unreadable(BytesReason::ChunksBroken)),
             }
         }
     }
@@ -183,21 +195,22 @@ impl<'a> ResponseCopy<'a> {
         cx: &mut Context<'_>,
         service: &mut TcpStream,
         counters: &Counters,
-    ) -> Poll<Result<(), HeadMissing>> {
+    ) -> Poll<Result<(), ResponseEnd>> {
         loop {
-            match parse_response(self.copy.buffer.filled(), self.progress.method) {
-                ParsedHead::Partial if !self.copy.buffer.is_full() => {}
-                ParsedHead::Partial | ParsedHead::Foreign => {
-                    self.begin_foreign();
-                    return Poll::Ready(Ok(()));
-                }
-                ParsedHead::Whole(head) => {
-                    self.begin(&head, counters);
-                    return Poll::Ready(Ok(()));
+            if self.copy.buffer.may_end_head() {
+                match parse_response(self.copy.buffer.filled(), self.progress.method, self.progress.head_limits) {
+                    ParsedHead::Partial => {}
+                    ParsedHead::Unreadable(reason) => {
+                        return Poll::Ready(Err(ResponseEnd::Unreadable(reason)));
+                    }
+                    ParsedHead::Whole(head) => {
+                        self.begin(&head, counters);
+                        return Poll::Ready(Ok(()));
+                    }
                 }
             }
             match ready!(self.copy.buffer.poll_fill(cx, service)) {
-                Ok(0) | Err(_) => return Poll::Ready(Err(HeadMissing)),
+                Ok(0) | Err(_) => return Poll::Ready(Err(ResponseEnd::ServiceGone)),
                 Ok(_) => {}
             }
         }
@@ -212,16 +225,9 @@ impl<'a> ResponseCopy<'a> {
         }
         let switches = head.switches_protocol(self.progress.method);
         let next_protocol = if switches { NextProtocol::Bytes } else { NextProtocol::Http };
-        let (status, persistence) = (Some(head.status), head.persistence);
+        let (status, persistence) = (head.status, head.persistence);
         self.progress.head = Some(FinalHead { status, persistence, next_protocol });
         self.begin_final(head.len, head.body);
-    }
-
-    /// A service that does not speak HTTP answers too: its response is everything that it sends.
-    fn begin_foreign(&mut self) {
-        let (persistence, next_protocol) = (Persistence::Closing, NextProtocol::Http);
-        self.progress.head = Some(FinalHead { status: None, persistence, next_protocol });
-        self.begin_final(0, BodyEnd::UntilEnd);
     }
 
     fn begin_final(&mut self, head_len: usize, body: BodyEnd) {
@@ -236,6 +242,3 @@ impl<'a> ResponseCopy<'a> {
         self.progress.stage = ResponseStage::Final;
     }
 }
-
-/// The service ended or failed before the head of the response was whole.
-struct HeadMissing;

@@ -21,7 +21,9 @@ pub(crate) enum Framing {
     Absent,
     Length(u64),
     Chunked,
-    /// The fields contradict each other or name a coding whose end is not known.
+    /// That it is in a coding that does not show its end.
+    Undelimited,
+    /// Different things, or nothing that can be read.
     Unclear,
 }
 
@@ -46,7 +48,12 @@ impl BodyEnd {
 
     /// Whether the body ends where the stream ends.
     pub(crate) fn ends_with_stream(&self) -> bool {
-        matches!(self, Self::UntilEnd | Self::Chunked(Chunked::Broken))
+        matches!(self, Self::UntilEnd)
+    }
+
+    /// Whether the body is not in chunks although it should be, so that nobody knows where it ends.
+    pub(crate) fn is_broken(&self) -> bool {
+        matches!(self, Self::Chunked(Chunked::Broken))
     }
 }
 
@@ -56,23 +63,30 @@ pub(crate) fn framing(fields: &[Header<'_>]) -> Framing {
     let mut coding: Option<&[u8]> = None;
     for field in fields {
         if field.name.eq_ignore_ascii_case("transfer-encoding") {
-            coding = field.value.rsplit(|byte| *byte == b',').next();
+            coding = list(field.value).next_back();
         } else if field.name.eq_ignore_ascii_case("content-length") {
-            match content_length(field.value) {
-                Some(value) if length.is_none_or(|earlier| earlier == value) => length = Some(value),
-                Some(_) | None => return Framing::Unclear,
+            for value in list(field.value) {
+                match content_length(value) {
+                    Some(value) if length.is_none_or(|earlier| earlier == value) => length = Some(value),
+                    Some(_) | None => return Framing::Unclear,
+                }
             }
         }
     }
     match (coding, length) {
-        (Some(coding), _) if coding.trim_ascii().eq_ignore_ascii_case(b"chunked") => Framing::Chunked,
-        (Some(_), _) => Framing::Unclear,
-        (None, Some(length)) => Framing::Length(length),
-        (None, None) => Framing::Absent,
+        (Some(coding), _) if coding.eq_ignore_ascii_case(b"chunked") => Framing::Chunked,
+        (Some(coding), _) if !coding.eq_ignore_ascii_case(b"identity") => Framing::Undelimited,
+        (_, Some(length)) => Framing::Length(length),
+        (_, None) => Framing::Absent,
     }
 }
 
-fn content_length(value: &[u8]) -> Option<u64> {
-    let digits = std::str::from_utf8(value.trim_ascii()).ok()?;
+/// The members of a list of values.
+fn list(value: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
+}
+
+fn content_length(digits: &[u8]) -> Option<u64> {
+    let digits = std::str::from_utf8(digits).ok()?;
     digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
 }

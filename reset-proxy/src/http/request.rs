@@ -1,14 +1,12 @@
 //! The head of a request: where it ends, how its body ends, and which attempt it names.
 
-use std::mem::MaybeUninit;
-
 use httparse::{Header, ParserConfig, Request, Status};
-use paylab_core::payment::AttemptId;
+use paylab_core::{payment::AttemptId, witness::record::BytesReason};
 use paylab_part::{chunked::Chunked, contract::ATTEMPT_HEADER};
 
 use crate::http::{
     body::{BodyEnd, Framing, framing},
-    head::{FIELDS_MAX, ParsedHead},
+    head::{HeadLimits, ParsedHead, SizedHead, parse},
 };
 
 /// What the proxy must know of a request.
@@ -31,26 +29,28 @@ pub(crate) enum Method {
 }
 
 /// Parses the head of a request at the front of `bytes`.
-pub(crate) fn parse_request(bytes: &[u8]) -> ParsedHead<RequestHead> {
-    let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
-    let mut request = Request::new(&mut []);
-    let len = match ParserConfig::default().parse_request_with_uninit_headers(&mut request, bytes, &mut fields) {
-        Ok(Status::Complete(len)) => len,
-        Ok(Status::Partial) => return ParsedHead::Partial,
-        Err(_) => return ParsedHead::Foreign,
-    };
+pub(crate) fn parse_request(bytes: &[u8], limits: HeadLimits) -> ParsedHead<RequestHead> {
+    parse(bytes, limits, |bytes, fields| {
+        let mut request = Request::new(&mut []);
+        let status = ParserConfig::default().parse_request_with_uninit_headers(&mut request, bytes, fields)?;
+        let Status::Complete(len) = status else { return Ok(Status::Partial) };
+        Ok(Status::Complete(SizedHead { len, head: request_head(len, &request) }))
+    })
+}
+
+fn request_head(len: usize, request: &Request<'_, '_>) -> Result<RequestHead, BytesReason> {
     let body = match framing(request.headers) {
         Framing::Absent => BodyEnd::Length(0),
         Framing::Length(length) => BodyEnd::Length(length),
         Framing::Chunked => BodyEnd::Chunked(Chunked::START),
-        Framing::Unclear => return ParsedHead::Foreign,
+        Framing::Undelimited | Framing::Unclear => return Err(BytesReason::LengthUnclear),
     };
     let method = match request.method {
         Some("HEAD") => Method::Head,
         Some("CONNECT") => Method::Connect,
         Some(_) | None => Method::Other,
     };
-    ParsedHead::Whole(RequestHead { len, body, method, attempt: attempt(request.headers) })
+    Ok(RequestHead { len, body, method, attempt: attempt(request.headers) })
 }
 
 fn attempt(fields: &[Header<'_>]) -> Option<AttemptId> {
@@ -66,8 +66,15 @@ mod tests {
     use super::*;
 
     fn whole(text: &str) -> RequestHead {
-        match parse_request(text.as_bytes()) {
+        match parse_request(text.as_bytes(), HeadLimits::DEFAULT) {
             ParsedHead::Whole(head) => head,
+            other => panic!("{text:?} is {other:?}"),
+        }
+    }
+
+    fn reason(text: &str) -> BytesReason {
+        match parse_request(text.as_bytes(), HeadLimits::DEFAULT) {
+            ParsedHead::Unreadable(reason) => reason,
             other => panic!("{text:?} is {other:?}"),
         }
     }
@@ -78,6 +85,10 @@ mod tests {
             ("", BodyEnd::Length(0)),
             ("Content-Length: 12\r\n", BodyEnd::Length(12)),
             ("content-length: 7\r\nContent-Length: 7\r\n", BodyEnd::Length(7)),
+            ("Content-Length: 7, 7\r\n", BodyEnd::Length(7)),
+            ("Content-Length:\r\n 12\r\nX: y\r\n", BodyEnd::Length(12)),
+            ("X: y\r\n\tz\r\n  zz\r\nContent-Length: 3\r\n", BodyEnd::Length(3)),
+            ("Transfer-Encoding: identity\r\nContent-Length: 5\r\n", BodyEnd::Length(5)),
             ("Transfer-Encoding: gzip, Chunked\r\nContent-Length: 5\r\n", BodyEnd::Chunked(Chunked::START)),
         ] {
             let text = format!("POST /payments/ HTTP/1.1\r\nHost: x\r\n{fields}\r\n");
@@ -87,20 +98,43 @@ mod tests {
     }
 
     #[test]
-    fn a_request_without_a_clear_end_or_of_another_protocol_is_foreign() {
-        let many = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(FIELDS_MAX + 1));
-        for text in [
-            "POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
-            "POST / HTTP/1.1\r\nContent-Length: +5\r\n\r\n",
-            "POST / HTTP/1.1\r\nContent-Length: \r\n\r\n",
-            "POST / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n",
-            "POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n",
-            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-            "\x16\x03\x01\x02",
-            "GET / HTTP/1.1\r\nno colon\r\n\r\n",
-            &many,
+    fn a_request_that_cannot_be_read_has_a_reason() {
+        let many = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(1001));
+        let long = format!("GET / HTTP/1.1\r\nA: {}\r\n\r\n", "b".repeat(100 * 1024));
+        for (text, expected) in [
+            ("POST / HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", BytesReason::LengthUnclear),
+            ("POST / HTTP/1.1\r\nContent-Length: 5, 6\r\n\r\n", BytesReason::LengthUnclear),
+            ("POST / HTTP/1.1\r\nContent-Length: +5\r\n\r\n", BytesReason::LengthUnclear),
+            ("POST / HTTP/1.1\r\nContent-Length: \r\n\r\n", BytesReason::LengthUnclear),
+            ("POST / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n", BytesReason::LengthUnclear),
+            ("POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", BytesReason::LengthUnclear),
+            ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", BytesReason::NotHttp1),
+            ("\x16\x03\x01\x02", BytesReason::NotHttp1),
+            ("GET / HTTP/1.1\r\nno colon\r\n\r\n", BytesReason::NotHttp1),
+            ("GET / HTTP/1.1\r\n folded: first\r\n\r\n", BytesReason::NotHttp1),
+            (&many, BytesReason::TooManyFields),
+            (&long, BytesReason::HeadTooLong),
+            (&long[..long.len() - 9], BytesReason::HeadTooLong),
         ] {
-            assert_eq!(parse_request(text.as_bytes()), ParsedHead::Foreign, "{text:?}");
+            assert_eq!(reason(text), expected, "{text:.80?}");
+        }
+    }
+
+    #[test]
+    fn a_head_as_large_as_large_servers_take_is_read() {
+        let many = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(1000));
+        let long = format!("GET / HTTP/1.1\r\nA: {}\r\n\r\n", "b".repeat(99 * 1024));
+        assert_eq!([whole(&many).len, whole(&long).len], [many.len(), long.len()]);
+        let limits = HeadLimits { len_max: 20, fields_max: 2 };
+        for (text, expected) in [
+            ("GET / HTTP/1.1\r\n\r\n", None),
+            ("GET / HTTP/1.1\r\na:b\r\n\r\n", Some(BytesReason::HeadTooLong)),
+            ("GET / HTTP/1.1\r\na:\r\n", Some(BytesReason::HeadTooLong)),
+        ] {
+            match parse_request(text.as_bytes(), limits) {
+                ParsedHead::Unreadable(reason) => assert_eq!(Some(reason), expected, "{text:?}"),
+                ParsedHead::Whole(_) | ParsedHead::Partial => assert_eq!(None, expected, "{text:?}"),
+            }
         }
     }
 
@@ -119,7 +153,7 @@ mod tests {
             let text = b"POST /payments/ HTTP/1.1\r\nHost: lab\r\nPaylab-Attempt: 7/2\r\nContent-Length: 3\r\n\r\nabc";
             let len = text.len() - 3;
             let front = &text[..cut.min(text.len())];
-            match parse_request(front) {
+            match parse_request(front, HeadLimits::DEFAULT) {
                 ParsedHead::Whole(head) => prop_assert!(front.len() >= len && head.len == len),
                 other => prop_assert!(front.len() < len && other == ParsedHead::Partial),
             }
@@ -127,7 +161,7 @@ mod tests {
 
         #[test]
         fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            let _ = parse_request(&bytes);
+            let _ = parse_request(&bytes, HeadLimits::DEFAULT);
             let mut chunked = Chunked::START;
             prop_assert!(chunked.take(&bytes) <= bytes.len());
         }

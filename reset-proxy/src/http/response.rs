@@ -1,13 +1,12 @@
 //! The head of a response: where it ends, how its body ends, and whether the connection goes on after it.
 
-use std::mem::MaybeUninit;
-
 use httparse::{Header, ParserConfig, Response, Status};
+use paylab_core::witness::record::BytesReason;
 use paylab_part::chunked::Chunked;
 
 use crate::http::{
     body::{BodyEnd, Framing, framing},
-    head::{FIELDS_MAX, ParsedHead},
+    head::{HeadLimits, ParsedHead, SizedHead, parse},
     request::Method,
 };
 
@@ -29,23 +28,29 @@ pub(crate) enum Persistence {
 }
 
 /// Parses the head of a response at the front of `bytes`, which answers a request with this method.
-pub(crate) fn parse_response(bytes: &[u8], method: Method) -> ParsedHead<ResponseHead> {
-    let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
-    let mut response = Response::new(&mut []);
-    let len = match ParserConfig::default().parse_response_with_uninit_headers(&mut response, bytes, &mut fields) {
-        Ok(Status::Complete(len)) => len,
-        Ok(Status::Partial) => return ParsedHead::Partial,
-        Err(_) => return ParsedHead::Foreign,
-    };
+pub(crate) fn parse_response(bytes: &[u8], method: Method, limits: HeadLimits) -> ParsedHead<ResponseHead> {
+    let mut config = ParserConfig::default();
+    // curl takes such fields, and so do browsers.
+    config.allow_spaces_after_header_name_in_responses(true);
+    parse(bytes, limits, |bytes, fields| {
+        let mut response = Response::new(&mut []);
+        let status = config.parse_response_with_uninit_headers(&mut response, bytes, fields)?;
+        let Status::Complete(len) = status else { return Ok(Status::Partial) };
+        Ok(Status::Complete(SizedHead { len, head: response_head(len, &response, method) }))
+    })
+}
+
+fn response_head(len: usize, response: &Response<'_, '_>, method: Method) -> Result<ResponseHead, BytesReason> {
     let status = response.code.unwrap_or_default();
     let body = match (framing(response.headers), method, status) {
         (_, Method::Head, _) | (_, _, 100..=199 | 204 | 304) | (_, Method::Connect, 200..=299) => BodyEnd::Length(0),
         (Framing::Length(length), _, _) => BodyEnd::Length(length),
         (Framing::Chunked, _, _) => BodyEnd::Chunked(Chunked::START),
-        (Framing::Absent | Framing::Unclear, _, _) => BodyEnd::UntilEnd,
+        (Framing::Absent | Framing::Undelimited, _, _) => BodyEnd::UntilEnd,
+        (Framing::Unclear, _, _) => return Err(BytesReason::LengthUnclear),
     };
     let persistence = if body == BodyEnd::UntilEnd { Persistence::Closing } else { persistence(response.headers) };
-    ParsedHead::Whole(ResponseHead { len, status, body, persistence })
+    Ok(ResponseHead { len, status, body, persistence })
 }
 
 impl ResponseHead {
@@ -76,7 +81,7 @@ mod tests {
     use super::*;
 
     fn whole(text: &str, method: Method) -> ResponseHead {
-        match parse_response(text.as_bytes(), method) {
+        match parse_response(text.as_bytes(), method, HeadLimits::DEFAULT) {
             ParsedHead::Whole(head) => head,
             other => panic!("{text:?} is {other:?}"),
         }
@@ -94,10 +99,20 @@ mod tests {
             (200, "", Method::Connect, BodyEnd::Length(0)),
             (200, "", Method::Other, BodyEnd::UntilEnd),
             (200, "Transfer-Encoding: chunked\r\n", Method::Other, BodyEnd::Chunked(Chunked::START)),
-            (200, "Content-Length: x\r\n", Method::Other, BodyEnd::UntilEnd),
+            (200, "Transfer-Encoding: gzip\r\n", Method::Other, BodyEnd::UntilEnd),
+            (200, "Folded: a\r\n  b\r\nContent-Length : 9\r\n", Method::Other, BodyEnd::Length(9)),
         ] {
             let head = whole(&format!("HTTP/1.1 {status} Whatever\r\n{fields}\r\n"), method);
             assert_eq!((head.status, head.body), (status, body), "{status} {fields:?} {method:?}");
+        }
+    }
+
+    #[test]
+    fn a_response_whose_end_is_unclear_cannot_be_read() {
+        for fields in ["Content-Length: x\r\n", "Content-Length: 1\r\nContent-Length: 2\r\n"] {
+            let text = format!("HTTP/1.1 200 OK\r\n{fields}\r\n");
+            let parsed = parse_response(text.as_bytes(), Method::Other, HeadLimits::DEFAULT);
+            assert_eq!(parsed, ParsedHead::Unreadable(BytesReason::LengthUnclear), "{fields:?}");
         }
     }
 
@@ -116,7 +131,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            let _ = parse_response(&bytes, Method::Other);
+            let _ = parse_response(&bytes, Method::Other, HeadLimits::DEFAULT);
         }
     }
 }

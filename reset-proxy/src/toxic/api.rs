@@ -30,6 +30,12 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-toxiproxy-request-id")
 /// The version of Toxiproxy whose API this is. Clients read the first three numbers.
 const VERSION: &str = concat!("2.5.0+paylab.", env!("CARGO_PKG_VERSION"));
 
+/// The version, to the byte as Toxiproxy writes it.
+fn version() -> Response {
+    ([(header::CONTENT_TYPE, "application/json;charset=utf-8")], format!("{{\"version\": \"{VERSION}\"}}\n"))
+        .into_response()
+}
+
 /// What a path names.
 #[derive(Debug, PartialEq, Eq)]
 enum Target {
@@ -73,7 +79,7 @@ async fn answer(State(collection): State<Arc<Collection>>, request: Request) -> 
     debug!(method = %parts.method, ?target, "request");
     let proxies = &mut *collection.proxies.lock().await;
     let result = match (parts.method.as_str(), target) {
-        ("GET", Target::Version) => Ok(Json(json!({"version": VERSION})).into_response()),
+        ("GET", Target::Version) => Ok(version()),
         ("POST", Target::Reset) => collection.reset(proxies).await.map(|()| StatusCode::NO_CONTENT.into_response()),
         ("POST", Target::Populate) => Ok(populate(&collection, proxies, &body).await),
         ("GET", Target::Proxies) => Ok(Json(&*proxies).into_response()),

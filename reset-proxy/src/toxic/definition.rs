@@ -26,7 +26,8 @@ pub(crate) struct Toxic {
 impl Toxic {
     /// Reads a new toxic from the body of a request.
     pub(crate) fn read(fields: &Fields) -> Result<Self, BodyError> {
-        let stream = match fields.text("stream")?.as_deref() {
+        // Toxiproxy reads it in any letter case, and its client for .NET writes `UpStream`.
+        let stream = match fields.text("stream")?.map(|stream| stream.to_ascii_lowercase()).as_deref() {
             None | Some("downstream") => Stream::Downstream,
             Some("upstream") => Stream::Upstream,
             Some(_) => return Err(BodyError::Stream),

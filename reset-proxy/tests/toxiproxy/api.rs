@@ -117,6 +117,20 @@ async fn a_toxic_has_all_its_attributes_and_a_default_name() {
     }
 }
 
+/// The client for .NET writes `UpStream`.
+#[tokio::test]
+async fn a_stream_is_read_in_any_letter_case() {
+    let lab = ToxicLab::start().await;
+    lab.proxy("p").await;
+    for (written, stream) in [("UpStream", "upstream"), ("DOWNSTREAM", "downstream")] {
+        let (status, shown) = lab.api("POST", "/proxies/p/toxics", json!({"type": "latency", "Stream": written})).await;
+        assert_eq!(
+            (status, &shown["stream"], &shown["name"]),
+            (200, &json!(stream), &json!(format!("latency_{stream}")))
+        );
+    }
+}
+
 #[tokio::test]
 async fn toxics_are_listed_upstream_first_in_the_order_of_their_creation() {
     let lab = ToxicLab::start().await;
@@ -269,7 +283,9 @@ async fn every_response_has_its_own_id_and_browsers_are_refused() {
         (text, id.expect("an id"))
     };
     let ((text, one), (_, other)) = (head("").await, head("User-Agent: curl/8\r\n").await);
-    assert!(text.contains(r#"{"version":"2.5.0+paylab."#), "{text}");
+    let version = concat!("{\"version\": \"2.5.0+paylab.", env!("CARGO_PKG_VERSION"), "\"}\n");
+    assert_eq!(text.split_once("\r\n\r\n").expect("a head").1, version);
+    assert!(text.contains("content-type: application/json;charset=utf-8\r\n"), "{text}");
     assert_ne!(one, other);
     let (text, _) = head("User-Agent: Mozilla/5.0 (X11)\r\n").await;
     assert!(text.starts_with("HTTP/1.1 403 "), "{text}");

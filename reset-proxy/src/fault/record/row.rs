@@ -6,13 +6,13 @@ use paylab_core::{
         spec::FAULTS_MAX,
     },
     payment::{AttemptId, PaymentId},
-    witness::record::{Coin, End, Protocol, RecordLine},
+    witness::record::{BytesReason, Coin, End, Protocol, RecordLine},
 };
 
 use crate::fault::fate::Fate;
 
 /// The length of a row without its coins.
-const FIXED_LEN: usize = 8 * 7 + 4 * 2 + 2 + 5;
+const FIXED_LEN: usize = 8 * 7 + 4 * 2 + 2 + 6;
 const COIN_LEN: usize = 8;
 /// Written where no fault took effect.
 const NO_FAULT: u8 = u8::MAX;
@@ -79,6 +79,8 @@ pub(crate) struct Transfer {
     pub(crate) rst_service_ok: Option<bool>,
     /// How long a hold lasted, in microseconds.
     pub(crate) held_us: Option<u64>,
+    /// Why no further request was looked for.
+    pub(crate) bytes_reason: Option<BytesReason>,
 }
 
 impl Row {
@@ -99,8 +101,16 @@ impl Row {
 
     /// Appends the row with the coins of this number of faults.
     pub(crate) fn write(&self, faults: usize, out: &mut Vec<u8>) {
-        let Transfer { bytes_up, bytes_down, forwarded_whole, status, rst_client_ok, rst_service_ok, held_us } =
-            self.transfer;
+        let Transfer {
+            bytes_up,
+            bytes_down,
+            forwarded_whole,
+            status,
+            rst_client_ok,
+            rst_service_ok,
+            held_us,
+            bytes_reason,
+        } = self.transfer;
         let held_us = held_us.unwrap_or(NOT_HELD);
         for number in [self.seq, self.t_us, self.ordinal.conn, self.id.payment.0, bytes_up, bytes_down, held_us] {
             out.extend_from_slice(&number.to_le_bytes());
@@ -113,7 +123,8 @@ impl Row {
         let flags = [attributed, self.protocol == Protocol::Http1, forwarded_whole];
         let flags = flags.iter().fold(0, |bits, flag| bits << 1 | u8::from(*flag));
         let resets = [rst_client_ok, rst_service_ok].map(|reset| reset.map_or(0, |ok| 1 + u8::from(ok)));
-        out.extend_from_slice(&[flags, resets[0], resets[1], self.fault.unwrap_or(NO_FAULT), end_code(self.end)]);
+        let fault = self.fault.unwrap_or(NO_FAULT);
+        out.extend_from_slice(&[flags, resets[0], resets[1], fault, end_code(self.end), reason_code(bytes_reason)]);
         for coin in &self.coins[..faults] {
             out.extend_from_slice(&coin.to_le_bytes());
         }
@@ -127,7 +138,7 @@ impl Row {
         let (bytes_up, bytes_down, held_us) = (number()?, number()?, number()?);
         let (nth, attempt) = (u32::from_le_bytes(take(bytes)?), u32::from_le_bytes(take(bytes)?));
         let status = Some(u16::from_le_bytes(take(bytes)?)).filter(|status| *status != NO_STATUS);
-        let [flags, rst_client, rst_service, fault, end] = take(bytes)?;
+        let [flags, rst_client, rst_service, fault, end, bytes_reason] = take(bytes)?;
         let mut coins = [0; FAULTS_MAX];
         for coin in coins.get_mut(..faults)? {
             *coin = u64::from_le_bytes(take(bytes)?);
@@ -150,6 +161,7 @@ impl Row {
                 rst_client_ok: reset(rst_client),
                 rst_service_ok: reset(rst_service),
                 held_us: Some(held_us).filter(|held_us| *held_us != NOT_HELD),
+                bytes_reason: reason_of(bytes_reason)?,
             },
             end: end_of(end)?,
         })
@@ -157,8 +169,16 @@ impl Row {
 
     /// The line that the judge reads. `sampler` must be those from which the fate was drawn.
     pub(crate) fn line(&self, sampler: &FaultSampler) -> RecordLine {
-        let Transfer { bytes_up, bytes_down, forwarded_whole, status, rst_client_ok, rst_service_ok, held_us } =
-            self.transfer;
+        let Transfer {
+            bytes_up,
+            bytes_down,
+            forwarded_whole,
+            status,
+            rst_client_ok,
+            rst_service_ok,
+            held_us,
+            bytes_reason,
+        } = self.transfer;
         let fault = self.fault.and_then(|index| sampler.faults().get(usize::from(index)));
         RecordLine {
             seq: self.seq,
@@ -179,6 +199,7 @@ impl Row {
             rst_client_ok,
             rst_service_ok,
             held_us,
+            bytes_reason,
             end: self.end,
         }
     }
@@ -188,6 +209,20 @@ fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
     let (front, rest) = bytes.split_first_chunk::<N>()?;
     *bytes = rest;
     Some(*front)
+}
+
+/// 0 for none, or the place of the reason in the list of all, from 1.
+fn reason_code(bytes_reason: Option<BytesReason>) -> u8 {
+    let place = BytesReason::ALL.iter().position(|known| Some(*known) == bytes_reason);
+    place.and_then(|place| u8::try_from(place + 1).ok()).unwrap_or(0)
+}
+
+/// `None` when the code is none.
+fn reason_of(code: u8) -> Option<Option<BytesReason>> {
+    match code.checked_sub(1) {
+        None => Some(None),
+        Some(place) => BytesReason::ALL.get(usize::from(place)).copied().map(Some),
+    }
 }
 
 const fn end_code(end: End) -> u8 {
@@ -242,6 +277,7 @@ mod tests {
             held_us in prop::option::of(0..NOT_HELD),
             (named, http, forwarded_whole) in any::<(bool, bool, bool)>(),
             end in (0_u8..6).prop_map(|code| end_of(code).unwrap()),
+            bytes_reason in (0_u8..8).prop_map(|code| reason_of(code).unwrap()),
         ) {
             let [seq, t_us, conn, payment, bytes_up, bytes_down] = numbers;
             let id = AttemptId { payment: PaymentId(payment), attempt };
@@ -255,7 +291,7 @@ mod tests {
             let mut row = Row::intended(seq, t_us, &request);
             row.end = end;
             row.transfer =
-                Transfer { bytes_up, bytes_down, forwarded_whole, status, rst_client_ok, rst_service_ok, held_us };
+                Transfer { bytes_up, bytes_down, forwarded_whole, status, rst_client_ok, rst_service_ok, held_us, bytes_reason };
             let mut bytes = Vec::new();
             row.write(faults, &mut bytes);
             prop_assert_eq!(bytes.len(), Row::len(faults));

@@ -5,7 +5,11 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::{
-    http::{head::ParsedHead, request::Method, response::parse_response},
+    http::{
+        head::{HeadLimits, ParsedHead},
+        request::Method,
+        response::parse_response,
+    },
     toxic::{
         fields::{BodyError, Fields},
         queue::{Chunk, ChunkQueue, QueueEnd},
@@ -80,10 +84,10 @@ fn stream_start(state: &ToxicState) -> StreamStart {
     if seen.get(HTTP_PREFIX.len() + 2).is_some_and(|digit| *digit != b'1') {
         return StreamStart::Awaited;
     }
-    match parse_response(&seen, Method::Other) {
+    match parse_response(&seen, Method::Other, HeadLimits::DEFAULT) {
         ParsedHead::Whole(head) if head.is_interim() => StreamStart::Interim(head.len),
         ParsedHead::Partial => StreamStart::Unclear,
-        ParsedHead::Whole(_) | ParsedHead::Foreign => StreamStart::Awaited,
+        ParsedHead::Whole(_) | ParsedHead::Unreadable(_) => StreamStart::Awaited,
     }
 }
 
