@@ -37,6 +37,7 @@ pub(super) fn doubt_share(history: &History, record: &RecordTally, ledger: &Ledg
 }
 
 /// Doubts about the whole run, whose shares are merged.
+#[cfg_attr(not(feature = "outcome"), expect(dead_code, reason = "the parts of a lab do not conclude"))]
 pub(crate) fn doubt_run(plan: &Plan, report: &mut Report) {
     doubt_silence(report);
     doubt_counts(plan, report);
