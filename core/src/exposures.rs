@@ -82,3 +82,17 @@ impl ExposureKind {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_payment_that_was_booked_could_have_been_booked_twice() {
+        let exposures = |repeats, undelivered, arrived| Exposures { repeats, undelivered, arrived };
+        assert_eq!(Exposures::of_payment(3, 2, 0), exposures(0, 1, 2));
+        assert_eq!(Exposures::of_payment(3, 2, 1), exposures(1, 1, 2));
+        assert_eq!(Exposures::of_payment(3, 2, 2), exposures(1, 1, 2));
+        assert_eq!(Exposures::of_payment(1, 0, 0), exposures(0, 1, 0));
+    }
+}

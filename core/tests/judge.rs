@@ -290,6 +290,8 @@ fn nothing_is_upheld_where_no_request_arrived() {
     let plan = lesson(&json!({"claim": "AtMostOnce", "client": {"retry": {"maxAttempts": 1}}, "faults": faults}));
     let outcome = Evidence::of(plan).conclude();
     assert_eq!((outcome.verdict, outcome.exposures), (Verdict::Inconclusive, Some(0)));
+    let detail = outcome.report.doubts[&Doubt::TooFewExposures].detail.as_deref();
+    assert_eq!(detail, Some("0 requests that arrived, at least 1 required (spec.minExposures)"));
 }
 
 #[test]
