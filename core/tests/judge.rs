@@ -1,5 +1,7 @@
 //! The judge, with correct evidence and with falsified evidence.
 
+use std::sync::LazyLock;
+
 use serde_json::json;
 
 use paylab_core::{
@@ -19,9 +21,12 @@ use paylab_core::{
 };
 use paylab_testbed::evidence::{Evidence, lesson, safe_lesson};
 
+/// The evidence of the safe lesson, made once.
+static SAFE: LazyLock<Evidence> = LazyLock::new(|| Evidence::of(safe_lesson()));
+
 /// The verdict and its reason after the evidence of the safe lesson was changed.
 fn after(change: impl FnOnce(&mut Evidence)) -> (Verdict, String) {
-    let mut evidence = Evidence::of(safe_lesson());
+    let mut evidence = SAFE.clone();
     change(&mut evidence);
     let Outcome { verdict, reason, .. } = evidence.conclude();
     (verdict, reason.to_string())
@@ -37,7 +42,7 @@ fn inconclusive(doubt: Doubt) -> (Verdict, String) {
 
 #[test]
 fn with_correct_evidence_the_safe_path_is_upheld_and_the_path_without_dedup_is_violated() {
-    let safe = Evidence::of(safe_lesson()).conclude();
+    let safe = SAFE.conclude();
     assert_eq!((safe.verdict, safe.exposures, safe.broken.len()), (Verdict::Upheld, Some(455), 0));
     let without_dedup = Evidence::of(lesson(&json!({}))).conclude();
     let duplicated = without_dedup.report.count(Anomaly::Duplicated);
@@ -151,7 +156,7 @@ fn a_booked_payment_whose_repeat_is_refused_is_a_violation() {
         rewrite(evidence, payment_with(2), &[lost, REFUSED], Ending::Refused);
         unbook(evidence, payment_with(2));
     };
-    let mut evidence = Evidence::of(safe_lesson());
+    let mut evidence = SAFE.clone();
     refuse(&mut evidence);
     let outcome = evidence.conclude();
     assert_eq!((outcome.verdict, outcome.report.count(Anomaly::Refused)), (Verdict::Upheld, 1), "{:?}", outcome.report);
@@ -333,7 +338,7 @@ fn a_record_without_a_request_or_with_other_coins_is_a_doubt() {
 #[test]
 fn a_load_that_stops_early_is_a_doubt() {
     assert_eq!(after(|evidence| evidence.history.stopped = Some(Stop::Deadline)), inconclusive(Doubt::LoadStopped));
-    let mut half = Evidence::of(safe_lesson());
+    let mut half = SAFE.clone();
     let tail = half.history.share().end;
     half.history = History::new(0..tail);
     half.requests.clear();
@@ -350,7 +355,7 @@ fn a_load_that_stops_early_is_a_doubt() {
 
 #[test]
 fn streams_without_their_footers_or_with_other_lines_prove_nothing() {
-    let evidence = Evidence::of(safe_lesson());
+    let evidence = &*SAFE;
     let (record, ledger) = (evidence.record(), evidence.ledger());
     let cut = |lines: &[Vec<u8>]| lines[..lines.len() - 1].to_vec();
     let missing_line = |lines: &[Vec<u8>]| lines[1..].to_vec();
