@@ -57,6 +57,8 @@ pub struct Setting {
     pub file: Option<String>,
     /// The number of payments in flight, where the command line has replaced the file's.
     pub concurrency: Option<i32>,
+    /// The option with which the command line named the user's own service, such as `--target http://127.0.0.1:9000`.
+    pub target: Option<String>,
     /// The database that held the ledger, such as `sqlite`; `None`: not known.
     pub database: Option<String>,
     /// The time from the start of the first part to the verdict; `None`: not measured.

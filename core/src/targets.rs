@@ -4,19 +4,22 @@
 
 pub mod handling;
 pub mod ours;
+pub mod theirs;
 
 use std::time::Duration;
 
 use crate::{
     client::ClientPlan,
-    targets::{handling::Treatment, ours::OurService},
+    targets::{handling::Treatment, ours::OurService, theirs::TheirService},
 };
 
 /// The service that an experiment pays.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// Paylab's own payment service, deployed for the run.
     Ours(OurService),
+    /// A service of the user's, which runs already.
+    Theirs(TheirService),
 }
 
 /// Whether two requests of one payment can be at the service at the same time.
@@ -34,6 +37,7 @@ impl Target {
     pub const fn treatment(&self, client: &ClientPlan) -> Treatment {
         match self {
             Self::Ours(service) => service.treatment(client.key),
+            Self::Theirs(service) => service.treatment(client),
         }
     }
 
@@ -42,6 +46,7 @@ impl Target {
     pub fn depends_on_timing(&self, client: &ClientPlan, overlap: Overlap) -> Option<&'static str> {
         match self {
             Self::Ours(service) => service.depends_on_timing(client, overlap),
+            Self::Theirs(service) => service.depends_on_timing(client, overlap),
         }
     }
 
@@ -50,6 +55,7 @@ impl Target {
     pub const fn processing_time(&self) -> Duration {
         match self {
             Self::Ours(service) => service.processing_time,
+            Self::Theirs(_) => Duration::ZERO,
         }
     }
 
@@ -58,6 +64,7 @@ impl Target {
     pub const fn counts_all_requests(&self) -> bool {
         match self {
             Self::Ours(service) => service.replicas == 1,
+            Self::Theirs(_) => false,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Control traffic: one request to the control side of a part, over a connection of its own. It must not know what is asked for.
 
+mod fetch;
 pub(crate) mod lease;
 mod lines;
 
@@ -16,7 +17,10 @@ use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, time::timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-pub(crate) use self::lines::read_lines;
+pub(crate) use self::{
+    fetch::{Fetch, Fetched, fetch},
+    lines::read_lines,
+};
 
 /// The usual longest silence: connecting, waiting for the head of the response and waiting for more of its body take less each.
 pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(15);
@@ -65,6 +69,9 @@ pub enum ControlError {
         /// How the body begins.
         text: String,
     },
+    /// A response that is not what a contract says.
+    #[error("{0}")]
+    NotAsAgreed(String),
 }
 
 impl ControlError {
@@ -92,20 +99,32 @@ pub(crate) async fn send(request: ControlRequest<'_>, sink: impl FnMut(&[u8])) -
 }
 
 async fn exchange(request: ControlRequest<'_>, mut sink: impl FnMut(&[u8])) -> Result<(), ControlError> {
-    let stream = promptly(TcpStream::connect(request.address)).await?.map_err(ControlError::Broken)?;
-    stream.set_nodelay(true).map_err(ControlError::Broken)?;
-    let handshake = http1::handshake(TokioIo::new(stream)).await;
-    let (mut sender, connection) = handshake.map_err(|error| ControlError::of_hyper(&error))?;
-    // An error of the connection is also the error of the request that is on it.
-    let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
-    let silence_max = request.silence_max;
-    let sent = within(silence_max, sender.send_request(request.into_http()?)).await?;
-    let response = sent.map_err(|error| ControlError::of_hyper(&error))?;
+    let (address, silence_max) = (request.address, request.silence_max);
+    let Answered { response, _connection } = ask(address, silence_max, request.into_http()?).await?;
     if response.status().is_success() {
         read_body(response, |piece| sink(piece)).await
     } else {
         Err(refusal(response).await?)
     }
+}
+
+/// A response whose body has not been read.
+struct Answered {
+    response: Response<Incoming>,
+    /// An error of the connection is also the error of the request that is on it.
+    _connection: AbortOnDropHandle<hyper::Result<()>>,
+}
+
+/// Sends a request over a connection of its own.
+async fn ask(address: &str, silence_max: Duration, request: Request<Full<Bytes>>) -> Result<Answered, ControlError> {
+    let stream = promptly(TcpStream::connect(address)).await?.map_err(ControlError::Broken)?;
+    stream.set_nodelay(true).map_err(ControlError::Broken)?;
+    let handshake = http1::handshake(TokioIo::new(stream)).await;
+    let (mut sender, connection) = handshake.map_err(|error| ControlError::of_hyper(&error))?;
+    let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
+    let sent = within(silence_max, sender.send_request(request)).await?;
+    let response = sent.map_err(|error| ControlError::of_hyper(&error))?;
+    Ok(Answered { response, _connection })
 }
 
 async fn read_body(mut response: Response<Incoming>, mut sink: impl FnMut(&[u8])) -> Result<(), ControlError> {

@@ -59,7 +59,7 @@ pub(crate) enum Patience {
 /// The ledger cannot be read, or it holds entries of this run.
 pub(crate) async fn baseline(load: &Load) -> Result<Baseline, Error> {
     let mut ledger = LedgerTally::new(&load.plan, &load.run, load.share(), Baseline::default());
-    let source = LedgerSource::SealedNdjson { load };
+    let source = LedgerSource::of(load);
     let begun = Instant::now();
     while let Err(cause) = source.read(&mut ledger).await {
         // A Service's name may not resolve for a moment after its pods are ready.
@@ -150,7 +150,7 @@ impl Gathering<'_> {
     async fn read_ledger(&self) -> LedgerTally {
         let read = async || {
             let mut ledger = self.new_ledger();
-            let read = LedgerSource::SealedNdjson { load: self.load }.read(&mut ledger).await;
+            let read = LedgerSource::of(self.load).read(&mut ledger).await;
             (ledger, read)
         };
         let (mut ledger, read) = self.read_again("the ledger", read).await;
@@ -180,9 +180,8 @@ impl Gathering<'_> {
 
     /// Reads the ledger until it is the same twice and nothing is in flight, in bounded time.
     async fn read_settled_ledger(&self, took: Duration) -> LedgerTally {
-        let [shortest, longest] = SETTLE_PAUSE;
-        let pause = (took / 5).clamp(shortest, longest);
-        let until = Instant::now() + self.drain_time();
+        let (pause, at_most) = self.settling(took);
+        let until = Instant::now() + at_most;
         let mut ledger = self.read_ledger().await;
         if self.patience == Patience::Short {
             return ledger;
@@ -212,6 +211,15 @@ impl Gathering<'_> {
         ledger
     }
 
+    /// The pause between two readings, and how long the ledger may take to settle.
+    fn settling(&self, took: Duration) -> (Duration, Duration) {
+        if let Some(contract) = &self.load.contract {
+            return (contract.settle.quiet.duration(), contract.settle.within.duration());
+        }
+        let [shortest, longest] = SETTLE_PAUSE;
+        ((took / 5).clamp(shortest, longest), self.drain_time())
+    }
+
     /// Whether equal counters prove that a ledger has not changed, and reading it again would take long.
     fn counts_suffice(&self, ledger: &LedgerTally) -> bool {
         let lines = ledger.stream.seal().lines;
@@ -234,7 +242,7 @@ impl Gathering<'_> {
 
     /// Drains every pod of the service, where its name leads to several; they share one ledger.
     async fn drain_service(&self) -> Result<(), ControlError> {
-        let Target::Ours(service) = &self.load.plan.target;
+        let Target::Ours(service) = &self.load.plan.target else { return Ok(()) };
         if service.replicas == 1 {
             return self.drain(&self.load.service).await;
         }

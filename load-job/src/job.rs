@@ -3,9 +3,11 @@
 use std::{
     convert::Infallible,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
+use paylab_contract::Contract;
 use paylab_core::{judge::report::Report, plan::Plan, run_id::RunId};
 use paylab_part::contract::{PROGRESS_MESSAGE, TERMINATION_MESSAGE_MAX};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
@@ -25,7 +27,13 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// The proxy does not accept the rules, or the report cannot be written.
-pub async fn run(options: Options, run: RunId, plan: Plan, shutdown: CancellationToken) -> Result<Report, Error> {
+pub async fn run(
+    options: Options,
+    run: RunId,
+    plan: Plan,
+    contract: Option<Arc<Contract>>,
+    shutdown: CancellationToken,
+) -> Result<Report, Error> {
     if options.run_id.is_none() && plan.client.workers > 1 {
         return Err(Error::RunId { workers: plan.client.workers });
     }
@@ -35,6 +43,7 @@ pub async fn run(options: Options, run: RunId, plan: Plan, shutdown: Cancellatio
         proxy: options.proxy,
         control: options.control,
         service: options.service,
+        contract,
         worker: options.worker,
         lease: options.lease.duration(),
         patience: options.patience.duration(),

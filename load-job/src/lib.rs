@@ -3,6 +3,7 @@
 //!
 //! | module | what is there |
 //! |---|---|
+//! | [`check`] | the proof of a contract, before the load |
 //! | [`sending`] | the retry loop, which makes the history |
 //! | `wire` | one attempt on a socket |
 //! | `shape` | how a request is encoded and what a response means, one file for each kind |
@@ -13,6 +14,7 @@
 //! This crate must not know how the proxy breaks connections or how the service books, and it opens sockets only to those two. It needs
 //! Unix.
 
+pub mod check;
 mod control;
 mod error;
 mod evidence;
@@ -26,7 +28,11 @@ mod wire;
 
 use futures::future::LocalBoxFuture;
 use paylab_core::{
-    judge::{judge, report::Report},
+    judge::{
+        doubt::{Doubt, DoubtNote},
+        judge,
+        report::{PaymentTotals, Report},
+    },
     prediction::Prediction,
     witness::history::Stop,
 };
@@ -60,6 +66,11 @@ pub fn execute<'a>(
         if load.worker >= workers {
             return Err(Error::Worker { worker: load.worker, workers });
         }
+        if let Some(contract) = load.contract.as_ref().filter(|_| load.worker == 0)
+            && let Some((doubt, detail)) = check::prove(load, contract).await?
+        {
+            return Ok(unproven(load, doubt, detail));
+        }
         let _lease = control::lease::put_rules(load).await?;
         let baseline = evidence::baseline(load).await?;
         let begun = Instant::now();
@@ -75,6 +86,16 @@ pub fn execute<'a>(
         }
         Ok(report)
     })
+}
+
+/// The report of a load that was not sent, because nothing would be proved by it.
+fn unproven(load: &Load, doubt: Doubt, detail: String) -> Report {
+    let share = load.share();
+    let payments = PaymentTotals { intended: share.end - share.start, ..PaymentTotals::default() };
+    let (run_id, seed) = (load.run.to_string(), load.plan.seed());
+    let mut report = Report { run_id, seed, payments, ..Report::default() };
+    report.doubt(doubt, DoubtNote { count: 1, first: None, detail: Some(detail) });
+    report
 }
 
 /// Predicts the load's share. For millions of payments that takes seconds, in which the lease must be renewed.

@@ -1,11 +1,12 @@
 //! What a worker is to send, and where the other parts are.
 
-use std::{ops::Range, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
+use paylab_contract::Contract;
 use paylab_core::{plan::Plan, run_id::RunId};
 
 /// One share of an experiment, and where the other parts are (`HOST:PORT` each).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Load {
     /// What to send and how.
     pub plan: Plan,
@@ -17,6 +18,8 @@ pub struct Load {
     pub control: String,
     /// Where the payment service shows its ledger.
     pub service: String,
+    /// The contract of the user's own service; `None`: Paylab's own service is paid.
+    pub contract: Option<Arc<Contract>>,
     /// Which of `plan.client.workers`, from 0.
     pub worker: u32,
     /// The proxy's rules lapse this long after the load has last renewed them.
@@ -33,6 +36,27 @@ impl Load {
             self.plan.share(self.worker, self.plan.client.workers)
         } else {
             0..0
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A load of Paylab's own service that goes nowhere.
+    pub(crate) fn load(spec: serde_json::Value) -> Load {
+        let spec = serde_json::from_value(spec).unwrap();
+        Load {
+            plan: paylab_resource::plan::plan(&spec, 0).unwrap(),
+            run: "run-1".parse().unwrap(),
+            proxy: "127.0.0.1:1".to_owned(),
+            control: "127.0.0.1:1".to_owned(),
+            service: "127.0.0.1:1".to_owned(),
+            contract: paylab_resource::plan::contract(&spec).unwrap().map(Arc::new),
+            worker: 0,
+            lease: Duration::from_secs(1),
+            patience: Duration::ZERO,
         }
     }
 }

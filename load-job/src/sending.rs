@@ -46,7 +46,7 @@ use self::{
 use crate::{
     error::Error,
     load::Load,
-    shape::Shape,
+    shape::{Rule, Shape},
     wire::{Answer, Attempted, KeptConnection, Reuse, Wire},
 };
 
@@ -86,7 +86,7 @@ pub async fn deliver(load: &Load, progress: &Progress, shutdown: &CancellationTo
 }
 
 /// The first IPv4 address of a `HOST:PORT`, or else its first address: `localhost` has both, and the parts listen on IPv4.
-async fn resolve(proxy: &str) -> Result<SocketAddr, Error> {
+pub(crate) async fn resolve(proxy: &str) -> Result<SocketAddr, Error> {
     let unresolved = |cause| Error::Address { address: proxy.to_owned(), cause };
     let addresses: Vec<_> = lookup_host(proxy).await.map_err(unresolved)?.collect();
     let first = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
@@ -124,7 +124,7 @@ impl Delivery {
         let share = load.share();
         progress.begin(share.end - share.start);
         Self {
-            shape: Shape::new(&load.plan, &load.run, &load.proxy),
+            shape: Shape::new(&load),
             wire: Wire { proxy, timeout: load.plan.client.attempt_timeout, stop: CancellationToken::new() },
             progress,
             begun: Instant::now(),
@@ -398,10 +398,19 @@ impl Delivery {
                 history.answers.count_not_understood(reason);
                 None
             }
-            Some(Answer::Whole { status, beginning }) => {
+            Some(Answer::Whole { status, rule, identity, beginning }) => {
                 history.answers.count_status(status);
-                if !(200..300).contains(&status) {
-                    history.answers.keep_example(status, &beginning);
+                let is_unmatched = rule == Rule::Unmatched;
+                match rule {
+                    Rule::Absent => {}
+                    Rule::Matched(rule) => history.answers.count_rule(Some(rule)),
+                    Rule::Unmatched => history.answers.count_rule(None),
+                }
+                if (is_unmatched || !(200..300).contains(&status)) && history.answers.wants_example(status) {
+                    history.answers.keep_example(status, self.without_secrets(&beginning).as_bytes());
+                }
+                if let Some(identity) = identity {
+                    history.identify(id.payment, &identity);
                 }
                 Some(status)
             }
@@ -412,6 +421,12 @@ impl Delivery {
         if life.is_over(at) {
             self.stop_for(Stop::NoLife);
         }
+    }
+
+    /// A text of the service's, without the secrets that it may repeat.
+    fn without_secrets(&self, text: &[u8]) -> String {
+        let text = String::from_utf8_lossy(text);
+        self.load.contract.as_ref().map_or_else(|| text.to_string(), |contract| contract.secrets().redact(&text))
     }
 
     /// Counts a try that never left this machine; when all tries were so for too long, the load stops.

@@ -1,10 +1,13 @@
 //! The source of the ledger, from which the judge learns what was booked. One file for each kind. It must not judge: a ledger that is
 //! cut or missing is handed on as it is, and the judge sees that it is not whole.
 
+mod foreign;
 mod sealed_ndjson;
 
+use paylab_contract::Contract;
 use paylab_core::witness::ledger::LedgerTally;
 
+pub(crate) use self::foreign::ForeignLedger;
 use crate::{control::ControlError, load::Load};
 
 /// The kinds of source.
@@ -15,13 +18,26 @@ pub(crate) enum LedgerSource<'a> {
         /// Whose share is asked for, and where.
         load: &'a Load,
     },
+    /// The ledger of a service of the user's own.
+    Foreign {
+        /// Whose share is asked for.
+        load: &'a Load,
+        /// Where, and how it is read.
+        contract: &'a Contract,
+    },
 }
 
-impl LedgerSource<'_> {
+impl<'a> LedgerSource<'a> {
+    /// The source of a load's ledger.
+    pub(crate) fn of(load: &'a Load) -> Self {
+        load.contract.as_deref().map_or(Self::SealedNdjson { load }, |contract| Self::Foreign { load, contract })
+    }
+
     /// Reads the ledger and adds it up.
     pub(crate) async fn read(&self, tally: &mut LedgerTally) -> Result<(), ControlError> {
         match self {
             Self::SealedNdjson { load } => sealed_ndjson::read(load, tally).await,
+            Self::Foreign { load, contract } => foreign::read(load, contract, tally).await,
         }
     }
 }

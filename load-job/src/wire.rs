@@ -23,8 +23,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::response::Reuse;
-use self::response::{Malformed, Received, ResponseHead, ResponseReader};
-use crate::shape::Shape;
+use self::response::{Malformed, Received, ResponseHead, ResponseReader, Understood};
+use crate::shape::{Rule, Shape};
 
 /// How long the client waits for the server to close a connection after its response; then the client closes it.
 const CLOSE_WAIT_MAX: Duration = Duration::from_secs(1);
@@ -64,7 +64,11 @@ pub(crate) enum Answer {
     Whole {
         /// Its status.
         status: u16,
-        /// How its body begins, unless it is a 2xx.
+        /// The rule that says what it means.
+        rule: Rule,
+        /// What it calls the payment.
+        identity: Option<String>,
+        /// How its body begins, if that may say why nothing was acknowledged.
         beginning: Vec<u8>,
     },
     /// Something that is not a response, for this reason.
@@ -87,7 +91,7 @@ enum Sent {
 /// A whole response and the connection on which it came.
 struct WholeResponse {
     head: ResponseHead,
-    beginning: Vec<u8>,
+    understood: Understood,
     stream: TcpStream,
 }
 
@@ -105,12 +109,14 @@ impl Wire {
         let ended = self.stop.run_until_cancelled(exchange).await;
         let at = Instant::now();
         let (outcome, answer) = match (ended, sent) {
-            (Some(Ok(Ok(WholeResponse { head, beginning, stream }))), _) => {
+            (Some(Ok(Ok(WholeResponse { head, understood, stream }))), _) => {
                 match (reuse, head.reuse) {
                     (Reuse::Keep, Reuse::Keep) => kept.0 = Some(stream),
                     (Reuse::Close, _) | (_, Reuse::Close) => self.await_end(stream).await,
                 }
-                (head.outcome, Some(Answer::Whole { status: head.status, beginning }))
+                let Understood { meaning, identity, beginning } = understood;
+                let answer = Answer::Whole { status: head.status, rule: meaning.rule, identity, beginning };
+                (meaning.outcome, Some(answer))
             }
             (Some(Ok(Err(Failed { outcome, not_understood }))), _) => {
                 (outcome, not_understood.map(Answer::NotUnderstood))
@@ -137,8 +143,8 @@ impl Wire {
             }
         };
         *sent = Sent::Request;
-        let (head, beginning) = read_response(shape, &mut stream).await?;
-        Ok(WholeResponse { head, beginning, stream })
+        let (head, understood) = read_response(shape, &mut stream).await?;
+        Ok(WholeResponse { head, understood, stream })
     }
 
     /// Begins a connection and does not wait until it is established.
@@ -240,7 +246,7 @@ fn failed_first_write(error: &io::Error) -> AttemptOutcome {
     }
 }
 
-async fn read_response(shape: &Shape, stream: &mut TcpStream) -> Result<(ResponseHead, Vec<u8>), Failed> {
+async fn read_response(shape: &Shape, stream: &mut TcpStream) -> Result<(ResponseHead, Understood), Failed> {
     let mut reader = ResponseReader::new(shape);
     let mut bytes = [0; READ_LEN];
     // Bounded by the attempt's timeout around it.
@@ -251,7 +257,7 @@ async fn read_response(shape: &Shape, stream: &mut TcpStream) -> Result<(Respons
             len => reader.take(&bytes[..len]).map_err(Failed::from)?,
         };
         match received {
-            Received::Whole(head) => return Ok((head, reader.into_beginning())),
+            Received::Whole(head) => return Ok((head, reader.understand(head))),
             Received::Partial if len == 0 => return Err(Uncertainty::Eof.into()),
             Received::Partial => {}
         }

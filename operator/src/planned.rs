@@ -15,6 +15,10 @@ use paylab_resource::{
     spec::{ChaosExperiment, ChaosExperimentSpec},
 };
 
+/// Why an experiment with a service of the user's own is refused.
+const NOT_ON_A_CLUSTER: &str =
+    "is not supported on a cluster yet; use paylab run on a machine that reaches the service";
+
 /// An experiment that can be run.
 #[derive(Debug, Clone)]
 pub(crate) struct PlannedExperiment {
@@ -39,6 +43,9 @@ impl PlannedExperiment {
             || vec![FieldError::new("metadata.uid", "is missing; only a resource on a cluster can be run")];
         let id: RunId = resource.uid().and_then(|uid| uid.parse().ok()).ok_or_else(not_stored)?;
         let owner = resource.controller_owner_ref(&()).ok_or_else(not_stored)?;
+        if resource.spec.target.is_some() {
+            return Err(vec![FieldError::new("spec.target", NOT_ON_A_CLUSTER)]);
+        }
         let plan = plan(&resource.spec, seed_of_run(&id))?;
         Ok(Self {
             namespace: resource.namespace().unwrap_or_default(),

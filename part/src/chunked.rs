@@ -68,12 +68,22 @@ impl Chunked {
 
     /// Takes bytes; answers how many of them belong to the body.
     pub fn take(&mut self, bytes: &[u8]) -> usize {
+        self.take_data(bytes, |_| ())
+    }
+
+    /// Takes bytes and hands on what of them is data; answers how many of them belong to the body.
+    pub fn take_data(&mut self, bytes: &[u8], mut data: impl FnMut(&[u8])) -> usize {
         let mut taken = 0;
         while taken < bytes.len() && *self != Self::Done {
             if *self == Self::Broken {
                 return bytes.len();
             }
-            taken += self.step(&bytes[taken..]);
+            let is_data = matches!(self, Self::Data { .. });
+            let len = self.step(&bytes[taken..]);
+            if is_data {
+                data(&bytes[taken..taken + len]);
+            }
+            taken += len;
         }
         taken
     }

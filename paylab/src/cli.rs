@@ -13,7 +13,7 @@ use clap::{
 use paylab_resource::definition::definition;
 
 use crate::{
-    commands::{explain, part, predict, run, serve, wait},
+    commands::{check, explain, part, predict, run, serve, wait},
     exit::{Exit, INTERNAL, USAGE, code_of},
     output::{in_words, print_text, tell},
     source::InvalidExperiment,
@@ -40,10 +40,20 @@ Examples:
   paylab run examples/pay-exactly-once.yaml --output json | jq .verdict
   paylab run examples/pay-too-little.yaml examples/pay-exactly-once.yaml --quiet      one after the other, one line for each
   paylab run examples/*.yaml --junit paylab.xml                     for a pipeline that reads JUnit XML
+  paylab run my-service.yaml --target-command 'node app.js'         your own service, which the file describes (spec.target)
 
 With several experiments, in one file or in several, all files are read first, and the worst exit code counts: 70, 2, 1, 0.
 
 Exit codes: 0 the verdict is what spec.expect says, 1 it is not, 2 inconclusive, 64 usage or invalid file, 70 internal.";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  paylab check my-service.yaml
+  paylab check my-service.yaml --target http://127.0.0.1:9000
+  paylab check my-service.yaml --target-command 'node app.js'
+  PAYLAB_SECRET_TOKEN=... paylab check my-service.yaml            the file says {secret.token}
+
+Exit codes: 0 the contract holds, 64 it does not, or usage or invalid file, 70 internal.";
 
 const PREDICT_EXAMPLES: &str = "\
 Examples:
@@ -111,6 +121,9 @@ enum Command {
     /// Run an experiment on this machine and judge it
     #[command(after_help = RUN_EXAMPLES)]
     Run(run::Options),
+    /// Check what a file says about your own service (spec.target), step by step, on a path without faults
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check(check::Options),
     /// Predict the totals: exact for the seed, and mean and 95 % interval in theory
     #[command(after_help = PREDICT_EXAMPLES)]
     Predict(predict::Options),
@@ -195,6 +208,7 @@ fn without_urls(mut refusal: clap::Error) -> clap::Error {
 fn dispatch(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Run(options) => run::run(&options),
+        Command::Check(options) => check::check(&options),
         Command::Predict(options) => predict::predict(&options),
         Command::Explain(options) => explain::explain(&options),
         Command::Serve(options) => serve::serve(options),

@@ -1,5 +1,6 @@
 //! The commands: each one reads its options, does its work through the library crates, and prints through the presenters.
 
+pub mod check;
 pub mod explain;
 mod junit_file;
 pub mod part;

@@ -3,16 +3,17 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    sync::mpsc,
+    sync::{Arc, mpsc},
     thread::{self, JoinHandle},
     time::Duration,
 };
 
 use anyhow::{Context as _, anyhow};
 use load_job::{Load, Progress};
+use paylab_contract::Contract;
 use paylab_core::{duration_text::DurationText, judge::report::Report, plan::Plan, run_id::RunId, targets::Target};
 use payment_service::PaymentService;
-use reset_proxy::ResetProxy;
+use reset_proxy::{ResetProxy, options::Authority};
 use tokio::runtime;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -29,9 +30,10 @@ pub(crate) const DIAL_TIMEOUT: DurationText = DurationText::from_ms(5_000);
 /// A service and a proxy in front of it, running.
 #[derive(Debug)]
 pub struct Lab {
-    service: Part<SocketAddr>,
+    /// Paylab's own service, with its ledger; `None`: the user's own service is paid.
+    service: Option<(Part<SocketAddr>, Ledger)>,
     proxy: Part<ProxyAddresses>,
-    ledger: Ledger,
+    contract: Option<Arc<Contract>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -57,7 +59,7 @@ impl Lab {
     pub fn start(plan: &Plan, run: &RunId, database: &Database) -> anyhow::Result<Self> {
         let ledger = Ledger::prepare(run, database)?;
         match start_parts(plan, &ledger) {
-            Ok((service, proxy)) => Ok(Self { service, proxy, ledger }),
+            Ok((service, proxy)) => Ok(Self { service: Some((service, ledger)), proxy, contract: None }),
             Err(error) => {
                 // Why the parts cannot start is the cause of whatever else fails now.
                 let _ = ledger.clean();
@@ -66,17 +68,32 @@ impl Lab {
         }
     }
 
+    /// Starts a proxy in front of the user's own service.
+    ///
+    /// # Errors
+    /// The proxy cannot start.
+    pub fn in_front_of(contract: Arc<Contract>) -> anyhow::Result<Self> {
+        let upstream = contract.origin.address.parse().context("the address of spec.target.url")?;
+        let proxy = start_proxy(upstream).context("the reset proxy cannot start")?;
+        Ok(Self { service: None, proxy, contract: Some(contract) })
+    }
+
     /// One share of the load for this lab.
     #[must_use]
     pub fn load(&self, plan: &Plan, run: &RunId, worker: u32) -> Load {
         let ProxyAddresses { payments, control } = self.proxy.addresses;
-        let [proxy, control, service] = [payments, control, self.service.addresses].map(|address| address.to_string());
+        let [proxy, control] = [payments, control].map(|address| address.to_string());
+        let service = match (&self.service, &self.contract) {
+            (Some((service, _)), _) => service.addresses.to_string(),
+            (None, contract) => contract.as_ref().map(|contract| contract.origin.address.clone()).unwrap_or_default(),
+        };
         Load {
             plan: plan.clone(),
             run: run.clone(),
             proxy,
             control,
             service,
+            contract: self.contract.clone(),
             worker,
             lease: LEASE,
             patience: Duration::ZERO,
@@ -105,7 +122,7 @@ impl Lab {
     /// # Errors
     /// The service has failed before.
     pub fn stop_service(&mut self) -> anyhow::Result<()> {
-        self.service.stop()
+        self.service.as_mut().map_or(Ok(()), |(service, _)| service.stop())
     }
 
     /// Ends the parts, the proxy first, and removes what the run has left in the database.
@@ -113,8 +130,9 @@ impl Lab {
     /// # Errors
     /// A part has failed, or the database could not be cleaned.
     pub fn stop(mut self) -> anyhow::Result<()> {
-        let (proxy, service) = (self.proxy.stop(), self.service.stop());
-        let cleaned = self.ledger.clean();
+        let proxy = self.proxy.stop();
+        let Some((mut service, ledger)) = self.service.take() else { return proxy };
+        let (service, cleaned) = (service.stop(), ledger.clean());
         proxy.and(service).and(cleaned)
     }
 }
@@ -166,12 +184,12 @@ fn failure(name: &str, thread: JoinHandle<anyhow::Result<()>>) -> anyhow::Error 
 
 fn start_parts(plan: &Plan, ledger: &Ledger) -> anyhow::Result<(Part<SocketAddr>, Part<ProxyAddresses>)> {
     let service = start_service(plan, ledger).context("the payment service cannot start")?;
-    let proxy = start_proxy(service.addresses).context("the reset proxy cannot start")?;
+    let proxy = start_proxy(service.addresses.into()).context("the reset proxy cannot start")?;
     Ok((service, proxy))
 }
 
 fn start_service(plan: &Plan, ledger: &Ledger) -> anyhow::Result<Part<SocketAddr>> {
-    let Target::Ours(service) = &plan.target;
+    let Target::Ours(service) = &plan.target else { return Err(anyhow!("the plan pays a service of the user's own")) };
     let options = payment_service::options::Options {
         listen: loopback(),
         database: ledger.url.clone(),
@@ -185,11 +203,11 @@ fn start_service(plan: &Plan, ledger: &Ledger) -> anyhow::Result<Part<SocketAddr
     })
 }
 
-fn start_proxy(service: SocketAddr) -> anyhow::Result<Part<ProxyAddresses>> {
+fn start_proxy(service: Authority) -> anyhow::Result<Part<ProxyAddresses>> {
     let options = reset_proxy::options::Options {
         listen: Some(loopback()),
         control: Some(loopback()),
-        upstream: Some(service.into()),
+        upstream: Some(service),
         connections_max: IN_FLIGHT_MAX,
         dial_timeout: DIAL_TIMEOUT,
         ..reset_proxy::options::Options::default()

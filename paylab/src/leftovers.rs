@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 
 use crate::output::tell;
@@ -19,12 +20,14 @@ const REMOVAL_TIMEOUT: Duration = Duration::from_secs(1);
 const REMOVAL_PAUSE: Duration = Duration::from_millis(10);
 
 /// What is there now. It is one value for the whole process, because a signal ends the whole process.
-static LEFTOVERS: Mutex<Leftovers> = Mutex::new(Leftovers { folders: Vec::new(), schemas: Vec::new() });
+static LEFTOVERS: Mutex<Leftovers> =
+    Mutex::new(Leftovers { folders: Vec::new(), schemas: Vec::new(), groups: Vec::new() });
 
 #[derive(Debug)]
 struct Leftovers {
     folders: Vec<PathBuf>,
     schemas: Vec<String>,
+    groups: Vec<Pid>,
 }
 
 /// A temporary folder that is removed with everything in it when this is dropped.
@@ -37,6 +40,42 @@ pub(crate) struct TemporaryFolder {
 /// A schema of a PostgreSQL database that must be dropped before this is.
 #[derive(Debug)]
 pub(crate) struct TemporarySchema(String);
+
+/// A process that this one has started, with all that it has started itself.
+#[derive(Debug)]
+pub(crate) struct ProcessGroup(Option<Pid>);
+
+impl ProcessGroup {
+    /// The group that a process leads.
+    pub(crate) fn of(leader: u32) -> Self {
+        let group = i32::try_from(leader).ok().and_then(Pid::from_raw);
+        leftovers().groups.extend(group);
+        Self(group)
+    }
+
+    /// Asks it to end.
+    pub(crate) fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Ends it.
+    pub(crate) fn kill(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = self.0 {
+            // A group that has ended needs no signal.
+            let _ = kill_process_group(group, signal);
+        }
+    }
+}
+
+impl Drop for ProcessGroup {
+    fn drop(&mut self) {
+        leftovers().groups.retain(|group| Some(*group) != self.0);
+    }
+}
 
 impl TemporaryFolder {
     pub(crate) fn new(folder: TempDir) -> Self {
@@ -79,6 +118,10 @@ impl Drop for TemporarySchema {
 pub(crate) fn remove_promptly() {
     let (removed, waited) = mpsc::channel();
     let folders = leftovers().folders.clone();
+    for group in &leftovers().groups {
+        // A group that has ended needs no signal.
+        let _ = kill_process_group(*group, Signal::KILL);
+    }
     for schema in leftovers().schemas.iter() {
         tell(format_args!("the schema {schema} stays in the database; remove it with: drop schema {schema} cascade"));
     }

@@ -12,4 +12,5 @@ mod output;
 mod signals;
 pub mod source;
 mod stray;
+mod target;
 mod toxiproxy_options;

@@ -9,7 +9,7 @@ use std::{
 use paylab_core::field_error::FieldError;
 use paylab_resource::{
     file::{self, Experiment, FILE_LEN_MAX},
-    plan::plan,
+    plan::{contract, plan},
 };
 use uuid::Uuid;
 
@@ -30,6 +30,9 @@ pub struct Source {
     /// The number of payments in flight, instead of the file's
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=1024))]
     pub concurrency: Option<i32>,
+    /// The URL of the user's own service, instead of the file's
+    #[arg(skip)]
+    pub target: Option<String>,
 }
 
 /// Files of experiments and what overrides them.
@@ -44,6 +47,9 @@ pub struct Sources {
     /// The number of payments in flight, instead of the files'
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=1024))]
     pub concurrency: Option<i32>,
+    /// The URL of the user's own service, instead of the file's
+    #[arg(skip)]
+    pub target: Option<String>,
 }
 
 /// An experiment, and where it was read.
@@ -93,7 +99,8 @@ impl Sources {
         }
         let (mut experiments, mut errors) = (Vec::new(), Vec::new());
         for file in &self.files {
-            let source = Source { file: file.clone(), seed: self.seed, concurrency: self.concurrency };
+            let (file, target) = (file.clone(), self.target.clone());
+            let source = Source { file, seed: self.seed, concurrency: self.concurrency, target };
             match source.read_each() {
                 Ok(read) => experiments.extend(read),
                 Err(invalid) => errors.extend(invalid.errors),
@@ -190,7 +197,17 @@ impl Source {
         let drawn_seed = experiment.plan.seed();
         spec.seed = self.seed.or(spec.seed);
         spec.client.concurrency = self.concurrency.unwrap_or(spec.client.concurrency);
+        match (&self.target, &mut spec.target) {
+            (Some(url), Some(target)) => target.url.clone_from(url),
+            (Some(_), None) => {
+                let problem =
+                    "is absent, so that --target and --target-command have no meaning; say how your service is paid";
+                return Err(vec![FieldError::new("spec.target", problem)]);
+            }
+            (None, _) => {}
+        }
         experiment.plan = plan(spec, drawn_seed)?;
+        experiment.contract = contract(spec)?;
         Ok(experiment)
     }
 
@@ -212,7 +229,7 @@ fn is_stdin(file: &Path) -> bool {
 }
 
 /// A word of a command line, in quotes if a shell would read it otherwise.
-fn quoted(word: String) -> String {
+pub(crate) fn quoted(word: String) -> String {
     let is_plain = |character: char| character.is_ascii_alphanumeric() || "/._-+,:=@%".contains(character);
     if !word.is_empty() && word.chars().all(is_plain) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }

@@ -93,7 +93,7 @@ fn a_prediction_says_what_it_depends_on_besides_the_seed() {
     let spec =
         "{claim: ExactlyOnce, client: {hedge: 2, idempotencyKey: PerPayment}, service: {dedup: CheckThenInsert}}";
     let output = paylab(&["predict", "-"], &experiment(spec));
-    assert!(text(&output.stdout).contains("depends on timing: which of two requests at once is faster"));
+    assert!(text(&output.stdout).contains("depends on which of two requests at once is faster"));
     let exact = paylab(&["predict", "examples/pay-exactly-once.yaml", "--output", "json"], "");
     let prediction: Value = serde_json::from_slice(&exact.stdout).unwrap();
     assert_eq!(prediction["exact"]["repeats"], 329);

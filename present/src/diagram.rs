@@ -98,7 +98,7 @@ impl Display for Diagram<'_> {
         };
         write!(f, "  the client believes: {belief}   the ledger says: {ledger}")?;
         match depends_on_timing(self.plan) {
-            Some(reason) => write!(f, "\n  a real run may differ, because it depends on timing: {reason}"),
+            Some(reason) => write!(f, "\n  a real run may differ, because it depends on {reason}"),
             None if repeats_are_exact(self.plan) => Ok(()),
             None => f.write_str(
                 "\n  attempts are shown in the order of their numbers; which of them is booked and which is a repeat depends on timing",
@@ -215,10 +215,14 @@ fn last_part(arrival: &str) -> String {
 
 /// What the service answers, and what it writes into the ledger.
 fn answer(handling: Handling, target: &Target) -> (u16, String) {
-    let Target::Ours(OurService { dedup, .. }) = target;
+    let dedup = match target {
+        Target::Ours(OurService { dedup, .. }) => *dedup,
+        // It says how they treat repeats; their own statuses are not known here.
+        Target::Theirs(service) => service.model.unwrap_or(Dedup::UniqueKey),
+    };
     match handling {
-        Handling::Booked(entry) => (new_status(*dedup), format!("|--- entry {entry} ---->|")),
-        Handling::Repeat(_) => (repeat_status(*dedup), "|    a repeat     |".to_owned()),
+        Handling::Booked(entry) => (new_status(dedup), format!("|--- entry {entry} ---->|")),
+        Handling::Repeat(_) => (repeat_status(dedup), "|    a repeat     |".to_owned()),
         Handling::Refused(status) => (status, "|    refused      |".to_owned()),
         Handling::NotReceived => (0, String::new()),
     }

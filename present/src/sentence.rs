@@ -10,6 +10,7 @@ use paylab_core::{
     money::MinorUnits,
     outcome::{Outcome, Setting, exposure::bug_rate_bound, finding::Finding},
     plan::Plan,
+    targets::Target,
 };
 
 use crate::counting::counted;
@@ -158,6 +159,8 @@ pub fn doubt(doubt: Doubt, DoubtNote { count, first, detail }: &DoubtNote) -> St
     let text = match doubt {
         Doubt::EnvironmentChanged => "the lab changed while the load ran".to_owned(),
         Doubt::ReportMissing => format!("{count} of the workers left no whole report"),
+        Doubt::ContractNotProven => "the contract of the service (spec.target) does not hold".to_owned(),
+        Doubt::ControlNotDetected => "the ledger does not show a payment that was made twice on purpose".to_owned(),
         Doubt::LoadStopped => "the load ended early".to_owned(),
         Doubt::LoadIncomplete => format!("{} not tried to their end", was(*count, "payment")),
         Doubt::AnswersNotUnderstood => format!("the answers about {count} payments were not understood"),
@@ -197,6 +200,19 @@ pub fn finding(finding: &Finding) -> String {
     }
 }
 
+/// How many answers each rule of a contract has matched, such as `answers[0] 201 Acknowledged: 71, no rule: 2`; empty for a service without
+/// rules.
+#[must_use]
+pub fn rules(outcome: &Outcome) -> String {
+    let Target::Theirs(service) = &outcome.plan.target else { return String::new() };
+    let answers = &outcome.report.answers;
+    let matched = (0..).zip(&service.answers).map(|(index, rule)| {
+        format!("answers[{index}] {rule}: {}", answers.rules.get(&index).copied().unwrap_or_default())
+    });
+    let others = (answers.without_rule > 0).then(|| format!("no rule: {}", answers.without_rule));
+    matched.chain(others).collect::<Vec<_>>().join(", ")
+}
+
 /// `1 payment was`, `3 payments were`.
 fn was(count: u64, noun: &str) -> String {
     format!("{} {}", counted(count, noun), if count == 1 { "was" } else { "were" })
@@ -205,7 +221,8 @@ fn was(count: u64, noun: &str) -> String {
 /// The command that repeats the run; `None` if it was not run from a file.
 #[must_use]
 pub fn repeat_command(outcome: &Outcome) -> Option<String> {
-    let Setting { file, concurrency, .. } = &outcome.setting;
+    let Setting { file, concurrency, target, .. } = &outcome.setting;
     let concurrency = concurrency.map(|number| format!(" --concurrency {number}")).unwrap_or_default();
-    file.as_ref().map(|file| format!("paylab run {file} --seed {}{concurrency}", outcome.plan.seed()))
+    let target = target.as_ref().map(|target| format!(" {target}")).unwrap_or_default();
+    file.as_ref().map(|file| format!("paylab run {file} --seed {}{concurrency}{target}", outcome.plan.seed()))
 }

@@ -65,6 +65,9 @@ impl Display for Headline<'_> {
         let (count, amount, currency) = (plan.count, plan.amount, &plan.currency);
         let target = match &plan.target {
             Target::Ours(service) => format!("dedup {:?}", service.dedup),
+            Target::Theirs(service) => {
+                service.model.map_or_else(|| "your service".to_owned(), |model| format!("your service, like {model:?}"))
+            }
         };
         let bold = Style::new().bold();
         write!(
@@ -98,7 +101,7 @@ impl Display for TotalsTable<'_> {
             writeln!(f, "{}", line.trim_end())?;
         }
         if let Some(reason) = depends_on_timing(self.plan) {
-            writeln!(f, "  nothing is predicted, because the result depends on timing: {reason}")?;
+            writeln!(f, "  nothing is predicted, because the result depends on {reason}")?;
         }
         Ok(())
     }
@@ -208,6 +211,10 @@ fn write_lab(f: &mut Formatter<'_>, outcome: &Outcome) -> fmt::Result {
     if !answers.is_empty() {
         writeln!(f, "  {:<10}{answers}", "answers")?;
     }
+    let rules = sentence::rules(outcome);
+    if !rules.is_empty() {
+        writeln!(f, "  {:<10}{rules}", "rules")?;
+    }
     for doubt in sentence::doubts(outcome) {
         writeln!(f, "  {:<10}{doubt}", "doubt")?;
     }
@@ -248,7 +255,7 @@ fn proof(Example { payment, attempts, entries: booked }: &Example) -> String {
 
 fn write_end(f: &mut Formatter<'_>, outcome: &Outcome) -> fmt::Result {
     let Outcome { plan, setting, report, .. } = outcome;
-    let Setting { experiment: _, file, concurrency: _, database, elapsed } = setting;
+    let Setting { experiment: _, file, concurrency: _, target: _, database, elapsed } = setting;
     if let (Some(elapsed), Some(database)) = (elapsed, database) {
         write!(f, "\n  {:.2} s on {database}", elapsed.as_secs_f64())?;
     }

@@ -1,6 +1,7 @@
 //! The file of experiments. A laptop reads it as `kubectl` and the API server do, and refuses what they refuse. Everything that
 //! is wrong is reported at once, each with the path of its field and what is allowed.
 
+use paylab_contract::Contract;
 use paylab_core::{field_error::FieldError, plan::Plan};
 use serde_json::Value;
 
@@ -22,6 +23,8 @@ pub struct Experiment {
     pub resource: ChaosExperiment,
     /// Its plan.
     pub plan: Plan,
+    /// The contract of the user's own service; `None`: Paylab's own service is paid.
+    pub contract: Option<Contract>,
 }
 
 /// Reads the only experiment of a text. `drawn_seed` is used when it names no seed.
@@ -79,7 +82,8 @@ fn experiment(mut resource: Value, drawn_seed: &mut impl FnMut() -> u64) -> Resu
         serde_json::from_value(resource).map_err(|error| vec![FieldError::new("", error.to_string())])?;
     let seed = if resource.spec.seed.is_none() { drawn_seed() } else { 0 };
     let plan = plan::plan(&resource.spec, seed)?;
-    Ok(Experiment { resource, plan })
+    let contract = plan::contract(&resource.spec)?;
+    Ok(Experiment { resource, plan, contract })
 }
 
 fn in_document(number: usize, error: FieldError) -> FieldError {
@@ -117,7 +121,7 @@ spec:
 
     #[test]
     fn the_smallest_experiment_has_every_default() {
-        let Experiment { resource, plan } = parse(GOOD, 7).unwrap();
+        let Experiment { resource, plan, .. } = parse(GOOD, 7).unwrap();
         assert_eq!(resource.metadata.name.as_deref(), Some("a"));
         assert_eq!((plan.count, plan.amount.0, plan.seed(), plan.client.concurrency), (1000, 100, 7, 8));
     }
@@ -147,7 +151,7 @@ spec:
             spec.client.hedge: 99 is too large; at most 8 is allowed
             spec.client.retry.attemptTimeout: 5 is not a text (put it in quotes)
             spec.client.retry.backoff.cap: "1y" is not a duration; use a whole number of ms, s, m or h, such as 250ms or 5s
-            spec.colour: is not a known field; known are activeDeadline, claim, client, expect, faults, minExposures, payments, retain, seed, service
+            spec.colour: is not a known field; known are activeDeadline, claim, client, expect, faults, minExposures, payments, retain, seed, service, target
             spec.faults[0].probability: 1.5 is too large; at most 1 is allowed
             spec.faults[0].reset.at: "Sometime" is not allowed; use "Connect", "BeforeRequest", "MidRequest", "AfterRequest", "BeforeResponse", "MidResponse", "AfterResponse"
             spec.faults[1].reset.at: is missing

@@ -1,5 +1,6 @@
 //! From the spec to the core's plan.
 
+use paylab_contract::Contract;
 use paylab_core::{
     client::{ClientPlan, Recovery},
     fault::sampler::FaultSampler,
@@ -24,6 +25,10 @@ pub fn plan(spec: &ChaosExperimentSpec, drawn_seed: u64) -> Result<Plan, Vec<Fie
     if !errors.is_empty() {
         return Err(errors);
     }
+    let target = match (&spec.target, contract(spec)?) {
+        (Some(target), Some(contract)) => Target::Theirs(contract.service(target)),
+        _ => Target::Ours(service(&spec.service)),
+    };
     let amount = MinorUnits::parse_payable(&spec.payments.amount)
         .map_err(|error| vec![FieldError::new("spec.payments.amount", error.to_string())])?;
     let client = client(&spec.client);
@@ -38,10 +43,19 @@ pub fn plan(spec: &ChaosExperimentSpec, drawn_seed: u64) -> Result<Plan, Vec<Fie
         from: spec.payments.from.clone(),
         to: spec.payments.to.clone(),
         client,
-        target: Target::Ours(service(&spec.service)),
+        target,
         min_exposures: spec.min_exposures.map(i64::unsigned_abs),
         deadline: spec.active_deadline.duration(),
     })
+}
+
+/// The contract of the user's own service; `None`: Paylab's own service is paid.
+///
+/// # Errors
+/// Everything that is wrong with it, one error for each field.
+pub fn contract(spec: &ChaosExperimentSpec) -> Result<Option<Contract>, Vec<FieldError>> {
+    let key = spec.client.idempotency_key;
+    spec.target.as_ref().map(|target| Contract::new(target, key, "spec.target")).transpose()
 }
 
 fn client(client: &Client) -> ClientPlan {

@@ -7,6 +7,7 @@ use kube_derive::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use paylab_contract::spec::TargetSpec;
 use paylab_core::{
     claim::{Claim, Expectation},
     client::{BodyDrift, ConnectionPolicy, KeyPolicy},
@@ -62,6 +63,9 @@ const NOT_ZERO: &str = "!self.matches('^0+(ms|s|m|h)$')";
     {"rule": "self.service.dedup != 'Replay' || self.client.idempotencyKey != 'None' || self.service.missingKey == 'Refuse'",
      "fieldPath": ".client.idempotencyKey",
      "message": "None sends no key, and dedup Replay tells repeats by nothing else; use PerPayment"},
+    {"rule": "!has(self.target) || (self.service.dedup == 'None' && self.service.replicas == 1 && self.service.onDisconnect == 'Finish' && self.service.missingKey == 'Book' && duration(self.service.processingTime) == duration('0s') && !has(self.service.keyTtl) && !has(self.service.database))",
+     "fieldPath": ".service",
+     "message": "is Paylab's own service, and spec.target names another one; remove one of the two"},
 ]))]
 pub struct ChaosExperimentSpec {
     /// What the payment path (client, network and payment service together) is claimed to do with every payment. The experiment
@@ -86,6 +90,10 @@ pub struct ChaosExperimentSpec {
     /// How the payment service treats repeats. By default it books every request that reaches it.
     #[serde(default)]
     pub service: Service,
+    /// A service of your own, which is paid in place of Paylab's: how to pay it, what its answers mean, and where its ledger is read. If
+    /// it is absent, `service` says how Paylab's own service behaves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<TargetSpec>,
     /// The faults: what breaks, at which point of a request, and how often. By default nothing breaks. If several faults meet the
     /// same attempt, only the one at the earliest point takes effect.
     #[serde(default)]

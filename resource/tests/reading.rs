@@ -267,9 +267,9 @@ fn fields_that_the_api_server_refuses_are_refused_with_their_bounds() {
         spec.faults[0].reset.at: is missing
         spec.service.database.secretKeyRef: is missing
         spec.service.replicas: several replicas need one database; set service.database.secretKeyRef to a Secret with the URL of a PostgreSQL, or use 1
-        spec.colour: is not a known field; known are activeDeadline, claim, client, expect, faults, minExposures, payments, retain, seed, service
-        spec.5: is not a known field; known are activeDeadline, claim, client, expect, faults, minExposures, payments, retain, seed, service
-        spec.true: is not a known field; known are activeDeadline, claim, client, expect, faults, minExposures, payments, retain, seed, service
+        spec.colour: is not a known field; known are activeDeadline, claim, client, expect, faults, minExposures, payments, retain, seed, service, target
+        spec.5: is not a known field; known are activeDeadline, claim, client, expect, faults, minExposures, payments, retain, seed, service, target
+        spec.true: is not a known field; known are activeDeadline, claim, client, expect, faults, minExposures, payments, retain, seed, service, target
         spec.claim: is missing
         metadata: is missing
         metadata.name: is missing

@@ -10,6 +10,10 @@ pub enum Doubt {
     EnvironmentChanged,
     /// Workers have left no report.
     ReportMissing,
+    /// A payment on a path without faults did not go as the contract of the user's service says.
+    ContractNotProven,
+    /// The ledger did not show a payment that was made twice on purpose, so that it would not show a duplicate either.
+    ControlNotDetected,
     /// The load ended early.
     LoadStopped,
     /// Payments were not tried to their end.
@@ -64,9 +68,11 @@ pub struct DoubtNote {
 
 impl Doubt {
     /// Every doubt, in the order in which they are reported.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::EnvironmentChanged,
         Self::ReportMissing,
+        Self::ContractNotProven,
+        Self::ControlNotDetected,
         Self::LoadStopped,
         Self::LoadIncomplete,
         Self::AnswersNotUnderstood,

@@ -96,7 +96,8 @@ fn of_payments(history: &History, holds: impl Fn(PaymentId, &PaymentHistory) -> 
 
 /// A report that says nothing of a witness, and not why, proves nothing either.
 fn doubt_silence(report: &mut Report) {
-    let missing = [Doubt::ReportMissing, Doubt::EnvironmentChanged];
+    let missing =
+        [Doubt::ReportMissing, Doubt::EnvironmentChanged, Doubt::ContractNotProven, Doubt::ControlNotDetected];
     if missing.iter().any(|doubt| report.doubts.contains_key(doubt)) {
         return;
     }

@@ -24,6 +24,12 @@ pub struct Answers {
     /// Whole answers of further statuses, and answers that were not understood for further reasons.
     #[serde(skip_serializing_if = "is_zero")]
     pub others: u64,
+    /// How many answers each rule of a contract has matched, by the number of the rule, from 0.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub rules: BTreeMap<u16, u64>,
+    /// Whole answers that no rule of a contract has matched.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub without_rule: u64,
     /// The first answer of a few statuses that acknowledge nothing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub examples: Vec<AnswerExample>,
@@ -42,6 +48,14 @@ impl Answers {
     /// Counts a whole answer.
     pub fn count_status(&mut self, status: u16) {
         count(&mut self.statuses, status, 1, &mut self.others);
+    }
+
+    /// Counts what the rules of a contract made of an answer: the number of the rule that matched, or none.
+    pub fn count_rule(&mut self, rule: Option<usize>) {
+        match rule.and_then(|rule| u16::try_from(rule).ok()) {
+            Some(rule) => *self.rules.entry(rule).or_default() += 1,
+            None => self.without_rule += 1,
+        }
     }
 
     /// Counts an answer that was not understood.
@@ -66,8 +80,12 @@ impl Answers {
 
     /// Adds the answers that another share has received.
     pub(crate) fn merge(&mut self, other: Self) {
-        let Self { statuses, not_understood, others, examples } = other;
+        let Self { statuses, not_understood, others, rules, without_rule, examples } = other;
         self.others += others;
+        self.without_rule += without_rule;
+        for (rule, number) in rules {
+            *self.rules.entry(rule).or_default() += number;
+        }
         for (status, number) in statuses {
             count(&mut self.statuses, status, number, &mut self.others);
         }

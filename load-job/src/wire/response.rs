@@ -1,9 +1,9 @@
 //! An HTTP/1.1 response, read as its bytes come. It must not know of sockets, nor what a response means.
 
-use paylab_core::witness::attempt::AttemptOutcome;
+use paylab_contract::answers::{BODY_LEN_MAX, Candidates};
 use paylab_part::chunked::Chunked;
 
-use crate::shape::Shape;
+use crate::shape::{ByHead, Meaning, Rule, Shape};
 
 /// Longer heads are not read, in bytes.
 const HEAD_LEN_MAX: usize = 100 * 1024;
@@ -11,7 +11,7 @@ const HEAD_LEN_MAX: usize = 100 * 1024;
 const FIELDS_USUAL: usize = 64;
 /// Heads with more fields are not read.
 const FIELDS_MAX: usize = 1000;
-/// How much of the body of a response that is no 2xx is kept, in bytes.
+/// How much of the body of a response is kept to be shown, in bytes.
 const BEGINNING_LEN: usize = 160;
 
 /// The bytes are no HTTP/1 response, for this reason.
@@ -25,8 +25,28 @@ pub(super) struct ResponseReader<'a> {
     /// The bytes of a head that is not whole yet.
     pending: Vec<u8>,
     open: Option<(ResponseHead, Framing)>,
-    /// How the body begins.
-    beginning: Vec<u8>,
+    /// What the body has to decide.
+    undecided: Option<Candidates>,
+    /// How the body begins, as far as it is of use.
+    kept: Kept,
+}
+
+/// The beginning of a body.
+#[derive(Debug, Default)]
+struct Kept {
+    bytes: Vec<u8>,
+    len_max: usize,
+}
+
+/// A whole response as it is understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Understood {
+    /// What it means.
+    pub(super) meaning: Meaning,
+    /// What it calls the payment.
+    pub(super) identity: Option<String>,
+    /// How its body begins, if that may say why nothing was acknowledged.
+    pub(super) beginning: Vec<u8>,
 }
 
 /// How much of a response has come.
@@ -43,8 +63,8 @@ pub(super) enum Received {
 pub(super) struct ResponseHead {
     /// The status of the response.
     pub(super) status: u16,
-    /// What the client may believe once all of the response has come.
-    pub(super) outcome: AttemptOutcome,
+    /// What it means once all of the response has come, unless the body says otherwise.
+    pub(super) meaning: Meaning,
     /// What becomes of the connection.
     pub(super) reuse: Reuse,
 }
@@ -65,7 +85,7 @@ enum ParsedHead {
     /// It is an interim one (1xx), with its length.
     Interim { len: usize },
     /// It is a final one, with its length.
-    Final { len: usize, head: ResponseHead, framing: Framing },
+    Final { len: usize, head: ResponseHead, framing: Framing, undecided: Option<Candidates> },
 }
 
 /// Where the body of a response ends.
@@ -79,23 +99,23 @@ enum Framing {
 impl<'a> ResponseReader<'a> {
     /// A reader of one response of this shape.
     pub(super) const fn new(shape: &'a Shape) -> Self {
-        Self { shape, pending: Vec::new(), open: None, beginning: Vec::new() }
+        Self { shape, pending: Vec::new(), open: None, undecided: None, kept: Kept { bytes: Vec::new(), len_max: 0 } }
     }
 
     /// Takes bytes as they come.
     pub(super) fn take(&mut self, bytes: &[u8]) -> Result<Received, Malformed> {
         if let Some((head, framing)) = &mut self.open {
-            keep(&mut self.beginning, *head, *framing, bytes);
-            return framing.take(*head, bytes);
+            return framing.take(*head, bytes, |data| self.kept.keep(data));
         }
         self.pending.extend_from_slice(bytes);
         loop {
             match parse(&self.pending, self.shape)? {
                 ParsedHead::Partial => break,
                 ParsedHead::Interim { len } => drop(self.pending.drain(..len)),
-                ParsedHead::Final { len, head, mut framing } => {
-                    keep(&mut self.beginning, head, framing, &self.pending[len..]);
-                    let received = framing.take(head, &self.pending[len..]);
+                ParsedHead::Final { len, head, mut framing, undecided } => {
+                    self.kept.len_max = kept_len(head, undecided.as_ref());
+                    self.undecided = undecided;
+                    let received = framing.take(head, &self.pending[len..], |data| self.kept.keep(data));
                     self.open = Some((head, framing));
                     return received;
                 }
@@ -107,9 +127,19 @@ impl<'a> ResponseReader<'a> {
         Ok(Received::Partial)
     }
 
-    /// How the body began, if the response is no 2xx.
-    pub(super) fn into_beginning(self) -> Vec<u8> {
-        self.beginning
+    /// What a whole response with this head means.
+    pub(super) fn understand(self, head: ResponseHead) -> Understood {
+        let Self { shape, kept: Kept { mut bytes, .. }, undecided, .. } = self;
+        let (meaning, identity) = match &undecided {
+            None => (head.meaning, None),
+            Some(undecided) => shape.by_body(head.meaning, undecided, &bytes),
+        };
+        if is_shown(head.status, meaning) {
+            bytes.truncate(BEGINNING_LEN);
+        } else {
+            bytes.clear();
+        }
+        Understood { meaning, identity, beginning: bytes }
     }
 
     /// The connection has ended cleanly, which may also be the end of the response.
@@ -122,15 +152,19 @@ impl<'a> ResponseReader<'a> {
 }
 
 impl Framing {
-    fn take(&mut self, head: ResponseHead, bytes: &[u8]) -> Result<Received, Malformed> {
+    fn take(&mut self, head: ResponseHead, bytes: &[u8], mut data: impl FnMut(&[u8])) -> Result<Received, Malformed> {
         let used = match self {
             Self::Length { left } => {
                 let len = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
                 *left -= len as u64;
+                data(&bytes[..len]);
                 len
             }
-            Self::Chunked(chunked) => chunked.take(bytes),
-            Self::UntilEnd => bytes.len(),
+            Self::Chunked(chunked) => chunked.take_data(bytes, data),
+            Self::UntilEnd => {
+                data(bytes);
+                bytes.len()
+            }
         };
         // Bytes that nobody asked for make the connection useless for another request.
         let reuse = if used < bytes.len() { Reuse::Close } else { head.reuse };
@@ -148,16 +182,25 @@ const fn is_interim(status: u16) -> bool {
     matches!(status, 100 | 102..=199)
 }
 
-/// Keeps the beginning of a body that may say why nothing was acknowledged. The lengths of chunks are kept with it.
-fn keep(beginning: &mut Vec<u8>, head: ResponseHead, framing: Framing, bytes: &[u8]) {
-    if (200..300).contains(&head.status) {
-        return;
+impl Kept {
+    fn keep(&mut self, data: &[u8]) {
+        let space = self.len_max - self.bytes.len();
+        self.bytes.extend_from_slice(&data[..data.len().min(space)]);
     }
-    let body = match framing {
-        Framing::Length { left } => &bytes[..usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()))],
-        Framing::Chunked(_) | Framing::UntilEnd => bytes,
-    };
-    beginning.extend_from_slice(&body[..body.len().min(BEGINNING_LEN - beginning.len())]);
+}
+
+/// How much of a body is of use.
+fn kept_len(head: ResponseHead, undecided: Option<&Candidates>) -> usize {
+    match undecided {
+        Some(_) => BODY_LEN_MAX,
+        None if is_shown(head.status, head.meaning) => BEGINNING_LEN,
+        None => 0,
+    }
+}
+
+/// Whether the beginning of a body may say why a response was not understood as an acknowledgement.
+fn is_shown(status: u16, meaning: Meaning) -> bool {
+    !(200..300).contains(&status) || meaning.rule == Rule::Unmatched
 }
 
 /// Reads the first head in `bytes`.
@@ -210,8 +253,8 @@ fn read_head(
     if framing == Framing::UntilEnd {
         reuse = Reuse::Close;
     }
-    let outcome = shape.decode(status, response.headers);
-    Ok(ParsedHead::Final { len, head: ResponseHead { status, outcome, reuse }, framing })
+    let ByHead { meaning, undecided } = shape.by_head(status, response.headers);
+    Ok(ParsedHead::Final { len, head: ResponseHead { status, meaning, reuse }, framing, undecided })
 }
 
 fn read_field(field: &httparse::Header<'_>, reuse: &mut Reuse, framing: &mut Framing) -> Result<(), Malformed> {
@@ -245,17 +288,14 @@ fn length(value: &[u8]) -> Result<u64, Malformed> {
 
 #[cfg(test)]
 mod tests {
-    use paylab_core::witness::attempt::{Acknowledgement, Uncertainty};
-    use serde_json::json;
+    use paylab_core::witness::attempt::{Acknowledgement, AttemptOutcome, Uncertainty};
 
     use super::*;
 
     const NEW: AttemptOutcome = AttemptOutcome::Acknowledged(Acknowledgement::New);
 
     fn shape() -> Shape {
-        let plan =
-            paylab_resource::plan::plan(&serde_json::from_value(json!({"claim": "AtLeastOnce"})).unwrap(), 0).unwrap();
-        Shape::new(&plan, &"run-1".parse().unwrap(), "127.0.0.1:1")
+        Shape::new(&crate::load::tests::load(serde_json::json!({"claim": "AtLeastOnce"})))
     }
 
     /// What has come after a response was fed in pieces.
@@ -269,7 +309,8 @@ mod tests {
     }
 
     const fn whole(status: u16, outcome: AttemptOutcome, reuse: Reuse) -> Received {
-        Received::Whole(ResponseHead { status, outcome, reuse })
+        let meaning = Meaning { outcome, rule: Rule::Absent };
+        Received::Whole(ResponseHead { status, meaning, reuse })
     }
 
     #[test]
@@ -325,7 +366,8 @@ mod tests {
         }
         let refused = AttemptOutcome::Rejected(paylab_core::witness::attempt::Rejection::Refused);
         assert_eq!(received, whole(422, refused, Reuse::Keep));
-        let beginning = reader.into_beginning();
+        let Received::Whole(head) = received else { unreachable!("it is whole") };
+        let beginning = reader.understand(head).beginning;
         assert!(beginning.starts_with(b"because because") && beginning.len() == BEGINNING_LEN, "{beginning:?}");
     }
 

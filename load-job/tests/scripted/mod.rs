@@ -253,6 +253,7 @@ pub fn load(plan: Plan, proxy: &str) -> Load {
         proxy: proxy.to_owned(),
         control: "127.0.0.1:1".to_owned(),
         service: "127.0.0.1:1".to_owned(),
+        contract: None,
         worker: 0,
         lease: Duration::from_secs(30),
         patience: Duration::ZERO,

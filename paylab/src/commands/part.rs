@@ -23,6 +23,7 @@ use crate::{
     output::print,
     signals::{self, Told},
     source::Source,
+    target,
 };
 
 /// The options of a part, and how it logs.
@@ -73,13 +74,15 @@ pub fn load_job(options: LoadOptions) -> anyhow::Result<Exit> {
     let LoadOptions { load: Logged { part, logs }, output } = options;
     let run = part.run_id.clone().map_or_else(draw_run_id, Ok)?;
     let seed = part.seed.and_then(|seed| i64::try_from(seed).ok());
-    let source = Source { file: part.experiment.clone(), seed, concurrency: None };
-    let Experiment { resource, plan } = source.read_with(seed_of_run(&run))?;
+    let source = Source { file: part.experiment.clone(), seed, concurrency: None, target: None };
+    let Experiment { resource, plan, contract } = source.read_with(seed_of_run(&run))?;
+    let contract = contract.map(target::with_secrets).transpose();
+    let contract = contract.map_err(|problem| source.refuse("spec.target", problem))?;
     let (report_only, worker) = (part.report_only, part.worker);
     let begun = Instant::now();
     let mut report = None;
     serve(&logs, async |shutdown| {
-        report = Some(load_job::run(part, run, plan.clone(), shutdown).await?);
+        report = Some(load_job::run(part, run, plan.clone(), contract.clone(), shutdown).await?);
         Ok(())
     })?;
     let report = report.ok_or_else(|| anyhow!("the load has left no report"))?;

@@ -26,7 +26,7 @@ pub struct Options {
 /// # Errors
 /// The experiment is invalid.
 pub fn predict(options: &Options) -> anyhow::Result<Exit> {
-    let Experiment { resource, plan } = options.source.read()?;
+    let Experiment { resource, plan, .. } = options.source.read()?;
     let prediction = Prediction::of(&plan, 0..plan.count);
     match options.output {
         Output::Json => print(json::prediction(&plan, &prediction)?)?,

@@ -1,13 +1,15 @@
 //! `paylab run`: starts the lab, sends the payments, judges the run and prints its outcome.
 
-use std::{path::PathBuf, time::Instant};
+use std::{path::PathBuf, sync::Arc, time::Instant};
 
 use anyhow::{Context as _, anyhow};
 use clap::{Args, ValueEnum};
 use load_job::Progress;
+use paylab_contract::Contract;
 use paylab_core::{
     outcome::{Outcome, Setting},
     plan::Plan,
+    run_id::RunId,
     targets::Target,
 };
 use paylab_present::{json, sentence, text::TextReport};
@@ -25,6 +27,7 @@ use crate::{
     output::{print, tell},
     signals::{self, Told},
     source::{Sourced, Sources},
+    target,
 };
 
 /// The options of `paylab run`.
@@ -33,6 +36,9 @@ pub struct Options {
     /// Which experiments.
     #[command(flatten)]
     pub sources: Sources,
+    /// Which service.
+    #[command(flatten)]
+    pub target: target::TargetOptions,
     /// Where the service keeps its ledger: sqlite (a temporary file), sqlite:FILE (a new file that is kept), or postgres://USER@HOST/DATABASE
     #[arg(long, value_name = "URL", default_value = "sqlite", allow_hyphen_values = true, value_parser = DatabaseParser)]
     pub database: Database,
@@ -70,6 +76,46 @@ struct Attendance<'a> {
     shutdown: &'a CancellationToken,
 }
 
+/// An experiment that can be run on this machine.
+#[derive(Debug)]
+struct Runnable {
+    sourced: Sourced,
+    /// The contract of the user's own service with its secrets.
+    contract: Option<Arc<Contract>>,
+}
+
+/// The service that a run pays.
+#[derive(Debug, Clone, Copy)]
+enum Paid<'a> {
+    /// Paylab's own, with its ledger in this database.
+    Ours(&'a Database),
+    /// The user's own.
+    Theirs(&'a Arc<Contract>),
+}
+
+impl Runnable {
+    fn of(sourced: Sourced) -> anyhow::Result<Self> {
+        Ok(Self { contract: sourced.contract()?, sourced })
+    }
+}
+
+impl Paid<'_> {
+    fn lab(self, plan: &Plan, run: &RunId) -> anyhow::Result<Lab> {
+        match self {
+            Self::Ours(database) => Lab::start(plan, run, database),
+            Self::Theirs(contract) => Lab::in_front_of(contract.clone()),
+        }
+    }
+
+    /// Where the ledger is, for the report.
+    fn ledger(self) -> String {
+        match self {
+            Self::Ours(database) => database.to_string(),
+            Self::Theirs(contract) => contract.origin.address.clone(),
+        }
+    }
+}
+
 /// Runs the command: every experiment of every file, one after another, until a signal ends it. The worst result decides the exit
 /// code.
 ///
@@ -77,24 +123,28 @@ struct Attendance<'a> {
 /// An experiment is invalid, this machine cannot run it, or the lab cannot do its work.
 pub fn run(options: &Options) -> anyhow::Result<Exit> {
     logs::start(&options.logs, "warn")?;
-    let experiments = options.sources.read_all()?;
+    let (url, startable) = options.target.prepare()?;
+    let experiments = options.sources.clone().paying(url).read_all()?;
     check_machine(&experiments, options)?;
+    let experiments = experiments.into_iter().map(Runnable::of).collect::<anyhow::Result<Vec<_>>>()?;
     if let Some(file) = &options.junit {
         junit_file::prepare(file)?;
     }
     let shutdown = CancellationToken::new();
     signals::listen(shutdown.clone(), Told::Person)?;
+    let _started = startable.map(target::Startable::start).transpose()?;
     run_all(&experiments, options, &shutdown)
 }
 
 /// Runs the experiments and presents each outcome as soon as it is there, the last one after the files are written.
-fn run_all(experiments: &[Sourced], options: &Options, shutdown: &CancellationToken) -> anyhow::Result<Exit> {
+fn run_all(experiments: &[Runnable], options: &Options, shutdown: &CancellationToken) -> anyhow::Result<Exit> {
     let (mut outcomes, mut exits) = (Vec::new(), Vec::new());
-    for experiment in experiments {
+    for Runnable { sourced: experiment, contract } in experiments {
         let label = experiment.label();
         let attendance = Attendance { name: &label, bar: options.bar(), shutdown };
         let setting = options.setting(experiment);
-        let outcome = measure_until(&experiment.experiment.plan, &options.database, setting, attendance);
+        let paid = contract.as_ref().map_or(Paid::Ours(&options.database), Paid::Theirs);
+        let outcome = measure_until(&experiment.experiment.plan, paid, setting, attendance);
         let outcome = outcome.with_context(|| label.clone())?;
         exits.push(Exit::of(outcome.is_as_expected()));
         outcomes.push(outcome);
@@ -143,6 +193,7 @@ impl Options {
             // The other commands take a file with one experiment.
             file: experiment.file_alone(),
             concurrency: self.sources.concurrency,
+            target: self.target.shown(),
             ..Setting::default()
         }
     }
@@ -158,19 +209,14 @@ impl Options {
 /// The lab cannot do its work.
 pub fn measure(plan: &Plan, database: &Database, setting: Setting) -> anyhow::Result<Outcome> {
     let (name, shutdown) = (setting.experiment.clone(), CancellationToken::new());
-    measure_until(plan, database, setting, Attendance { name: &name, bar: Bar::Shown, shutdown: &shutdown })
+    measure_until(plan, Paid::Ours(database), setting, Attendance { name: &name, bar: Bar::Shown, shutdown: &shutdown })
 }
 
 /// Runs a plan on this machine.
-fn measure_until(
-    plan: &Plan,
-    database: &Database,
-    setting: Setting,
-    attendance: Attendance<'_>,
-) -> anyhow::Result<Outcome> {
+fn measure_until(plan: &Plan, paid: Paid<'_>, setting: Setting, attendance: Attendance<'_>) -> anyhow::Result<Outcome> {
     let begun = Instant::now();
     let run = draw_run_id()?;
-    let lab = Lab::start(plan, &run, database)?;
+    let lab = paid.lab(plan, &run)?;
     let progress: Vec<_> = (0..plan.client.workers).map(|_| Progress::default()).collect();
     let report = one_thread()?.block_on(async {
         tokio::select! {
@@ -183,7 +229,7 @@ fn measure_until(
         tell(format_args!("{}: {error:#}", attendance.name));
     }
     let report = report?;
-    let setting = Setting { database: Some(database.to_string()), elapsed: Some(begun.elapsed()), ..setting };
+    let setting = Setting { database: Some(paid.ledger()), elapsed: Some(begun.elapsed()), ..setting };
     Ok(Outcome::of(plan, report, setting))
 }
 
@@ -192,8 +238,9 @@ fn check_machine(experiments: &[Sourced], options: &Options) -> anyhow::Result<(
     machine::raise_descriptor_limit();
     for sourced in experiments {
         let plan = &sourced.experiment.plan;
-        let Target::Ours(service) = plan.target;
-        if service.replicas > 1 {
+        if let Target::Ours(service) = &plan.target
+            && service.replicas > 1
+        {
             let problem = format!("{} needs a cluster; one machine runs one service, so use 1", service.replicas);
             return Err(sourced.refuse("spec.service.replicas", problem).into());
         }

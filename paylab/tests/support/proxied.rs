@@ -42,7 +42,17 @@ pub(crate) fn proxy(service: SocketAddr) -> [SocketAddr; 2] {
 pub(crate) fn proxied(plan: &Plan, service: SocketAddr, [payments, control]: [SocketAddr; 2]) -> Load {
     let [proxy, control, service] = [payments, control, service].map(|address| address.to_string());
     let (lease, patience) = (Duration::from_secs(30), Duration::ZERO);
-    Load { plan: plan.clone(), run: "liars".parse().unwrap(), proxy, control, service, worker: 0, lease, patience }
+    Load {
+        plan: plan.clone(),
+        run: "liars".parse().unwrap(),
+        proxy,
+        control,
+        service,
+        contract: None,
+        worker: 0,
+        lease,
+        patience,
+    }
 }
 
 /// Runs a load to its end.

@@ -1,4 +1,4 @@
-//! The example that the reference quotes: a resource that has every field. It is one possible resource, not a run that was made.
+//! The examples that the reference quotes: resources that together have every field. They are possible resources, not runs that were made.
 
 use std::sync::LazyLock;
 
@@ -6,15 +6,20 @@ use serde_json::Value;
 
 use crate::yaml;
 
-/// The example as text.
+/// The examples as text.
 const TEXT: &str = include_str!("example.yaml");
 
-static EXAMPLE: LazyLock<Value> =
-    LazyLock::new(|| yaml::documents(TEXT).into_iter().next().and_then(Result::ok).unwrap_or_default());
+/// The resources of the example. The second pays a service of the user's own, which excludes some fields of the first.
+static EXAMPLES: LazyLock<Vec<Value>> =
+    LazyLock::new(|| yaml::documents(TEXT).into_iter().map(Result::unwrap_or_default).collect());
 
-/// The example's value of a field. Of several items of a list or a map, the first that has the field.
+/// The examples' value of a field. Of several items of a list or a map, the first that has the field.
 pub(super) fn at(path: &str) -> Option<Value> {
-    let mut values = vec![&*EXAMPLE];
+    EXAMPLES.iter().find_map(|example| at_in(example, path))
+}
+
+fn at_in(example: &Value, path: &str) -> Option<Value> {
+    let mut values = vec![example];
     for name in path.split('.') {
         let (name, is_list) = name.strip_suffix("[]").map_or((name, false), |name| (name, true));
         values = values
@@ -38,13 +43,13 @@ mod tests {
     use crate::{file, status::ChaosExperimentStatus};
 
     #[test]
-    fn the_example_is_a_good_resource() {
-        let read = file::parse(TEXT, 0);
+    fn the_examples_are_good_resources() {
+        let read = file::parse_all(TEXT, || 0);
         assert!(read.is_ok(), "{read:?}");
-        let status: ChaosExperimentStatus = serde_json::from_value(EXAMPLE["status"].clone()).unwrap();
+        let status: ChaosExperimentStatus = serde_json::from_value(EXAMPLES[0]["status"].clone()).unwrap();
         assert_eq!(
             serde_json::to_value(status).unwrap(),
-            EXAMPLE["status"],
+            EXAMPLES[0]["status"],
             "no field is unknown, and none has another form"
         );
     }

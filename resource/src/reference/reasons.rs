@@ -119,6 +119,12 @@ const fn doubt(doubt: Doubt) -> &'static str {
             "The lab changed while the load ran: pods of the service or the proxy were replaced, added or taken away, or the load was started twice."
         }
         Doubt::ReportMissing => "A worker has left no report.",
+        Doubt::ContractNotProven => {
+            "A payment on a path without faults did not go as `spec.target` says, so that no load was sent."
+        }
+        Doubt::ControlNotDetected => {
+            "The ledger did not show a payment that was made twice on purpose, so that it would show no duplicate either."
+        }
         Doubt::LoadStopped => "The load ended early, such as at `spec.activeDeadline`.",
         Doubt::LoadIncomplete => "Some payments were not tried to their end.",
         Doubt::AnswersNotUnderstood => {

@@ -43,12 +43,16 @@ fn kind(schema: &Value) -> String {
         "string" if schema["format"].as_str() == Some("date-time") => "time in UTC".to_owned(),
         "string" if is_duration => "duration".to_owned(),
         "string" => "text".to_owned(),
+        "" => "value of any kind".to_owned(),
         other => other.to_owned(),
     }
 }
 
 fn plural(kind: &str) -> String {
-    format!("{kind}s")
+    match kind.split_once(' ') {
+        Some((noun @ ("list" | "value"), rest)) => format!("{noun}s {rest}"),
+        _ => format!("{kind}s"),
+    }
 }
 
 /// What is allowed, in words.

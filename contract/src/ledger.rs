@@ -1,0 +1,244 @@
+//! A foreign ledger, page by page: which entries a page has, and where the next one is.
+
+use std::collections::BTreeMap;
+
+use paylab_core::money::MinorUnits;
+use serde_json::Value;
+use url::Url;
+
+use crate::{
+    money::AmountPath,
+    path::{Condition, Path},
+    request::Origin,
+    template::Template,
+};
+
+/// A list has at most this many pages.
+pub const PAGES_MAX: usize = 200_000;
+/// Longer pages are not read, in bytes.
+pub const PAGE_LEN_MAX: usize = 64 * 1024 * 1024;
+
+/// Where the money is read.
+#[derive(Debug, Clone)]
+pub enum Ledger {
+    /// A list of all payments.
+    List(List),
+    /// One request for each payment.
+    Lookup(Lookup),
+}
+
+/// A list of all payments, page by page.
+#[derive(Debug, Clone)]
+pub struct List {
+    pub(crate) get: Template,
+    pub(crate) items: Path,
+    pub(crate) reference: Path,
+    pub(crate) entry: EntryPaths,
+    pub(crate) next: Next,
+}
+
+/// One request for each payment.
+#[derive(Debug, Clone)]
+pub struct Lookup {
+    pub(crate) get: Template,
+    pub(crate) items: Path,
+    pub(crate) entry: EntryPaths,
+    /// The statuses that say that there is no entry.
+    pub absent: Vec<u16>,
+}
+
+/// Where amount and currency stand in an entry, and which entries count.
+#[derive(Debug, Clone)]
+pub(crate) struct EntryPaths {
+    pub(crate) amount: AmountPath,
+    pub(crate) currency: Option<Path>,
+    pub(crate) counts: Vec<Condition>,
+}
+
+/// How the next page is found.
+#[derive(Debug, Clone)]
+pub(crate) struct Next {
+    pub(crate) kind: NextKind,
+    pub(crate) while_true: Option<Path>,
+}
+
+/// The kinds of paging.
+#[derive(Debug, Clone)]
+pub(crate) enum NextKind {
+    /// There is one page.
+    OnePage,
+    /// Parameters of the query, with the paths of their values.
+    Query(Vec<(String, Path)>),
+    /// The path of a URL.
+    Url(Path),
+    /// A relation of the header `Link`.
+    Link(String),
+}
+
+/// One entry of a foreign ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForeignEntry {
+    /// How much.
+    pub amount: MinorUnits,
+    /// The currency, where the contract says where it stands.
+    pub currency: Option<String>,
+}
+
+impl Ledger {
+    /// The path of the first request.
+    #[must_use]
+    pub const fn get(&self) -> &Template {
+        match self {
+            Self::List(list) => &list.get,
+            Self::Lookup(lookup) => &lookup.get,
+        }
+    }
+
+    /// Every template of it.
+    pub fn templates(&self) -> impl Iterator<Item = Template> {
+        std::iter::once(self.get().clone())
+    }
+}
+
+impl List {
+    /// Hands on the entries of a page whose reference `is_ours`, each with its reference.
+    ///
+    /// # Errors
+    /// The page is not what the contract says.
+    pub fn read_page(
+        &self,
+        page: &Value,
+        is_ours: impl Fn(&str) -> bool,
+        mut take: impl FnMut(&str, ForeignEntry),
+    ) -> Result<(), String> {
+        let mut items = 0_u64;
+        for item in self.items.all(page) {
+            items += 1;
+            let Some(reference) = self.reference.text(item).filter(|reference| is_ours(reference)) else { continue };
+            if let Some(entry) =
+                self.entry.read(item).map_err(|problem| format!("the entry of {reference} {problem}"))?
+            {
+                take(&reference, entry);
+            }
+        }
+        if items == 0 && !has_a_list(page) {
+            return Err(format!("a page has no items at {} and no empty list either", self.items.as_str()));
+        }
+        Ok(())
+    }
+
+    /// The path and query of the page after the page at `here`; `None`: it was the last one.
+    ///
+    /// # Errors
+    /// What should lead to it does not.
+    pub fn next_page(
+        &self,
+        origin: &Origin,
+        here: &str,
+        page: &Value,
+        link: Option<&str>,
+    ) -> Result<Option<String>, String> {
+        let goes_on = self.next.while_true.as_ref().is_none_or(|path| path.first(page) == Some(&Value::Bool(true)));
+        if !goes_on {
+            return Ok(None);
+        }
+        match &self.next.kind {
+            NextKind::OnePage => Ok(None),
+            NextKind::Query(parameters) => Ok(with_query(here, parameters, page)),
+            NextKind::Url(path) => {
+                path.text(page).filter(|url| !url.is_empty()).map(|url| origin.follow(here, &url)).transpose()
+            }
+            NextKind::Link(relation) => {
+                link.and_then(|link| link_of(link, relation)).map(|url| origin.follow(here, &url)).transpose()
+            }
+        }
+    }
+}
+
+impl Lookup {
+    /// The entries of an answer.
+    ///
+    /// # Errors
+    /// The answer is not what the contract says.
+    pub fn read(&self, answer: &Value) -> Result<Vec<ForeignEntry>, String> {
+        let mut entries = Vec::new();
+        for item in self.items.all(answer).filter(|item| !item.is_null()) {
+            entries.extend(self.entry.read(item).map_err(|problem| format!("its entry {problem}"))?);
+        }
+        Ok(entries)
+    }
+}
+
+impl EntryPaths {
+    /// Reads an item; `None`: it is not money that has moved.
+    fn read(&self, item: &Value) -> Result<Option<ForeignEntry>, String> {
+        if !self.counts.iter().all(|condition| condition.holds(item)) {
+            return Ok(None);
+        }
+        let amount = self.amount.read(item)?;
+        let currency = match &self.currency {
+            None => None,
+            Some(path) => Some(path.text(item).ok_or_else(|| format!("has no currency at {}", path.as_str()))?),
+        };
+        Ok(Some(ForeignEntry { amount, currency }))
+    }
+}
+
+/// Whether a page has an empty list somewhere on its first levels, so that it can be one without payments.
+fn has_a_list(page: &Value) -> bool {
+    match page {
+        Value::Array(_) => true,
+        Value::Object(members) => members.values().any(|member| match member {
+            Value::Array(_) => true,
+            Value::Object(members) => members.values().any(Value::is_array),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+        }),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
+/// The path `here` with other values of some parameters; `None`: one has no value.
+fn with_query(here: &str, parameters: &[(String, Path)], page: &Value) -> Option<String> {
+    let values: BTreeMap<&str, String> = parameters
+        .iter()
+        .map(|(name, path)| Some((name.as_str(), path.text(page).filter(|value| !value.is_empty())?)))
+        .collect::<Option<_>>()?;
+    let (path, query) = here.split_once('?').unwrap_or((here, ""));
+    let kept = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| !values.contains_key(&**name));
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(kept);
+    query.extend_pairs(&values);
+    Some(format!("{path}?{}", query.finish()))
+}
+
+/// The URL of a relation in a header `Link` (RFC 8288).
+fn link_of(header: &str, relation: &str) -> Option<String> {
+    for link in header.split(',') {
+        let Some((url, parameters)) = link.trim().strip_prefix('<').and_then(|rest| rest.split_once('>')) else {
+            continue;
+        };
+        let names = parameters.split(';').filter_map(|parameter| parameter.trim().split_once('='));
+        let is_it = |(name, value): (&str, &str)| {
+            name.trim().eq_ignore_ascii_case("rel")
+                && value
+                    .trim()
+                    .trim_matches('"')
+                    .split_ascii_whitespace()
+                    .any(|word| word.eq_ignore_ascii_case(relation))
+        };
+        if names.into_iter().any(is_it) {
+            return Some(url.to_owned());
+        }
+    }
+    None
+}
+
+/// Whether two links lead to the same page, in whatever order their parameters are.
+#[must_use]
+pub fn page_name(path: &str) -> String {
+    let Ok(mut url) = Url::parse(&format!("http://page{path}")) else { return path.to_owned() };
+    let mut pairs: Vec<_> = url.query_pairs().into_owned().collect();
+    pairs.sort();
+    url.query_pairs_mut().clear().extend_pairs(pairs);
+    url.to_string()
+}

@@ -1,0 +1,374 @@
+//! The proof of a contract, on a path without faults: one payment must be found in the ledger, and one that is made twice on purpose must
+//! be found twice. A contract that reads nothing would make every service look safe.
+
+use std::{fmt, time::Duration};
+
+use futures::future::join;
+use paylab_contract::{Contract, ledger::ForeignEntry, spec::ControlReference};
+use paylab_core::{
+    client::KeyPolicy,
+    judge::doubt::Doubt,
+    money::MinorUnits,
+    payment::{AttemptId, PaymentId},
+    run_id::RunId,
+    witness::attempt::{Acknowledgement, AttemptOutcome, Rejection, Uncertainty},
+};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    control::ControlError,
+    error::Error,
+    load::Load,
+    sending::resolve,
+    shape::{Contracted, Rule, Shape},
+    source::ForeignLedger,
+    wire::{Answer, Attempted, KeptConnection, Reuse, Wire},
+};
+
+/// The first pause between two readings of the ledger; each further pause is twice as long.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+/// The payments of a check, in their order.
+const FIRST: u64 = 0;
+const SECOND: u64 = 1;
+const DRIFTING: u64 = 2;
+const COPIED: u64 = 3;
+/// How many payments a check makes at most.
+const PAYMENTS: u64 = 4;
+
+/// How much is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// What a verdict needs: one payment, and the control.
+    Essential,
+    /// Also what is told and not judged: repeats, another amount, two copies at once.
+    Full,
+}
+
+/// One step of a check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// What was paid.
+    pub paid: String,
+    /// What the service answered.
+    pub answered: String,
+    /// What the ledger shows after it.
+    pub ledger: String,
+    /// Whether that is as it must be.
+    pub result: StepResult,
+}
+
+/// Whether a step has gone as it must.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StepResult {
+    /// It has.
+    Holds,
+    /// It says something about the service, and the contract holds either way.
+    Told,
+    /// It has not, which means this for a verdict. The text says what to do.
+    Fails(Doubt, String),
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { paid, answered, ledger, result } = self;
+        write!(f, "{paid}: {answered}; {ledger}")?;
+        match result {
+            StepResult::Fails(_, hint) => write!(f, "; {hint}"),
+            StepResult::Holds | StepResult::Told => Ok(()),
+        }
+    }
+}
+
+/// What a check needs.
+struct Checking<'a> {
+    load: &'a Load,
+    contract: &'a Contract,
+    /// A run of its own, so that its payments are not the load's.
+    run: RunId,
+    wire: Wire,
+    shape: Shape,
+    request: Contracted,
+}
+
+/// Checks the contract of a load, and tells each step when it has ended. It ends after the first step that fails.
+///
+/// # Errors
+/// The service's name cannot be resolved.
+pub async fn check(
+    load: &Load,
+    contract: &Contract,
+    extent: Extent,
+    mut tell: impl FnMut(&Step),
+) -> Result<Vec<Step>, Error> {
+    let checking = Checking::new(load, contract).await?;
+    let mut steps = Vec::new();
+    let mut note = |step: Step| {
+        tell(&step);
+        let goes_on = !matches!(step.result, StepResult::Fails(..));
+        steps.push(step);
+        goes_on
+    };
+    if note(checking.first().await) {
+        if extent == Extent::Full && load.plan.client.key == KeyPolicy::PerPayment {
+            note(checking.repeat().await);
+        }
+        if note(checking.control().await) && extent == Extent::Full {
+            note(checking.other_amount().await);
+            note(checking.two_at_once().await);
+        }
+    }
+    Ok(steps)
+}
+
+/// Why nothing that a run with this contract measured would be proof; `None`: the contract holds.
+///
+/// # Errors
+/// The service's name cannot be resolved.
+pub(crate) async fn prove(load: &Load, contract: &Contract) -> Result<Option<(Doubt, String)>, Error> {
+    let steps = check(load, contract, Extent::Essential, |_| ()).await?;
+    Ok(steps.into_iter().find_map(|step| match step.result {
+        StepResult::Fails(doubt, _) => Some((doubt, step.to_string())),
+        StepResult::Holds | StepResult::Told => None,
+    }))
+}
+
+impl<'a> Checking<'a> {
+    async fn new(load: &'a Load, contract: &'a Contract) -> Result<Self, Error> {
+        let service = resolve(&contract.origin.address).await?;
+        let run = other_run(&load.run);
+        let request = || {
+            let contract = load.contract.clone().unwrap_or_else(|| contract.clone().into());
+            Contracted::new(contract, &load.plan, &run)
+        };
+        Ok(Self {
+            wire: Wire { proxy: service, timeout: load.plan.client.attempt_timeout, stop: CancellationToken::new() },
+            shape: Shape::Contracted(Box::new(request())),
+            request: request(),
+            load,
+            contract,
+            run,
+        })
+    }
+
+    /// One payment: it must be acknowledged and be found in the ledger.
+    async fn first(&self) -> Step {
+        let attempted = self.pay(FIRST, self.load.plan.amount, &self.key(FIRST)).await;
+        let is_acknowledged = matches!(attempted.outcome, AttemptOutcome::Acknowledged(_));
+        let found = if is_acknowledged { self.found(FIRST, 1).await } else { self.entries_of(FIRST).await };
+        let result = match &found {
+            _ if !is_acknowledged => fails(
+                Doubt::ContractNotProven,
+                "a payment must be acknowledged; look at the request (target.pay) and at target.pay.answers",
+            ),
+            Ok(entries) if entries.len() == 1 && self.is_right(&entries[0]) => StepResult::Holds,
+            Ok(entries) if entries.is_empty() => fails(
+                Doubt::ContractNotProven,
+                "the payment must be found; look at target.ledger and its reference, or give it more time (ledger.settle.within)",
+            ),
+            Ok(_) => fails(
+                Doubt::ContractNotProven,
+                "one entry of the amount that was paid must be found; look at target.ledger",
+            ),
+            Err(_) => fails(Doubt::ContractNotProven, "the ledger must be readable; look at target.ledger"),
+        };
+        let paid = format!("paid {} {} as {}", self.load.plan.amount, self.load.plan.currency, self.reference(FIRST));
+        self.step(paid, &[attempted], found, result)
+    }
+
+    /// The same again, with the same key.
+    async fn repeat(&self) -> Step {
+        let attempted = self.pay(FIRST, self.load.plan.amount, &self.key(FIRST)).await;
+        let found = self.settled(FIRST).await;
+        self.step("the same again with the same key".to_owned(), &[attempted], found, StepResult::Told)
+    }
+
+    /// A payment that is made twice on purpose: the ledger must show both entries.
+    async fn control(&self) -> Step {
+        match self.contract.control {
+            ControlReference::Same => {
+                let before = self.entries_of(FIRST).await.map_or(1, |entries| entries.len());
+                let attempted = self.pay(FIRST, self.load.plan.amount, &format!("{}-control", self.key(FIRST))).await;
+                let found = self.found(FIRST, before + 1).await;
+                let result = match &found {
+                    Ok(entries) if entries.len() > before => StepResult::Holds,
+                    Ok(_) | Err(_) => fails(
+                        Doubt::ControlNotDetected,
+                        "two entries of one reference must be found, or no duplicate would be; if the service takes each reference once, say control: {reference: new}",
+                    ),
+                };
+                let what = "control: the same reference under another key".to_owned();
+                self.step(what, &[attempted], found, result)
+            }
+            ControlReference::New => {
+                let attempted = self.pay(SECOND, self.load.plan.amount, &self.key(SECOND)).await;
+                let (first, found) = (self.entries_of(FIRST).await, self.found(SECOND, 1).await);
+                let result = match (&first, &found) {
+                    (Ok(first), Ok(second)) if !first.is_empty() && !second.is_empty() => StepResult::Holds,
+                    _ => fails(
+                        Doubt::ControlNotDetected,
+                        "the entries of both references must be found; look at target.ledger",
+                    ),
+                };
+                self.step("control: a second reference".to_owned(), &[attempted], found, result)
+            }
+        }
+    }
+
+    /// The same key with another amount.
+    async fn other_amount(&self) -> Step {
+        let (amount, key) = (self.load.plan.amount, self.key(DRIFTING));
+        let first = self.pay(DRIFTING, amount, &key).await;
+        let drifted = self.pay(DRIFTING, MinorUnits(amount.0 + 1), &key).await;
+        let found = self.settled(DRIFTING).await;
+        self.step("a repeat with another amount".to_owned(), &[first, drifted], found, StepResult::Told)
+    }
+
+    /// Two copies at once.
+    async fn two_at_once(&self) -> Step {
+        let (amount, key) = (self.load.plan.amount, self.key(COPIED));
+        let (one, other) = join(self.pay(COPIED, amount, &key), self.pay(COPIED, amount, &key)).await;
+        let found = self.settled(COPIED).await;
+        self.step("two copies at once".to_owned(), &[one, other], found, StepResult::Told)
+    }
+
+    fn step(
+        &self,
+        paid: String,
+        attempts: &[Attempted],
+        found: Result<Vec<ForeignEntry>, ControlError>,
+        result: StepResult,
+    ) -> Step {
+        let answered: Vec<_> = attempts.iter().map(|attempted| self.answered(attempted)).collect();
+        let ledger = match found {
+            Ok(entries) => self.entries_in_words(&entries),
+            Err(error) => format!("the ledger cannot be read: {error}"),
+        };
+        Step { paid, answered: answered.join(" and "), ledger, result }
+    }
+
+    async fn pay(&self, payment: u64, amount: MinorUnits, key: &str) -> Attempted {
+        let id = AttemptId { payment: PaymentId(payment), attempt: 1 };
+        let request = self.request.encode_with(&self.load.plan, id, amount, key);
+        self.wire.attempt(&self.shape, &request, Reuse::Close, &mut KeptConnection::default()).await
+    }
+
+    fn key(&self, payment: u64) -> String {
+        let id = AttemptId { payment: PaymentId(payment), attempt: 1 };
+        self.load.plan.client.key.key(&self.run, id).unwrap_or_default()
+    }
+
+    fn reference(&self, payment: u64) -> String {
+        self.contract.reference(self.run.as_str(), payment)
+    }
+
+    /// The entries of a payment now.
+    async fn entries_of(&self, payment: u64) -> Result<Vec<ForeignEntry>, ControlError> {
+        let ledger = ForeignLedger { contract: self.contract, plan: &self.load.plan, run: &self.run };
+        let (reference, mut entries) = (self.reference(payment), Vec::new());
+        let take = |of: &str, entry| {
+            if of == reference {
+                entries.push(entry);
+            }
+        };
+        ledger.each_entry(payment..(payment + 1).min(PAYMENTS), take).await?;
+        Ok(entries)
+    }
+
+    /// The entries of a payment once there are so many, or when the ledger should have settled.
+    async fn found(&self, payment: u64, many: usize) -> Result<Vec<ForeignEntry>, ControlError> {
+        let until = Instant::now() + self.contract.settle.within.duration();
+        let mut pause = PAUSE_MIN;
+        loop {
+            let found = self.entries_of(payment).await?;
+            if found.len() >= many || Instant::now() + pause > until {
+                return Ok(found);
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(self.contract.settle.quiet.duration().max(PAUSE_MIN));
+        }
+    }
+
+    /// The entries of a payment, once two readings are the same.
+    async fn settled(&self, payment: u64) -> Result<Vec<ForeignEntry>, ControlError> {
+        let until = Instant::now() + self.contract.settle.within.duration();
+        let mut before = self.entries_of(payment).await?;
+        loop {
+            sleep(self.contract.settle.quiet.duration()).await;
+            let now = self.entries_of(payment).await?;
+            if now == before || Instant::now() >= until {
+                return Ok(now);
+            }
+            before = now;
+        }
+    }
+
+    fn is_right(&self, entry: &ForeignEntry) -> bool {
+        let plan = &self.load.plan;
+        let currency = entry.currency.as_ref().is_none_or(|currency| currency.eq_ignore_ascii_case(&plan.currency));
+        entry.amount == plan.amount && currency
+    }
+
+    /// `2 entries of 1.00 EUR`.
+    fn entries_in_words(&self, entries: &[ForeignEntry]) -> String {
+        let amounts: Vec<_> = entries.iter().map(|entry| self.amount_in_words(entry)).collect();
+        match &amounts[..] {
+            [] => "no entry in the ledger".to_owned(),
+            [one] => format!("1 entry of {one}"),
+            several => format!("{} entries of {}", several.len(), several.join(", ")),
+        }
+    }
+
+    fn amount_in_words(&self, entry: &ForeignEntry) -> String {
+        let currency = entry.currency.as_ref().unwrap_or(&self.load.plan.currency);
+        format!("{} {}", entry.amount, currency.to_uppercase())
+    }
+
+    /// What came back, and which rule says what it means.
+    fn answered(&self, attempted: &Attempted) -> String {
+        let meaning = meaning(attempted.outcome);
+        match &attempted.answer {
+            None => format!("{meaning} ({})", self.contract.origin.address),
+            Some(Answer::NotUnderstood(reason)) => format!("{reason}, so it is {meaning}"),
+            Some(Answer::Whole { status, rule, identity, beginning }) => {
+                let rule = match rule {
+                    Rule::Matched(rule) => format!(" by answers[{rule}]"),
+                    Rule::Unmatched => " by no rule, as HTTP says".to_owned(),
+                    Rule::Absent => String::new(),
+                };
+                let identity = identity.as_ref().map(|identity| format!(", named {identity}")).unwrap_or_default();
+                let beginning = self.contract.secrets().redact(&String::from_utf8_lossy(beginning));
+                let body =
+                    if beginning.is_empty() { String::new() } else { format!(" ({})", beginning.escape_debug()) };
+                format!("{status}{body}, {meaning}{rule}{identity}")
+            }
+        }
+    }
+}
+
+fn fails(doubt: Doubt, hint: &str) -> StepResult {
+    StepResult::Fails(doubt, hint.to_owned())
+}
+
+/// What an outcome is called.
+const fn meaning(outcome: AttemptOutcome) -> &'static str {
+    match outcome {
+        AttemptOutcome::Acknowledged(Acknowledgement::New) => "acknowledged",
+        AttemptOutcome::Acknowledged(Acknowledgement::Repeat) => "acknowledged as a repeat",
+        AttemptOutcome::Rejected(Rejection::Refused) => "refused",
+        AttemptOutcome::Rejected(Rejection::Unreached) => "nothing answers",
+        AttemptOutcome::Rejected(Rejection::NoPort) => "this machine has no port left",
+        AttemptOutcome::Unknown(Uncertainty::Retryable) => "to be tried again",
+        AttemptOutcome::Unknown(Uncertainty::Garbled) => "not understood",
+        AttemptOutcome::Unknown(Uncertainty::Timeout) => "no answer in time",
+        AttemptOutcome::Unknown(Uncertainty::Reset) => "the connection was reset",
+        AttemptOutcome::Unknown(Uncertainty::Eof) => "the connection ended before the answer",
+        AttemptOutcome::Unknown(Uncertainty::Stopped) => "stopped",
+    }
+}
+
+/// A run id whose references are not those of `run`.
+fn other_run(run: &RunId) -> RunId {
+    let turned: String = run.as_str().chars().rev().collect();
+    turned.parse().unwrap_or_else(|_| run.clone())
+}

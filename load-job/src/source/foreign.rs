@@ -1,0 +1,206 @@
+//! The ledger of a service that is not Paylab's own, as its contract says: a list in pages, or one request for each payment. Nobody has
+//! sealed it, so it is sealed here, and what is read twice the same is taken for settled.
+
+use std::{collections::HashSet, ops::Range};
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use paylab_contract::{
+    Contract,
+    ledger::{ForeignEntry, Ledger, List, Lookup, PAGE_LEN_MAX, PAGES_MAX, page_name},
+};
+use paylab_core::{
+    payment::{AttemptId, PaymentId},
+    plan::Plan,
+    run_id::RunId,
+    witness::{
+        ledger::{Elsewhere, Entry, LedgerFooter, LedgerItem, LedgerTally, ServiceCounters},
+        seal::Sealer,
+    },
+};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{
+    control::{ControlError, Fetch, Fetched, fetch},
+    load::Load,
+    shape::filling,
+};
+
+/// How many payments are looked up at once.
+const LOOKUPS_AT_ONCE: usize = 16;
+/// How much of an answer is shown in a message, in characters.
+const ANSWER_SHOWN: usize = 200;
+
+/// Whose ledger is read, and for which run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ForeignLedger<'a> {
+    pub(crate) contract: &'a Contract,
+    pub(crate) plan: &'a Plan,
+    pub(crate) run: &'a RunId,
+}
+
+/// Reads what the load's share needs, and seals it.
+pub(super) async fn read(load: &Load, contract: &Contract, tally: &mut LedgerTally) -> Result<(), ControlError> {
+    let ledger = ForeignLedger { contract, plan: &load.plan, run: &load.run };
+    let mut sealing = Sealing { ledger, tally, sealer: Sealer::default(), entries: 0, sum_minor: 0 };
+    ledger.each_entry(load.share(), |reference, entry| sealing.take(reference, entry)).await?;
+    sealing.close();
+    Ok(())
+}
+
+impl ForeignLedger<'_> {
+    /// Hands on every entry of the run, with its reference. `payments` are those that are looked up, where there is no list.
+    pub(crate) async fn each_entry(
+        &self,
+        payments: Range<u64>,
+        take: impl FnMut(&str, ForeignEntry),
+    ) -> Result<(), ControlError> {
+        match &self.contract.ledger {
+            Ledger::List(list) => self.read_list(list, take).await,
+            Ledger::Lookup(lookup) => self.look_up(lookup, payments, take).await,
+        }
+    }
+
+    async fn read_list(&self, list: &List, mut take: impl FnMut(&str, ForeignEntry)) -> Result<(), ControlError> {
+        let mut path = self.path_of(0);
+        let mut seen = HashSet::from([page_name(&path)]);
+        loop {
+            let Fetched { link, body, .. } = self.fetch(&path).await?.accepted(&path)?;
+            let page = self.parse(&path, &body)?;
+            let is_ours = |reference: &str| self.contract.is_of_run(self.run.as_str(), reference);
+            let at_page = |problem| ControlError::NotAsAgreed(format!("GET {path}: {problem}"));
+            list.read_page(&page, is_ours, &mut take).map_err(at_page)?;
+            let next = list.next_page(&self.contract.origin, &path, &page, link.as_deref()).map_err(at_page)?;
+            let Some(next) = next else { return Ok(()) };
+            if !seen.insert(page_name(&next)) {
+                return Err(at_page(format!("the list leads in a circle: its next page {next} was read before")));
+            }
+            if seen.len() > PAGES_MAX {
+                return Err(at_page(format!("the list has more than {PAGES_MAX} pages")));
+            }
+            path = next;
+        }
+    }
+
+    async fn look_up(
+        &self,
+        lookup: &Lookup,
+        payments: Range<u64>,
+        mut take: impl FnMut(&str, ForeignEntry),
+    ) -> Result<(), ControlError> {
+        let look_up = |payment| async move {
+            let path = self.path_of(payment);
+            let fetched = self.fetch(&path).await?;
+            if lookup.absent.contains(&fetched.status) {
+                return Ok((payment, Vec::new()));
+            }
+            let answer = self.parse(&path, &fetched.accepted(&path)?.body)?;
+            let entries = lookup.read(&answer);
+            let entries = entries.map_err(|problem| ControlError::NotAsAgreed(format!("GET {path}: {problem}")))?;
+            Ok((payment, entries))
+        };
+        let mut found = stream::iter(payments).map(look_up).buffered(LOOKUPS_AT_ONCE);
+        while let Some((payment, entries)) = found.try_next().await? {
+            let reference = self.contract.reference(self.run.as_str(), payment);
+            entries.into_iter().for_each(|entry| take(&reference, entry));
+        }
+        Ok(())
+    }
+
+    /// The path of the first page, or of a payment.
+    fn path_of(&self, payment: u64) -> String {
+        let id = AttemptId { payment: PaymentId(payment), attempt: 1 };
+        let reference = self.contract.reference(self.run.as_str(), payment);
+        let key = self.plan.client.key.key(self.run, id).unwrap_or_default();
+        let filling = paylab_contract::template::Filling { key: &key, ..filling(self.plan, self.run, &reference, id) };
+        self.contract.ledger_path(&filling)
+    }
+
+    async fn fetch(&self, path: &str) -> Result<Fetched, ControlError> {
+        let origin = &self.contract.origin;
+        let id = AttemptId { payment: PaymentId(0), attempt: 1 };
+        let headers = self.contract.pay.common_headers(&filling(self.plan, self.run, "", id), self.contract.secrets());
+        let wanted =
+            Fetch { address: &origin.address, host: &origin.host, path, headers: &headers, len_max: PAGE_LEN_MAX };
+        let Fetched { status, link, location, body } = fetch(wanted).await?;
+        let body = if (200..300).contains(&status) { body } else { self.without_secrets(&body) };
+        Ok(Fetched { status, link, location, body })
+    }
+
+    fn without_secrets(&self, body: &[u8]) -> Vec<u8> {
+        self.contract.secrets().redact(&String::from_utf8_lossy(body)).into_bytes()
+    }
+
+    fn parse(&self, path: &str, body: &[u8]) -> Result<Value, ControlError> {
+        serde_json::from_slice(body).map_err(|error| {
+            let begins = shown(&self.without_secrets(body));
+            ControlError::NotAsAgreed(format!("GET {path}: the answer is not JSON ({error}): {begins}"))
+        })
+    }
+}
+
+impl Fetched {
+    /// The answer, if it is a 2xx.
+    fn accepted(self, path: &str) -> Result<Self, ControlError> {
+        let hint = match self.status {
+            200..=299 => return Ok(self),
+            300..=399 => {
+                let location = self.location.unwrap_or_default();
+                format!("it redirects to {location}; name that place in spec.target")
+            }
+            401 | 403 => "it asks for credentials; put them into spec.target.headers".to_owned(),
+            _ => shown(&self.body),
+        };
+        Err(ControlError::NotAsAgreed(format!("GET {path}: the answer was {}: {hint}", self.status)))
+    }
+}
+
+/// The beginning of an answer, for a message.
+fn shown(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    text.chars().filter(|character| !character.is_control()).take(ANSWER_SHOWN).collect()
+}
+
+/// Makes lines of entries, as Paylab's own service sends them.
+struct Sealing<'a> {
+    ledger: ForeignLedger<'a>,
+    tally: &'a mut LedgerTally,
+    sealer: Sealer,
+    entries: i64,
+    sum_minor: i64,
+}
+
+impl Sealing<'_> {
+    fn take(&mut self, reference: &str, entry: ForeignEntry) {
+        let ForeignLedger { contract, plan, run } = self.ledger;
+        let payment = contract.payment_of(run.as_str(), reference);
+        let reference = payment.map_or_else(|| reference.to_owned(), |payment| run.reference(PaymentId(payment)));
+        let dest = match entry.currency {
+            Some(currency) if !currency.eq_ignore_ascii_case(&plan.currency) => format!("{} in {currency}", plan.to),
+            Some(_) | None => plan.to.clone(),
+        };
+        let amount_minor = entry.amount.0;
+        self.entries += 1;
+        self.sum_minor = self.sum_minor.saturating_add(amount_minor);
+        let entry = Entry { id: self.entries, reference: Some(reference), src: plan.from.clone(), dest, amount_minor };
+        let line = line(&LedgerItem::Entry(entry));
+        self.sealer.add(&line);
+        self.tally.take(&line);
+    }
+
+    fn close(self) {
+        let footer = LedgerFooter {
+            seal: self.sealer.seal(),
+            total_minor: self.sum_minor,
+            counters: ServiceCounters::default(),
+            elsewhere: Elsewhere::default(),
+        };
+        self.tally.take(&line(&LedgerItem::Footer(footer)));
+    }
+}
+
+fn line(item: &impl Serialize) -> Vec<u8> {
+    let mut line = serde_json::to_vec(item).unwrap_or_default();
+    line.push(b'\n');
+    line
+}

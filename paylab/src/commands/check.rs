@@ -1,0 +1,94 @@
+//! `paylab check`: the contract of the user's own service proves itself, step by step, on a path without faults.
+
+use std::time::Duration;
+
+use anyhow::anyhow;
+use clap::Args;
+use load_job::{
+    Load,
+    check::{self, Extent, Step, StepResult},
+};
+
+use crate::{
+    exit::{Exit, Misuse},
+    lab::{draw_run_id, one_thread},
+    logs::{self, Logs},
+    output::print,
+    source::Source,
+    target,
+};
+
+/// The options of `paylab check`.
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    /// Which experiment.
+    #[command(flatten)]
+    pub source: Source,
+    /// Which service.
+    #[command(flatten)]
+    pub target: target::TargetOptions,
+    /// Logs of the parts
+    #[command(flatten)]
+    pub logs: Logs,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The experiment is invalid, or the contract does not hold.
+pub fn check(options: &Options) -> anyhow::Result<Exit> {
+    logs::start(&options.logs, "warn")?;
+    let (url, startable) = options.target.prepare()?;
+    let source = options.source.clone().paying(url);
+    let experiment = source.read()?;
+    let Some(contract) = experiment.contract else {
+        let problem = "is absent; only the contract of your own service can be checked";
+        return Err(source.refuse("spec.target", problem.to_owned()).into());
+    };
+    let contract = target::with_secrets(contract).map_err(|problem| source.refuse("spec.target", problem))?;
+    let _started = startable.map(target::Startable::start).transpose()?;
+    let address = contract.origin.address.clone();
+    let load = Load {
+        plan: experiment.plan,
+        run: draw_run_id()?,
+        proxy: address.clone(),
+        control: address.clone(),
+        service: address,
+        contract: Some(contract.clone()),
+        worker: 0,
+        lease: Duration::ZERO,
+        patience: Duration::ZERO,
+    };
+    let mut printed = Ok(());
+    let tell = |step: &Step| {
+        if printed.is_ok() {
+            printed = print(line(step));
+        }
+    };
+    let steps = one_thread()?.block_on(check::check(&load, &contract, Extent::Full, tell))?;
+    printed?;
+    let failed = steps.iter().find_map(|step| match &step.result {
+        StepResult::Fails(doubt, hint) => Some((doubt, hint)),
+        StepResult::Holds | StepResult::Told => None,
+    });
+    match failed {
+        None => {
+            print(
+                "The contract holds: what is paid is found in the ledger, and a payment that is made twice is found twice.",
+            )?;
+            Ok(Exit::AsExpected)
+        }
+        Some((doubt, hint)) => Err(anyhow!(Misuse(format!("the contract does not hold ({doubt:?}): {hint}")))),
+    }
+}
+
+/// One step on one line.
+fn line(step: &Step) -> String {
+    let Step { paid, answered, ledger, result } = step;
+    let mark = match result {
+        StepResult::Holds => "holds",
+        StepResult::Told => "-",
+        StepResult::Fails(..) => "FAILS",
+    };
+    format!("  {mark:<7}{paid}\n         answer: {answered}\n         ledger: {ledger}")
+}

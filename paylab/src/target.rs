@@ -1,0 +1,194 @@
+//! The user's own service on this machine: which one is paid, the command that starts it, and the secrets that it needs.
+
+use std::{
+    env,
+    fs::File,
+    io::{self, Read as _, Seek as _},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    os::unix::process::CommandExt as _,
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, anyhow};
+use paylab_contract::Contract;
+
+use crate::{
+    exit::Misuse,
+    leftovers::ProcessGroup,
+    source::{Source, Sourced, Sources, quoted},
+};
+
+/// How long the command may take until its port answers.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// The pause between two tries to reach the port.
+const START_PAUSE: Duration = Duration::from_millis(20);
+/// How long a service may take to end after it was asked to.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How much of the command's output is shown when it fails, in bytes.
+const OUTPUT_SHOWN: u64 = 2000;
+/// What the names of variables with secrets begin with.
+const SECRET_PREFIX: &str = "PAYLAB_SECRET_";
+
+/// Which service is paid in place of the one that the file names.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct TargetOptions {
+    /// The URL of your service, instead of the file's spec.target.url
+    #[arg(long, value_name = "URL")]
+    pub target: Option<String>,
+    /// A command that starts your service. It is run by the shell with PORT set, and ended after the run. The service is expected at
+    /// 127.0.0.1:$PORT, unless --target says otherwise
+    #[arg(long, value_name = "COMMAND")]
+    pub target_command: Option<String>,
+}
+
+/// A command and where the service that it starts will be.
+#[derive(Debug)]
+pub(crate) struct Startable {
+    command: String,
+    port: u16,
+}
+
+/// A service that runs as a child of this process, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Started {
+    child: Child,
+    group: ProcessGroup,
+}
+
+impl TargetOptions {
+    /// The options as a shell reads them again; `None`: there are none.
+    pub(crate) fn shown(&self) -> Option<String> {
+        let option = |name: &str, value: &String| format!("{name} {}", quoted(value.clone()));
+        let url = self.target.as_ref().map(|url| option("--target", url));
+        let command = self.target_command.as_ref().map(|command| option("--target-command", command));
+        let shown: Vec<_> = url.into_iter().chain(command).collect();
+        (!shown.is_empty()).then(|| shown.join(" "))
+    }
+
+    /// What the command line says about where the service is, and the command that is to be started once the files are read.
+    ///
+    /// # Errors
+    /// There is no free port.
+    pub(crate) fn prepare(&self) -> anyhow::Result<(Option<String>, Option<Startable>)> {
+        let Some(command) = self.target_command.clone() else { return Ok((self.target.clone(), None)) };
+        let port = free_port().context("no port is free for --target-command")?;
+        let url = self.target.clone().unwrap_or_else(|| format!("http://127.0.0.1:{port}"));
+        Ok((Some(url), Some(Startable { command, port })))
+    }
+}
+
+impl Sources {
+    /// The same sources, paying the service at this URL.
+    #[must_use]
+    pub(crate) fn paying(mut self, target: Option<String>) -> Self {
+        self.target = target;
+        self
+    }
+}
+
+impl Source {
+    /// The same source, paying the service at this URL.
+    #[must_use]
+    pub(crate) fn paying(mut self, target: Option<String>) -> Self {
+        self.target = target;
+        self
+    }
+}
+
+/// The contract of an experiment with its secrets, which are in the environment.
+///
+/// # Errors
+/// The name of the first variable that is missing.
+pub(crate) fn with_secrets(contract: Contract) -> Result<Arc<Contract>, String> {
+    let variable = |name: &str| format!("{SECRET_PREFIX}{}", name.to_uppercase());
+    let contract = contract.with_secrets(|name| env::var(variable(name)).ok());
+    contract.map(Arc::new).map_err(|name| {
+        let variable = variable(&name);
+        format!("uses {{secret.{name}}}, and the variable {variable} is not set; set it to the secret")
+    })
+}
+
+impl Sourced {
+    /// The contract of the user's own service with its secrets; `None`: Paylab's own service is paid.
+    pub(crate) fn contract(&self) -> anyhow::Result<Option<Arc<Contract>>> {
+        let Some(contract) = self.experiment.contract.clone() else { return Ok(None) };
+        Ok(Some(with_secrets(contract).map_err(|problem| self.refuse("spec.target", problem))?))
+    }
+}
+
+impl Startable {
+    /// Starts the command, and waits until the service accepts connections.
+    ///
+    /// # Errors
+    /// The command cannot be started, ends, or does not answer in time.
+    pub(crate) fn start(self) -> anyhow::Result<Started> {
+        let Self { command, port } = self;
+        let output = tempfile::tempfile().context("cannot make a temporary file for the output of --target-command")?;
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(&command).env("PORT", port.to_string()).stdin(Stdio::null());
+        shell.stdout(output.try_clone()?).stderr(output.try_clone()?).process_group(0);
+        let child = shell.spawn().context("cannot start the shell for --target-command")?;
+        let group = ProcessGroup::of(child.id());
+        let mut started = Started { child, group };
+        started.wait_until_ready(port, output).map_err(|problem| Misuse(format!("--target-command: {problem}")))?;
+        Ok(started)
+    }
+}
+
+impl Started {
+    fn wait_until_ready(&mut self, port: u16, output: File) -> Result<(), anyhow::Error> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let begun = Instant::now();
+        loop {
+            if TcpStream::connect_timeout(&address, START_TIMEOUT).is_ok() {
+                return Ok(());
+            }
+            if let Some(status) = self.child.try_wait()? {
+                return Err(anyhow!("it ended before anything answered at {address} ({status}){}", last_of(output)));
+            }
+            if begun.elapsed() >= START_TIMEOUT {
+                let seconds = START_TIMEOUT.as_secs();
+                return Err(anyhow!(
+                    "nothing answered at {address} within {seconds} s; the service must listen on $PORT{}",
+                    last_of(output)
+                ));
+            }
+            thread::sleep(START_PAUSE);
+        }
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        self.group.terminate();
+        let begun = Instant::now();
+        while begun.elapsed() < STOP_TIMEOUT && matches!(self.child.try_wait(), Ok(None)) {
+            thread::sleep(START_PAUSE);
+        }
+        // What is left of the group, such as a child of the shell that did not listen.
+        self.group.kill();
+        // It was killed, so that this does not wait.
+        let _ = self.child.wait();
+    }
+}
+
+/// The end of a command's output, for a message.
+fn last_of(mut output: File) -> String {
+    let mut text = String::new();
+    let read = output.metadata().and_then(|metadata| {
+        output.seek(io::SeekFrom::Start(metadata.len().saturating_sub(OUTPUT_SHOWN)))?;
+        let mut bytes = Vec::new();
+        output.read_to_end(&mut bytes)?;
+        text = String::from_utf8_lossy(&bytes).trim().to_owned();
+        Ok(())
+    });
+    if read.is_err() || text.is_empty() { String::new() } else { format!("; its output ends with:\n{text}") }
+}
+
+/// A port of the loopback interface that nobody uses.
+fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}

@@ -1,0 +1,268 @@
+//! The contract of a service that is not Paylab's: it proves itself before a load, and what does not hold is said with what came instead.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "support/binary.rs"]
+mod binary;
+#[path = "support/foreign.rs"]
+mod foreign;
+
+use std::{net::SocketAddr, process::Output};
+
+use binary::{command, experiment, paylab, text};
+use foreign::{Answer, CONTRACT, Request, Shop, honest, json_answer, list, pay, start};
+use serde_json::{Value, json};
+
+/// An experiment of 60 payments that meets the lesson's faults, with further lines of the target.
+fn file(further: &str) -> String {
+    let spec = r#"
+  claim: ExactlyOnce
+  seed: 42
+  payments: {count: 60}
+  client: {idempotencyKey: PerPayment}
+  faults:
+    - {name: request-lost, probability: 0.3, reset: {at: BeforeRequest}}
+    - {name: response-lost, probability: 0.3, reset: {at: BeforeResponse}}
+  target:
+    url: http://127.0.0.1:1"#;
+    experiment(&format!("{spec}{CONTRACT}{further}"))
+}
+
+fn check_file(service: SocketAddr, file: &str) -> Output {
+    paylab(&["check", "-", "--target", &format!("http://{service}")], file)
+}
+
+/// What `check` and `run` say about a service whose contract does not hold.
+fn refused(answer: fn(&Request, &mut Shop) -> Answer) -> String {
+    let output = check_file(start(answer), &file(""));
+    assert_eq!(output.status.code(), Some(64), "{}", binary::printed(&output));
+    let run = run_json(start(answer), &file(""), 2);
+    assert_eq!((run["verdict"].clone(), run["attempts"]["total"].clone()), (json!("Inconclusive"), json!(0)), "{run}");
+    let told = format!("{}{}", text(&output.stdout), text(&output.stderr));
+    format!("{}\n{told}", run["reason"].as_str().unwrap())
+}
+
+fn run_json(service: SocketAddr, file: &str, exit: i32) -> Value {
+    let output = paylab(&["run", "-", "--target", &format!("http://{service}"), "--output", "json"], file);
+    assert_eq!(output.status.code(), Some(exit), "{}", binary::printed(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn an_honest_service_is_checked_in_five_steps_and_upheld_with_the_predicted_totals() {
+    let service = start(honest);
+    let output = check_file(service, &file(""));
+    let told = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{}", binary::printed(&output));
+    assert_eq!((told.matches("  holds  ").count(), told.matches("  -      ").count()), (2, 3), "{told}");
+    assert!(told.contains("answer: 200, acknowledged as a repeat by answers[0], named 0"), "{told}");
+    // With a model the totals are predicted, and a difference would be a finding. The service already holds the payments of the check.
+    let status = run_json(service, &file("    model: UniqueKey\n"), 0);
+    let count = |group: &str, name: &str| status[group][name].as_u64().unwrap();
+    assert_eq!(
+        (status["verdict"].clone(), count("payments", "booked"), count("payments", "lost")),
+        (json!("Upheld"), 60, 0)
+    );
+    assert_eq!(count("attempts", "total"), status["prediction"]["exact"]["attempts"].as_u64().unwrap(), "{status}");
+    assert_eq!(status["lab"].get("findings"), None, "{status}");
+    // The same without a model predicts nothing.
+    let status = run_json(start(honest), &file(""), 0);
+    assert_eq!((status["verdict"].clone(), status["prediction"].get("exact")), (json!("Upheld"), None), "{status}");
+}
+
+#[test]
+fn services_that_break_the_claim_are_violated_with_their_class() {
+    fn forgetful(request: &Request, shop: &mut Shop) -> Answer {
+        shop.booked.iter_mut().for_each(|(key, _, _)| key.clear());
+        honest(request, shop)
+    }
+    fn renaming(request: &Request, shop: &mut Shop) -> Answer {
+        match honest(request, shop) {
+            (200, headers, body) if request.method == "POST" => (200, headers, body.replace("\"id\":", "\"id\":9")),
+            other => other,
+        }
+    }
+    fn lossy(request: &Request, shop: &mut Shop) -> Answer {
+        let (status, headers, body) = honest(request, shop);
+        if status == 201 && shop.booked.len() % 20 == 13 {
+            shop.booked.last_mut().unwrap().1 = "lost".to_owned();
+        }
+        (status, headers, body)
+    }
+    fn cheaper(request: &Request, shop: &mut Shop) -> Answer {
+        let answer = honest(request, shop);
+        if shop.booked.len() == 30 {
+            shop.booked.last_mut().unwrap().2 = 99;
+        }
+        answer
+    }
+    for (answer, class) in [
+        (forgetful as fn(&Request, &mut Shop) -> Answer, "Duplicated"),
+        (lossy, "AcknowledgedButLost"),
+        (cheaper, "Mismatched"),
+    ] {
+        let status = run_json(start(answer), &file(""), 1);
+        assert_eq!(
+            (status["verdict"].clone(), status["reason"].clone()),
+            (json!("Violated"), json!(class)),
+            "{status}"
+        );
+    }
+    // A client that stops at its first acknowledgement sees one name only.
+    let hedged = file("").replace("idempotencyKey", "hedge: 2, idempotencyKey");
+    assert_eq!(run_json(start(renaming), &hedged, 1)["reason"], json!("UnstableReplay"));
+}
+
+#[test]
+fn a_ledger_that_would_show_no_duplicate_proves_nothing() {
+    fn blind(request: &Request, shop: &mut Shop) -> Answer {
+        let (status, headers, body) = honest(request, shop);
+        let mut page: Value = serde_json::from_str(&body).unwrap();
+        if let Some(data) = page["data"].as_array_mut() {
+            data.dedup();
+        }
+        (status, headers, page.to_string())
+    }
+    let told = refused(blind);
+    assert!(told.starts_with("ControlNotDetected") && told.contains("say control: {reference: new}"), "{told}");
+    // A service that takes each reference once has a control of its own.
+    let output = check_file(start(blind), &file("    control: {reference: new}\n"));
+    assert_eq!(output.status.code(), Some(0), "{}", binary::printed(&output));
+}
+
+#[test]
+fn a_target_that_is_not_as_agreed_is_told_in_a_sentence() {
+    fn ledger(request: &Request, shop: &mut Shop, answer: impl Fn() -> Answer) -> Answer {
+        if request.method == "POST" { pay(request, shop) } else { answer() }
+    }
+    type Service = fn(&Request, &mut Shop) -> Answer;
+    let services: [(Service, &str); 9] = [
+        (
+            |_, _| json_answer(400, &json!({"error": "no such currency"})),
+            "400 ({\\\"error\\\":\\\"no such currency\\\"}), refused by no rule, as HTTP says",
+        ),
+        (|_, _| json_answer(503, &json!({})), "503 ({}), to be tried again by no rule, as HTTP says"),
+        (
+            |request, shop| ledger(request, shop, || (302, "Location: /elsewhere\r\n".into(), String::new())),
+            "GET /payments: the answer was 302: it redirects to /elsewhere; name that place in spec.target",
+        ),
+        (
+            |request, shop| ledger(request, shop, || json_answer(401, &json!({}))),
+            "the answer was 401: it asks for credentials; put them into spec.target.headers",
+        ),
+        (
+            |request, shop| ledger(request, shop, || (200, String::new(), "<html>".into())),
+            "the answer is not JSON (expected value at line 1 column 1): <html>",
+        ),
+        (
+            |request, shop| ledger(request, shop, || json_answer(200, &json!({"data": [], "next": "/payments"}))),
+            "the list leads in a circle: its next page /payments was read before",
+        ),
+        (|request, shop| ledger(request, shop, || json_answer(200, &json!({"data": []}))), "no entry in the ledger"),
+        (
+            |request, shop| ledger(request, shop, || json_answer(200, &json!({"error": "x"}))),
+            "a page has no items at $.data[*] and no empty list either",
+        ),
+        (
+            |request, shop| {
+                let answer = list(request, shop);
+                if request.method == "POST" {
+                    pay(request, shop);
+                    shop.booked[0].2 += 1;
+                    json_answer(201, &json!({}))
+                } else {
+                    answer
+                }
+            },
+            "1 entry of 1.01 EUR",
+        ),
+    ];
+    for (service, expected) in services {
+        let told = refused(service);
+        assert!(told.starts_with("ContractNotProven") && told.contains(expected), "{expected}\n{told}");
+    }
+}
+
+#[test]
+fn a_target_that_is_down_is_told_and_not_waited_for() {
+    let output = paylab(&["run", "-", "--target", "http://127.0.0.1:1"], &file(""));
+    assert_eq!(output.status.code(), Some(2), "{}", binary::printed(&output));
+    assert!(text(&output.stdout).contains("nothing answers (127.0.0.1:1)"), "{}", binary::printed(&output));
+}
+
+#[test]
+fn secrets_come_from_the_environment_and_are_in_nothing_that_is_printed() {
+    fn echoing(request: &Request, shop: &mut Shop) -> Answer {
+        match request.header("Authorization") {
+            Some("Bearer hunter2") if request.method == "GET" => list(request, shop),
+            authorization => json_answer(403, &json!({"refused": authorization})),
+        }
+    }
+    let (address, file) = (start(echoing), file("    headers: {Authorization: \"Bearer {secret.shop_token}\"}\n"));
+    let missing = check_file(address, &file);
+    let told = text(&missing.stderr);
+    assert_eq!(missing.status.code(), Some(64), "{told}");
+    assert!(
+        told.contains("spec.target: uses {secret.shop_token}, and the variable PAYLAB_SECRET_SHOP_TOKEN is not set"),
+        "{told}"
+    );
+    let path = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(path.path(), file).unwrap();
+    for arguments in [&["check"][..], &["run"], &["run", "--output", "json"]] {
+        let mut run = command(arguments);
+        run.arg(path.path()).args(["--target", &format!("http://{address}")]);
+        let output = run.env("PAYLAB_SECRET_SHOP_TOKEN", "hunter2").output().unwrap();
+        let told = binary::printed(&output);
+        assert!(told.contains("Bearer (secret)") && !told.contains("hunter2"), "{told}");
+    }
+}
+
+#[test]
+fn a_command_that_starts_the_service_is_waited_for_and_ended() {
+    let python = r#"
+import http.server, os
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.send_error(402)
+http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+"#;
+    let script = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(script.path(), python).unwrap();
+    let start = format!("python3 {} & echo $! > {0}.pid; wait", script.path().display());
+    let output = paylab(&["check", "-", "--target-command", &start], &file(""));
+    assert!(text(&output.stdout).contains("answer: 402"), "{}", binary::printed(&output));
+    let id = std::fs::read_to_string(format!("{}.pid", script.path().display())).unwrap();
+    // A process that has ended stays in the table until its new parent looks after it.
+    let state = std::fs::read_to_string(format!("/proc/{}/stat", id.trim())).unwrap_or_default();
+    assert!(
+        state.is_empty() || state.contains(") Z ") || state.contains(") X "),
+        "the child of the shell still runs: {state}"
+    );
+    std::fs::remove_file(format!("{}.pid", script.path().display())).unwrap();
+    let ended = paylab(&["check", "-", "--target-command", "echo no such app; exit 3"], &file(""));
+    let told = text(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(64), "{told}");
+    assert!(told.contains("it ended before anything answered") && told.contains("no such app"), "{told}");
+}
+
+#[test]
+fn options_about_a_target_are_refused_where_there_is_none() {
+    for arguments in [["run", "-"], ["check", "-"]] {
+        let output = paylab(
+            &[&arguments[..], &["--target", "http://127.0.0.1:1"]].concat(),
+            &experiment("{claim: AtLeastOnce}"),
+        );
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(64), "{told}");
+        assert!(
+            told.contains("spec.target: is absent, so that --target and --target-command have no meaning"),
+            "{told}"
+        );
+    }
+    let output = paylab(&["check", "-"], &experiment("{claim: AtLeastOnce}"));
+    assert!(
+        text(&output.stderr).contains("spec.target: is absent; only the contract of your own service can be checked")
+    );
+    let both = file("").replace("  target:\n", "  service: {dedup: UniqueKey}\n  target:\n");
+    let told = text(&paylab(&["run", "-"], &both).stderr);
+    assert!(told.contains("spec.service: is Paylab's own service, and spec.target names another one"), "{told}");
+}
