@@ -1,7 +1,10 @@
 //! What an answer means. Most rules are decided by the status and the headers; only where a rule or the identity needs the body is the
 //! body read.
 
-use paylab_core::witness::attempt::{Acknowledgement, AttemptOutcome, Rejection, Uncertainty};
+use paylab_core::{
+    targets::handling::RepeatAnswer,
+    witness::attempt::{Acknowledgement, AttemptOutcome, Rejection, Uncertainty},
+};
 use serde_json::Value;
 
 use crate::{
@@ -61,6 +64,13 @@ impl Answers {
     #[must_use]
     pub fn labels(&self) -> Vec<String> {
         self.rules.iter().map(Rule::label).collect()
+    }
+
+    /// Whether an acknowledgement of a repeat can be told from one of a new payment. What HTTP says can tell it.
+    #[must_use]
+    pub fn repeat_answer(&self) -> RepeatAnswer {
+        let tells = self.rules.is_empty() || self.rules.iter().any(|rule| rule.meaning == Meaning::Repeat);
+        if tells { RepeatAnswer::Marked } else { RepeatAnswer::LikeNew }
     }
 
     /// Whether there are rules.

@@ -62,7 +62,7 @@ impl Contract {
     /// What the core knows of the service.
     #[must_use]
     pub fn service(&self, spec: &TargetSpec) -> TheirService {
-        TheirService { model: spec.model, answers: self.answers.labels() }
+        TheirService { model: spec.model, repeats: self.answers.repeat_answer(), answers: self.answers.labels() }
     }
 
     /// The names of the secrets that it mentions.

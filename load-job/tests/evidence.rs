@@ -312,7 +312,7 @@ async fn run(options: &Options) -> Result<Report, Error> {
     let run = options.run_id.clone().unwrap_or_else(|| "drawn".parse().unwrap());
     let text = std::fs::read_to_string(&options.experiment).unwrap();
     let plan = paylab_resource::file::parse(&text, seed_of_run(&run)).unwrap().plan;
-    load_job::run(options.clone(), run, plan, CancellationToken::new()).await
+    load_job::run(options.clone(), run, plan, None, CancellationToken::new()).await
 }
 
 #[tokio::test]

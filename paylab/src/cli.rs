@@ -13,7 +13,7 @@ use clap::{
 use paylab_resource::definition::definition;
 
 use crate::{
-    commands::{check, explain, part, predict, run, serve, wait},
+    commands::{check, explain, init, part, predict, run, serve, wait},
     exit::{Exit, INTERNAL, USAGE, code_of},
     output::{in_words, print_text, tell},
     source::InvalidExperiment,
@@ -26,6 +26,8 @@ Examples:
   paylab run examples/never-pay-too-little.yaml           run a lesson, print its verdict
   paylab run examples/pay-exactly-once.yaml --seed 7      the same with another seed
   paylab run examples/*.yaml --quiet                      several, one line for each
+  paylab init --like stripe > my-service.yaml             your own service: a file to begin with
+  paylab check my-service.yaml                            whether that file says what is true
   paylab predict examples/never-pay-too-little.yaml       the predicted totals, without a run
   paylab explain examples/never-pay-too-little.yaml 3     one payment, attempt by attempt
   paylab completions bash > /etc/bash_completion.d/paylab
@@ -45,6 +47,11 @@ Examples:
 With several experiments, in one file or in several, all files are read first, and the worst exit code counts: 70, 2, 1, 0.
 
 Exit codes: 0 the verdict is what spec.expect says, 1 it is not, 2 inconclusive, 64 usage or invalid file, 70 internal.";
+
+const INIT_EXAMPLES: &str = "\
+Examples:
+  paylab init > my-service.yaml
+  paylab init --like stripe > my-service.yaml";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
@@ -121,6 +128,9 @@ enum Command {
     /// Run an experiment on this machine and judge it
     #[command(after_help = RUN_EXAMPLES)]
     Run(run::Options),
+    /// Print a commented experiment to begin with
+    #[command(after_help = INIT_EXAMPLES)]
+    Init(init::Options),
     /// Check what a file says about your own service (spec.target), step by step, on a path without faults
     #[command(after_help = CHECK_EXAMPLES)]
     Check(check::Options),
@@ -208,6 +218,7 @@ fn without_urls(mut refusal: clap::Error) -> clap::Error {
 fn dispatch(command: Command) -> anyhow::Result<Exit> {
     match command {
         Command::Run(options) => run::run(&options),
+        Command::Init(options) => init::init(&options),
         Command::Check(options) => check::check(&options),
         Command::Predict(options) => predict::predict(&options),
         Command::Explain(options) => explain::explain(&options),

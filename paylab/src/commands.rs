@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod explain;
+pub mod init;
 mod junit_file;
 pub mod part;
 pub mod predict;

@@ -18,6 +18,7 @@ fn outcome(plan: Plan) -> Outcome {
         experiment: "a-lesson".to_owned(),
         file: Some("lesson.yaml".to_owned()),
         concurrency: None,
+        target: None,
         database: Some("sqlite".to_owned()),
         elapsed: Some(Duration::from_millis(420)),
     };

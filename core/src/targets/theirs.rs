@@ -14,6 +14,8 @@ use crate::{
 pub struct TheirService {
     /// How it is believed to treat repeats; `None`: nobody has said.
     pub model: Option<Dedup>,
+    /// Whether its acknowledgement of a repeat can be told from that of a new payment.
+    pub repeats: RepeatAnswer,
     /// The rules for its answers, in words.
     pub answers: Vec<String>,
 }
@@ -23,11 +25,13 @@ impl TheirService {
     /// apart.
     #[must_use]
     pub const fn treatment(&self, client: &ClientPlan) -> Treatment {
-        match self.believed() {
+        let treatment = match self.believed() {
             Some(service) => service.treatment(client.key),
-            None => {
-                Treatment::TellsRepeats(Repeats { answer: RepeatAnswer::LikeNew, other_amount: OtherAmount::Dropped })
-            }
+            None => Treatment::TellsRepeats(Repeats { answer: self.repeats, other_amount: OtherAmount::Dropped }),
+        };
+        match treatment {
+            Treatment::TellsRepeats(repeats) => Treatment::TellsRepeats(Repeats { answer: self.repeats, ..repeats }),
+            Treatment::BooksEvery | Treatment::RefusesKeyless => treatment,
         }
     }
 

@@ -1,0 +1,73 @@
+//! The examples in `examples/targets`, each against a service of its shape: the correct one is upheld with the predicted totals, and the
+//! broken one is violated with its class.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "support/binary.rs"]
+mod binary;
+
+use std::{fs, thread};
+
+use binary::{paylab, printed, root};
+use paylab_apis::{Conduct, Shape, serve};
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, runtime};
+
+/// The shapes, their examples, and the class of the broken service.
+const SHAPES: [(Shape, &str, &str); 5] = [
+    (Shape::Stripe, "stripe", "Duplicated"),
+    (Shape::Square, "square", "RefusedRepeat"),
+    (Shape::Gocardless, "gocardless", "Stuck"),
+    (Shape::Mollie, "mollie", "UnstableReplay"),
+    (Shape::Increase, "increase", "AcknowledgedButLost"),
+];
+
+/// Starts a service, which serves until the test process ends.
+fn start(shape: Shape, conduct: Conduct) -> String {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            sender.send(format!("http://{}", listener.local_addr().unwrap())).unwrap();
+            serve(listener, shape.router(conduct)).await
+        })
+    });
+    receiver.recv().unwrap()
+}
+
+fn run(example: &str, url: &str, exit: i32) -> Value {
+    let output = paylab(&["run", &format!("examples/targets/{example}.yaml"), "--target", url, "--output", "json"], "");
+    assert_eq!(output.status.code(), Some(exit), "{example}: {}", printed(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn a_service_that_keeps_its_promise_is_upheld_with_the_predicted_totals() {
+    for (shape, example, _) in SHAPES {
+        let status = run(example, &start(shape, Conduct::Correct), 0);
+        let payments =
+            ["intended", "acknowledged", "booked", "lost", "duplicated"].map(|name| &status["payments"][name]);
+        assert_eq!(
+            (&status["verdict"], payments),
+            (&json!("Upheld"), [500, 500, 500, 0, 0].map(Value::from).each_ref()),
+            "{status}"
+        );
+        assert_eq!(status["lab"].get("findings"), None, "{example}: no total differs from its prediction: {status}");
+        assert_eq!(status["prediction"]["exact"]["attempts"], status["attempts"]["total"], "{example}");
+    }
+}
+
+#[test]
+fn a_service_that_breaks_it_is_violated_with_its_class() {
+    for (shape, example, class) in SHAPES {
+        let status = run(example, &start(shape, Conduct::Broken), 1);
+        assert_eq!((&status["verdict"], &status["reason"]), (&json!("Violated"), &json!(class)), "{example}: {status}");
+    }
+}
+
+#[test]
+fn a_contract_takes_at_most_40_lines() {
+    for (_, example, _) in SHAPES {
+        let text = fs::read_to_string(root().join(format!("examples/targets/{example}.yaml"))).unwrap();
+        assert!(text.lines().count() <= 40, "{example}");
+    }
+}

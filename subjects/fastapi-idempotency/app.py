@@ -1,0 +1,31 @@
+"""The middleware as its README begins: no settings at all."""
+
+import asyncio
+
+from fastapi import FastAPI
+from fastapi_idempotency import IdempotencyMiddleware
+from pydantic import BaseModel
+
+app = FastAPI()
+app.add_middleware(IdempotencyMiddleware)
+ledger = []
+
+
+class Payment(BaseModel):
+    reference: str
+    amount: int
+    currency: str
+
+
+@app.post("/payments", status_code=201)
+async def pay(payment: Payment):
+    await asyncio.sleep(0.03)
+    entry = {"id": len(ledger) + 1, **payment.model_dump()}
+    ledger.append(entry)
+    await asyncio.sleep(0.03)
+    return entry
+
+
+@app.get("/payments")
+async def payments(after: int = 0):
+    return {"data": ledger[after : after + 100], "has_more": len(ledger) > after + 100}
