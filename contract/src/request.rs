@@ -1,6 +1,6 @@
 //! The request of an attempt. Its parts are templates that are read once; each attempt only fills them.
 
-use paylab_core::{field_error::FieldError, run_id::RunId};
+use paylab_core::field_error::FieldError;
 use serde_json::Value;
 use url::Url;
 
@@ -227,12 +227,6 @@ fn push(out: &mut Vec<(Piece, Escape)>, text: &str) {
         Some((Piece::Literal(last), _)) => last.push_str(text),
         Some((Piece::Slot(_), _)) | None => out.push((Piece::Literal(text.to_owned()), Escape::Plain)),
     }
-}
-
-/// The key of an attempt, where a contract's request needs one.
-#[must_use]
-pub fn key_of(policy: paylab_core::client::KeyPolicy, run: &RunId, id: paylab_core::payment::AttemptId) -> String {
-    policy.key(run, id).unwrap_or_default()
 }
 
 /// Whether pieces have a placeholder.

@@ -178,3 +178,38 @@ fn a_payment_that_is_never_acknowledged_ends_at_the_bound_of_attempts() {
     prediction::walk(&plan, PaymentId(0), |_| attempts += 1);
     assert_eq!(attempts, ATTEMPTS_MAX);
 }
+
+#[test]
+fn an_entry_of_a_payment_that_was_never_tried_is_a_phantom() {
+    let mut evidence = Evidence::of(safe_lesson());
+    let mut history = History::new(evidence.history.share());
+    for payment in (1..evidence.plan.count).map(PaymentId) {
+        prediction::walk(&evidence.plan, payment, |attempt| history.note(payment, attempt.id.attempt, attempt.outcome));
+        history.end(payment, Ending::Acknowledged);
+    }
+    evidence.history = history;
+    evidence.requests.retain(|request| request.payment != 0);
+    let untried = evidence.conclude().report;
+    assert_eq!((untried.count(Anomaly::Phantom), untried.anomalies[&Anomaly::Phantom].first[0].payment), (1, 0));
+    evidence.entries.remove(0);
+    assert_eq!(evidence.conclude().report.count(Anomaly::Phantom), 0);
+}
+
+#[test]
+fn the_last_round_of_a_hedging_client_has_as_many_copies_as_attempts_are_left() {
+    let lost = json!({"name": "lost", "probability": 1.0, "reset": {"at": "BeforeRequest"}});
+    let client = json!({"hedge": 2, "retry": {"maxAttempts": 3}});
+    let (plan, mut attempts) = (lesson(&json!({"client": client, "faults": [lost]})), Vec::new());
+    prediction::walk(&plan, PaymentId(0), |attempt| attempts.push(attempt.id.attempt));
+    assert_eq!(attempts, [1, 2, 3]);
+}
+
+#[test]
+fn a_fault_that_never_fires_makes_nothing_depend_on_timing() {
+    let reason = |probability: f64| {
+        let delay = json!({"name": "slow", "probability": probability, "delay": {"at": "BeforeRequest", "for": "1s"}});
+        let client = json!({"retry": {"attemptTimeout": "1s"}});
+        prediction::depends_on_timing(&lesson(&json!({"client": client, "faults": [delay]})))
+    };
+    assert!(reason(0.0).is_none() && reason(0.1).is_some());
+}

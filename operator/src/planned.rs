@@ -63,3 +63,23 @@ impl PlannedExperiment {
         Outcome::of(&self.plan, report, setting)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::fixtures::resource;
+
+    #[test]
+    fn a_service_of_the_users_own_is_refused_with_the_way_out() {
+        let target = json!({
+            "url": "http://shop.example",
+            "pay": {"post": "/p", "text": "{reference}"},
+            "ledger": {"list": {"get": "/p", "items": "$[*]", "reference": "$.r", "minor": "$.m"}},
+        });
+        let refused = PlannedExperiment::of(&resource(&json!({"target": target}))).unwrap_err();
+        let told: Vec<_> = refused.iter().map(ToString::to_string).collect();
+        assert_eq!(told, [format!("spec.target: {NOT_ON_A_CLUSTER}")]);
+    }
+}
