@@ -1,6 +1,5 @@
 //! The layers of the README's example, which cover only clients that send the cookie of a session.
-use std::sync::{Arc, Mutex};
-use std::{collections::HashMap, env, time::Duration};
+use std::{collections::HashMap, env, sync::Arc, sync::Mutex, time::Duration};
 
 use axum::{Json, Router, extract::Query, extract::State, http::StatusCode, routing::post};
 use axum_idempotent::{IdempotentLayer, IdempotentOptions};
