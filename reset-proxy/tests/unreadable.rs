@@ -230,6 +230,25 @@ async fn a_client_that_is_silent_at_first_is_served_and_struck_as_any_other() {
     }
 }
 
+/// Each side waits for the other to take what it has sent, however short it is.
+#[tokio::test]
+async fn what_is_no_head_is_passed_on_though_it_comes_byte_by_byte() {
+    async fn send_bytewise(peer: &mut Peer, text: &str) {
+        peer.0.set_nodelay(true).expect("a socket");
+        for byte in text.bytes() {
+            peer.send([byte]).await;
+            tokio::task::yield_now().await;
+        }
+    }
+    let lab = Lab::passing().await;
+    let mut client = lab.client().await;
+    send_bytewise(&mut client, "EHLO client.example\r\n").await;
+    lab.service().await.expect("EHLO client.example\r\n").await;
+    let (mut client, mut service) = lab.deliver(&pay(1, 1)).await;
+    send_bytewise(&mut service, "HTTP/1.1 2xx OK\r\n").await;
+    client.expect("HTTP/1.1 2xx OK\r\n").await;
+}
+
 /// A head that comes byte by byte is not read again for each of its bytes.
 #[tokio::test]
 async fn a_long_head_in_single_bytes_takes_no_longer_than_its_bytes() {
