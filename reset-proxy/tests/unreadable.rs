@@ -11,7 +11,7 @@ use paylab_core::{
     witness::record::{BytesReason, End, Protocol},
 };
 use rand::{RngExt, SeedableRng, rngs::SmallRng, seq::IndexedRandom};
-use support::{Ending, Lab, OK, Peer, always, pay, rules, soon};
+use support::{Ending, Lab, OK, Peer, always, pay, rules, send_in_pieces, soon};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::tcp::WriteHalf,
@@ -300,19 +300,9 @@ enum Then {
     Waits,
 }
 
-/// Sends bytes in random pieces. An error is that of a connection that a fault or the other side has ended.
-async fn send_in_pieces(
-    peer: &mut WriteHalf<'_>,
-    mut bytes: &[u8],
-    then: Then,
-    mut random: SmallRng,
-) -> io::Result<()> {
-    while !bytes.is_empty() {
-        let (piece, rest) = bytes.split_at(random.random_range(1..=bytes.len()));
-        peer.write_all(piece).await?;
-        bytes = rest;
-        tokio::task::yield_now().await;
-    }
+/// Sends bytes in random pieces, and ends the side if it is to end.
+async fn send(peer: &mut WriteHalf<'_>, bytes: &[u8], then: Then, mut random: SmallRng) -> io::Result<()> {
+    send_in_pieces(peer, bytes, &mut random).await?;
     if then == Then::EndsItsSide { peer.shutdown().await } else { Ok(()) }
 }
 
@@ -324,12 +314,12 @@ async fn converse(lab: &Lab, (up, then): (&[u8], Then), down: &[u8], seed: u64) 
         let mut service = lab.service().await;
         let (mut reading, mut writing) = service.0.split();
         let mut received = Vec::new();
-        let send = send_in_pieces(&mut writing, down, Then::EndsItsSide, SmallRng::seed_from_u64(seed + 1));
+        let send = send(&mut writing, down, Then::EndsItsSide, SmallRng::seed_from_u64(seed + 1));
         let _ = tokio::join!(reading.read_to_end(&mut received), send);
         received
     };
     let mut received = Vec::new();
-    let send = send_in_pieces(&mut to_proxy, up, then, SmallRng::seed_from_u64(seed));
+    let send = send(&mut to_proxy, up, then, SmallRng::seed_from_u64(seed));
     // The system tells a reset once: to whoever writes or reads next.
     let (read, sent, at_service) = tokio::join!(from_proxy.read_to_end(&mut received), send, served);
     (received, at_service, if read.is_ok() && sent.is_ok() { Ending::Eof } else { Ending::Reset })

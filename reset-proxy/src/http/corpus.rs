@@ -3,7 +3,8 @@
 
 use std::{fs::File, io::Write, process::Command};
 
-use serde::{Deserialize, Serialize};
+use cases::{Case, MethodName, Reading, Side, Then, corpus};
+use serde::Serialize;
 
 use crate::http::{
     body::BodyEnd,
@@ -12,136 +13,14 @@ use crate::http::{
     response::parse_response,
 };
 
+mod cases;
+
 /// Whether Node must be here, so that its comparison cannot be left out unnoticed.
 const REQUIRE_NODE: &str = "PAYLAB_TEST_REQUIRE_NODE";
 /// Older versions, such as Debian's 18, take more than this one.
 const NODE_VERSION_MIN: u32 = 20;
 /// A stream up to this length is also read byte by byte.
 const SHORT_LEN_MAX: usize = 4096;
-
-/// One stream of the corpus.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Case {
-    name: String,
-    reads: Side,
-    /// The method of the requests to which the stream responds.
-    #[serde(default)]
-    method: MethodName,
-    /// The head and the body of each message, in their order.
-    messages: Vec<[Text; 2]>,
-    /// What follows the last body.
-    #[serde(default)]
-    rest: Text,
-    then: Then,
-    /// What Node finds, where that is something else.
-    node: Option<Reading>,
-    /// Why the two differ.
-    why: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Side {
-    Request,
-    Response,
-}
-
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "UPPERCASE")]
-enum MethodName {
-    #[default]
-    Get,
-    Head,
-    Connect,
-}
-
-/// Bytes, each as the character with its number. A part that repeats is written once.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Text {
-    Plain(String),
-    Parts(Vec<Part>),
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Part {
-    Once(String),
-    Repeated(String, usize),
-}
-
-/// What a reader finds in a stream.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
-struct Reading {
-    /// The lengths of the head and of the body of each message whose head is whole.
-    messages: Vec<[usize; 2]>,
-    then: Then,
-}
-
-/// What follows the last message of a stream, or what is missing from it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Then {
-    Nothing,
-    MoreOfTheHead,
-    MoreOfTheBody,
-    /// The last body goes on to the end of the stream.
-    EndOfTheStream,
-    OtherProtocol,
-    Unreadable,
-    BrokenBody,
-}
-
-impl Default for Text {
-    fn default() -> Self {
-        Self::Plain(String::new())
-    }
-}
-
-impl Text {
-    fn characters(&self) -> String {
-        match self {
-            Self::Plain(text) => text.clone(),
-            Self::Parts(parts) => parts.iter().map(Part::characters).collect(),
-        }
-    }
-}
-
-impl Part {
-    fn characters(&self) -> String {
-        match self {
-            Self::Once(text) => text.clone(),
-            Self::Repeated(text, times) => text.repeat(*times),
-        }
-    }
-}
-
-impl Case {
-    /// The whole stream, each of its bytes as a character.
-    fn characters(&self) -> String {
-        self.messages.iter().flatten().chain([&self.rest]).map(Text::characters).collect()
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        self.characters().chars().map(|character| u8::try_from(character).expect("a character of one byte")).collect()
-    }
-
-    /// What the corpus says about the stream.
-    fn expected(&self) -> Reading {
-        let lens = |message: &[Text; 2]| [0, 1].map(|part| message[part].characters().chars().count());
-        Reading { messages: self.messages.iter().map(lens).collect(), then: self.then }
-    }
-}
-
-fn corpus() -> Vec<Case> {
-    let requests = include_str!("corpus/requests.jsonl").lines();
-    let responses = include_str!("corpus/responses.jsonl").lines();
-    requests
-        .chain(responses)
-        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line:.200}")))
-        .collect()
-}
 
 /// A head at the front of the bytes: its length, its body, and whether another protocol follows it.
 fn head(case: &Case, bytes: &[u8]) -> ParsedHead<(usize, BodyEnd, Then)> {
