@@ -3,8 +3,10 @@
 //! It reads as strictly as the RFC and Node do: every line ends with a carriage return and a line feed. curl also takes a line feed
 //! alone. That is not accepted here, because two readers of one stream must not disagree about the end of a body.
 
-/// The longest chunk size that is understood, in hex digits.
-const SIZE_DIGITS_MAX: u8 = 15;
+/// The longest chunk size that is understood, in hex digits: zeros may stand before a number of 64 bits, which has 16 digits.
+const SIZE_DIGITS_MAX: u8 = 64;
+/// A value to which no digit can be added.
+const VALUE_FULL: u64 = 1 << 60;
 /// The longest extension of one chunk, and the longest trailer in all, in bytes. Node has the same limit.
 const SKIPPED_LEN_MAX: u16 = 16 * 1024;
 
@@ -105,10 +107,12 @@ impl Chunked {
         match (self, byte) {
             (Self::Size { digits: 1.., value }, b'\r') => Self::SizeEnd { value },
             (Self::Size { digits: 1.., value }, b';' | b' ' | b'\t') => Self::Extension { value, skipped: 0 },
-            (Self::Size { value, digits: digits @ 0..SIZE_DIGITS_MAX }, _) => match char::from(byte).to_digit(16) {
-                Some(digit) => Self::Size { value: value << 4 | u64::from(digit), digits: digits + 1 },
-                None => Self::Broken,
-            },
+            (Self::Size { value: value @ 0..VALUE_FULL, digits: digits @ 0..SIZE_DIGITS_MAX }, _) => {
+                match char::from(byte).to_digit(16) {
+                    Some(digit) => Self::Size { value: value << 4 | u64::from(digit), digits: digits + 1 },
+                    None => Self::Broken,
+                }
+            }
             (Self::Extension { value, .. }, b'\r') => Self::SizeEnd { value },
             (Self::SizeEnd { value: 0 }, b'\n') => Self::TrailerStart { skipped: 0 },
             (Self::SizeEnd { value }, b'\n') => Self::Data { left: value },
@@ -165,6 +169,7 @@ mod tests {
             "A;x=\"y\"\r\n0123456789\r\n0\r\nSum: 7\r\nX: y\r\n\r\n",
             "5;name=x\r\nhello\r\n1\r\n!\r\nA \r\n0123456789\r\n0\r\nA-Trailer: x\r\n\r\n",
             "1\t\r\na\r\n0;last\r\n\r\n",
+            "00000000000000000001\r\na\r\n0\r\n\r\n",
         ] {
             let stream = format!("{body}GET / HTTP/1.1\r\n");
             assert_eq!(taken(&[stream.as_bytes()]), (body.len(), Chunked::Done), "{body:?}");
@@ -173,6 +178,7 @@ mod tests {
 
     #[test]
     fn a_body_that_is_not_chunked_goes_on_to_the_end_of_the_stream() {
+        let endless_size = "0".repeat(65);
         let endless_trailer = format!("0\r\n{}", "A: b\r\n".repeat(5000));
         let endless_extension = format!("1;{}", "x".repeat(20_000));
         for body in [
@@ -182,7 +188,8 @@ mod tests {
             "-1\r\n",
             "1\r\nab",
             "fffffffffffffffff\r\n",
-            "0000000000000001\r\n",
+            "10000000000000000\r\n",
+            &endless_size,
             "0\r\n\rx",
             "1\r\na\rb",
             &endless_trailer,

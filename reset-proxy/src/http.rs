@@ -2,6 +2,8 @@
 //! never rebuilt. Nothing here may know of sockets, faults or toxics.
 
 pub(crate) mod body;
+#[cfg(test)]
+mod corpus;
 pub(crate) mod head;
 pub(crate) mod request;
 pub(crate) mod response;

@@ -72,6 +72,26 @@ async fn a_request_and_a_response_in_single_bytes_are_one_exchange() {
 }
 
 #[tokio::test]
+async fn pipelined_requests_are_all_forwarded_though_the_client_has_ended_its_side() {
+    let lab = Lab::passing().await;
+    let mut client = lab.client().await;
+    client.send([pay(1, 1), pay(2, 1), "unfinished".to_owned()].concat()).await;
+    client.half_close().await;
+    let mut service = lab.service().await;
+    for payment in 1..=2 {
+        service.expect(pay(payment, 1)).await;
+        service.send(OK).await;
+        client.expect(OK).await;
+    }
+    service.expect("unfinished").await;
+    service.ends_with(Ending::Eof).await;
+    drop(service);
+    client.ends_with(Ending::Eof).await;
+    let payments: Vec<_> = lab.record().await.0.iter().map(|line| line.bytes_reason).collect();
+    assert_eq!(payments, [None, None, Some(BytesReason::HeadCut)]);
+}
+
+#[tokio::test]
 async fn pipelined_requests_are_forwarded_one_after_the_other() {
     let lab = Lab::passing().await;
     let mut client = lab.client().await;

@@ -11,7 +11,7 @@ use paylab_core::{
     witness::record::{BytesReason, End, Protocol},
 };
 use rand::{RngExt, SeedableRng, rngs::SmallRng, seq::IndexedRandom};
-use support::{Ending, Lab, OK, Peer, always, pay, rules, soon};
+use support::{Ending, Lab, OK, Peer, always, pay, rules, send_in_pieces, soon};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::tcp::WriteHalf,
@@ -230,6 +230,25 @@ async fn a_client_that_is_silent_at_first_is_served_and_struck_as_any_other() {
     }
 }
 
+/// Each side waits for the other to take what it has sent, however short it is.
+#[tokio::test]
+async fn what_is_no_head_is_passed_on_though_it_comes_byte_by_byte() {
+    async fn send_bytewise(peer: &mut Peer, text: &str) {
+        peer.0.set_nodelay(true).expect("a socket");
+        for byte in text.bytes() {
+            peer.send([byte]).await;
+            tokio::task::yield_now().await;
+        }
+    }
+    let lab = Lab::passing().await;
+    let mut client = lab.client().await;
+    send_bytewise(&mut client, "EHLO client.example\r\n").await;
+    lab.service().await.expect("EHLO client.example\r\n").await;
+    let (mut client, mut service) = lab.deliver(&pay(1, 1)).await;
+    send_bytewise(&mut service, "HTTP/1.1 2xx OK\r\n").await;
+    client.expect("HTTP/1.1 2xx OK\r\n").await;
+}
+
 /// A head that comes byte by byte is not read again for each of its bytes.
 #[tokio::test]
 async fn a_long_head_in_single_bytes_takes_no_longer_than_its_bytes() {
@@ -281,19 +300,9 @@ enum Then {
     Waits,
 }
 
-/// Sends bytes in random pieces. An error is that of a connection that a fault or the other side has ended.
-async fn send_in_pieces(
-    peer: &mut WriteHalf<'_>,
-    mut bytes: &[u8],
-    then: Then,
-    mut random: SmallRng,
-) -> io::Result<()> {
-    while !bytes.is_empty() {
-        let (piece, rest) = bytes.split_at(random.random_range(1..=bytes.len()));
-        peer.write_all(piece).await?;
-        bytes = rest;
-        tokio::task::yield_now().await;
-    }
+/// Sends bytes in random pieces, and ends the side if it is to end.
+async fn send(peer: &mut WriteHalf<'_>, bytes: &[u8], then: Then, mut random: SmallRng) -> io::Result<()> {
+    send_in_pieces(peer, bytes, &mut random).await?;
     if then == Then::EndsItsSide { peer.shutdown().await } else { Ok(()) }
 }
 
@@ -305,12 +314,12 @@ async fn converse(lab: &Lab, (up, then): (&[u8], Then), down: &[u8], seed: u64) 
         let mut service = lab.service().await;
         let (mut reading, mut writing) = service.0.split();
         let mut received = Vec::new();
-        let send = send_in_pieces(&mut writing, down, Then::EndsItsSide, SmallRng::seed_from_u64(seed + 1));
+        let send = send(&mut writing, down, Then::EndsItsSide, SmallRng::seed_from_u64(seed + 1));
         let _ = tokio::join!(reading.read_to_end(&mut received), send);
         received
     };
     let mut received = Vec::new();
-    let send = send_in_pieces(&mut to_proxy, up, then, SmallRng::seed_from_u64(seed));
+    let send = send(&mut to_proxy, up, then, SmallRng::seed_from_u64(seed));
     // The system tells a reset once: to whoever writes or reads next.
     let (read, sent, at_service) = tokio::join!(from_proxy.read_to_end(&mut received), send, served);
     (received, at_service, if read.is_ok() && sent.is_ok() { Ending::Eof } else { Ending::Reset })

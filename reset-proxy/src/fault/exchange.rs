@@ -205,6 +205,8 @@ impl<'a> Exchange<'a> {
             return Poll::Pending;
         }
         Poll::Ready(match ready!(self.up.buffer.poll_fill(cx, self.client)) {
+            // The client has sent more than this request, and its end comes after that.
+            Ok(0) if !self.up.buffer.is_empty() => return Poll::Pending,
             Ok(0) => {
                 self.request = RequestProgress::WholeAndEnded;
                 match self.limits.client_end {

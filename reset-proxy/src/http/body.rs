@@ -27,6 +27,17 @@ pub(crate) enum Framing {
     Unclear,
 }
 
+/// What the codings of a body come to, in the order in which they are named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Coding {
+    /// Nothing: the body is as it is.
+    Identity,
+    /// The last one is chunked, so that the body shows its end.
+    Chunked,
+    /// The body does not show its end.
+    Other,
+}
+
 impl BodyEnd {
     /// Takes bytes from the stream and returns how many of them belong to the body.
     pub(crate) fn take(&mut self, bytes: &[u8]) -> usize {
@@ -60,10 +71,10 @@ impl BodyEnd {
 /// Reads `Transfer-Encoding` and `Content-Length`.
 pub(crate) fn framing(fields: &[Header<'_>]) -> Framing {
     let mut length = None;
-    let mut coding: Option<&[u8]> = None;
+    let mut coding = None;
     for field in fields {
         if field.name.eq_ignore_ascii_case("transfer-encoding") {
-            coding = list(field.value).next_back();
+            coding = list(field.value).fold(coding, |coding, name| Some(Coding::after(coding, name)));
         } else if field.name.eq_ignore_ascii_case("content-length") {
             for value in list(field.value) {
                 match content_length(value) {
@@ -74,15 +85,26 @@ pub(crate) fn framing(fields: &[Header<'_>]) -> Framing {
         }
     }
     match (coding, length) {
-        (Some(coding), _) if coding.eq_ignore_ascii_case(b"chunked") => Framing::Chunked,
-        (Some(coding), _) if !coding.eq_ignore_ascii_case(b"identity") => Framing::Undelimited,
-        (_, Some(length)) => Framing::Length(length),
-        (_, None) => Framing::Absent,
+        (Some(Coding::Chunked), _) => Framing::Chunked,
+        (Some(Coding::Other), _) => Framing::Undelimited,
+        (Some(Coding::Identity) | None, Some(length)) => Framing::Length(length),
+        (Some(Coding::Identity) | None, None) => Framing::Absent,
+    }
+}
+
+impl Coding {
+    /// What the codings come to with one more of them.
+    fn after(coding: Option<Self>, name: &[u8]) -> Self {
+        match coding {
+            None | Some(Self::Identity) if name.eq_ignore_ascii_case(b"identity") => Self::Identity,
+            None | Some(Self::Identity | Self::Other) if name.eq_ignore_ascii_case(b"chunked") => Self::Chunked,
+            None | Some(Self::Identity | Self::Chunked | Self::Other) => Self::Other,
+        }
     }
 }
 
 /// The members of a list of values.
-fn list(value: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
 }
 

@@ -112,7 +112,7 @@ fn unfolded(bytes: &[u8]) -> Cow<'_, [u8]> {
     unfolded.map_or(Cow::Borrowed(bytes), Cow::Owned)
 }
 
-#[cfg(fuzzing)]
+#[cfg(any(fuzzing, test))]
 impl<T> ParsedHead<T> {
     pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> ParsedHead<U> {
         match self {

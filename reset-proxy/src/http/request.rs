@@ -30,9 +30,12 @@ pub(crate) enum Method {
 
 /// Parses the head of a request at the front of `bytes`.
 pub(crate) fn parse_request(bytes: &[u8], limits: HeadLimits) -> ParsedHead<RequestHead> {
+    let mut config = ParserConfig::default();
+    // Node takes such a line.
+    config.allow_multiple_spaces_in_request_line_delimiters(true);
     parse(bytes, limits, |bytes, fields| {
         let mut request = Request::new(&mut []);
-        let status = ParserConfig::default().parse_request_with_uninit_headers(&mut request, bytes, fields)?;
+        let status = config.parse_request_with_uninit_headers(&mut request, bytes, fields)?;
         let Status::Complete(len) = status else { return Ok(Status::Partial) };
         Ok(Status::Complete(SizedHead { len, head: request_head(len, &request) }))
     })

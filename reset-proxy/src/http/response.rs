@@ -32,6 +32,8 @@ pub(crate) fn parse_response(bytes: &[u8], method: Method, limits: HeadLimits) -
     let mut config = ParserConfig::default();
     // curl takes such fields, and so do browsers.
     config.allow_spaces_after_header_name_in_responses(true);
+    // Go takes such a line.
+    config.allow_multiple_spaces_in_response_status_delimiters(true);
     parse(bytes, limits, |bytes, fields| {
         let mut response = Response::new(&mut []);
         let status = config.parse_response_with_uninit_headers(&mut response, bytes, fields)?;

@@ -27,13 +27,16 @@ const BODY_LEN_MAX: usize = 16 * 1024 * 1024;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(25);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-toxiproxy-request-id");
-/// The version of Toxiproxy whose API this is. Clients read the first three numbers.
-const VERSION: &str = concat!("2.5.0+paylab.", env!("CARGO_PKG_VERSION"));
+/// The version of Toxiproxy whose API this is. It is nothing but numbers, because some clients read it as such: .NET's `Version` takes no
+/// other text.
+const VERSION: &str = "2.5.0";
+/// What really responds.
+const SERVER: &str = concat!("paylab/", env!("CARGO_PKG_VERSION"));
 
 /// The version, to the byte as Toxiproxy writes it.
 fn version() -> Response {
-    ([(header::CONTENT_TYPE, "application/json;charset=utf-8")], format!("{{\"version\": \"{VERSION}\"}}\n"))
-        .into_response()
+    let headers = [(header::CONTENT_TYPE, "application/json;charset=utf-8"), (header::SERVER, SERVER)];
+    (headers, format!("{{\"version\": \"{VERSION}\"}}\n")).into_response()
 }
 
 /// What a path names.

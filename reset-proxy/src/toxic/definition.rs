@@ -27,7 +27,12 @@ impl Toxic {
     /// Reads a new toxic from the body of a request.
     pub(crate) fn read(fields: &Fields) -> Result<Self, BodyError> {
         // Toxiproxy reads it in any letter case, and its client for .NET writes `UpStream`.
-        let stream = match fields.text("stream")?.map(|stream| stream.to_ascii_lowercase()).as_deref() {
+        let stream = match fields.text("stream")? {
+            Some(stream) => Some(stream),
+            // So the Rust client noxious names the field.
+            None => fields.text("direction")?,
+        };
+        let stream = match stream.map(|stream| stream.to_ascii_lowercase()).as_deref() {
             None | Some("downstream") => Stream::Downstream,
             Some("upstream") => Stream::Upstream,
             Some(_) => return Err(BodyError::Stream),

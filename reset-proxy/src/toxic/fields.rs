@@ -142,6 +142,8 @@ mod tests {
         assert_eq!(fields.flag("enabled"), Ok(None));
         assert_eq!(fields.number("toxicity"), Ok(Some(1.0)));
         assert!(object(b"null").unwrap().0.is_empty());
+        let smallest = object(br#"{"toxicity":1e-97}"#).unwrap();
+        assert_eq!(smallest.number("toxicity"), Ok(Some(1e-97)), "to the last bit");
     }
 
     #[test]

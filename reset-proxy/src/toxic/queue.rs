@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-/// The number of bytes that may wait; when it is reached, nothing more is read and the sender waits.
+/// The number of bytes that may wait; when it is exceeded, nothing more is read and the sender waits. No chunk is longer, so while one
+/// waits the next is read, and arrives before its turn.
 const BYTES_MAX: usize = 64 * 1024;
 /// The number of bytes that may wait for a latency, which must not throttle.
 const BYTES_MAX_WIDE: usize = 16 * 1024 * 1024;
@@ -50,7 +51,7 @@ impl ChunkQueue {
 
     pub(crate) fn has_room(&self) -> bool {
         let most = if self.wide { BYTES_MAX_WIDE } else { BYTES_MAX };
-        self.len < most && self.chunks.len() < CHUNKS_MAX
+        self.len <= most && self.chunks.len() < CHUNKS_MAX
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -14,6 +14,8 @@ use tokio_util::io::poll_read_buf;
 pub(crate) const BUFFER_LEN: usize = 4 * 1024;
 /// The usual bound of a buffer: when it is full, nothing more is read and the sender waits.
 pub(crate) const BUFFER_LEN_MAX: usize = 64 * 1024;
+/// A head of up to this length is read again with all bytes that come.
+const SHORT_HEAD_LEN: usize = 1024;
 /// The factor by which the next read grows after a read that used all of its room.
 const GROWTH: usize = 4;
 
@@ -25,7 +27,7 @@ pub(crate) struct Buffer {
     room: usize,
     /// How many bytes the buffer may hold.
     len_max: usize,
-    /// How many of its bytes were searched for the end of a head.
+    /// How many of its bytes were searched for what makes a head worth another look.
     searched: usize,
     /// How many bytes it held when they were last read as a head.
     read_as_head: usize,
@@ -66,15 +68,15 @@ impl Buffer {
         (self.searched, self.read_as_head) = (0, 0);
     }
 
-    /// Whether a head at the front, which was not whole when it was last read, is worth another look: its end may have come, or twice as
-    /// many bytes. So a head that comes byte by byte is not read for each of them.
+    /// Whether a head at the front, which was not whole when it was last read, is worth another look. That is so while it is short, with
+    /// every line that ends, with every byte that no line of a head has, and with twice as many bytes. So a long head that comes byte by
+    /// byte is not read for each of them, and yet a client that does not speak HTTP/1 is found out when it waits for the service.
     pub(crate) fn may_end_head(&mut self) -> bool {
         let len = self.bytes.len();
-        let new = &self.bytes[self.searched.saturating_sub(2).min(len)..];
-        let has_empty_line =
-            new.windows(2).any(|pair| pair == b"\n\n") || new.windows(3).any(|three| three == b"\n\r\n");
+        let new = &self.bytes[self.searched.min(len)..];
+        let has_control = new.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t');
         self.searched = len;
-        let is_due = has_empty_line || len >= 2 * self.read_as_head || self.is_full();
+        let is_due = len <= SHORT_HEAD_LEN || has_control || len >= 2 * self.read_as_head || self.is_full();
         if is_due {
             self.read_as_head = len;
         }
@@ -101,5 +103,41 @@ impl Buffer {
             self.room = BUFFER_LEN_MAX.min(self.room * GROWTH);
         }
         Poll::Ready(Ok(count))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::{io::AsyncWriteExt as _, net::TcpListener};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_head_is_read_again_when_what_came_can_change_what_it_is() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let mut peer = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("it listens");
+        let (mut socket, _) = listener.accept().await.expect("a connection");
+        let mut buffer = Buffer::new();
+        let long = "x".repeat(2 * SHORT_HEAD_LEN);
+        for (piece, is_due) in [
+            ("EHLO cli", true),
+            ("ent", true),
+            (&long[..], true),
+            ("x: y", false),
+            ("\r\n", true),
+            ("\t", false),
+            ("\u{1}", true),
+            (&long[..], false),
+            (&long[..], true),
+        ] {
+            let len = buffer.filled().len() + piece.len();
+            peer.write_all(piece.as_bytes()).await.expect("the socket takes it");
+            while buffer.filled().len() < len {
+                poll_fn(|cx| buffer.poll_fill(cx, &mut socket)).await.expect("bytes");
+            }
+            assert_eq!(buffer.may_end_head(), is_due, "{piece:.20?} at {len}");
+        }
     }
 }

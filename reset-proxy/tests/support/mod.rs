@@ -12,9 +12,10 @@ use paylab_core::{
     },
 };
 use paylab_part::contract::{COUNTERS_PATH, DRAIN_PATH, ProxyCounters, RECORD_PATH, RULES_PATH, Rules};
+use rand::{RngExt, rngs::SmallRng};
 use reset_proxy::{ResetProxy, options::Options};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     task::JoinHandle,
     time::timeout,
@@ -30,6 +31,21 @@ pub(crate) const LEASE_MS: u64 = 60_000;
 /// Awaits something that must happen soon.
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     timeout(TEST_TIMEOUT, future).await.unwrap_or_else(|_| panic!("{what} did not come within {TEST_TIMEOUT:?}"))
+}
+
+/// Sends bytes in random pieces. An error is that of a connection that a fault or the other side has ended.
+pub(crate) async fn send_in_pieces(
+    writer: &mut (impl AsyncWrite + Unpin),
+    mut bytes: &[u8],
+    random: &mut SmallRng,
+) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let (piece, rest) = bytes.split_at(random.random_range(1..=bytes.len()));
+        writer.write_all(piece).await?;
+        bytes = rest;
+        tokio::task::yield_now().await;
+    }
+    Ok(())
 }
 
 /// One end of a connection, played by the test.
@@ -60,6 +76,13 @@ impl Peer {
             }
         }
         assert_eq!(String::from_utf8_lossy(&seen[..count]), String::from_utf8_lossy(bytes));
+    }
+
+    /// Reads so many bytes.
+    pub(crate) async fn take(&mut self, len: usize) -> Vec<u8> {
+        let mut bytes = vec![0; len];
+        soon("bytes", self.0.read_exact(&mut bytes)).await.expect("they come");
+        bytes
     }
 
     /// Reads to the end.
@@ -141,6 +164,8 @@ pub(crate) fn options(upstream: SocketAddr) -> Options {
         upstream: Some(upstream.into()),
         connections_max: 64,
         dial_timeout: DurationText::from_ms(5_000),
+        // On a busy machine a client may be silent for a while that only seems to wait for the service.
+        service_first_after: Some(DurationText::from_ms(60_000)),
         ..Options::default()
     }
 }

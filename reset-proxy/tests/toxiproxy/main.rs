@@ -4,6 +4,7 @@
 mod support;
 
 mod api;
+mod dotnet;
 mod hostile;
 mod kinds;
 mod known_faults;

@@ -14,6 +14,10 @@ use crate::toxic::{
 /// The time for which one slice lasts.
 const SLICE_MS: u64 = 100;
 
+/// A sender that is silent for longer has paused, and what it then sends counts from its arrival. A shorter silence is that of the timers,
+/// which are always late: if it counted, the stream would be slower than its rate.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
+
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Bandwidth {
     /// In units of 1000 bytes per second; at 0 nothing passes.
@@ -44,7 +48,11 @@ impl Bandwidth {
             let slice = front.bytes.len().min(most);
             // A stream that was blocked must not catch up faster than the rate.
             let earliest = now.checked_sub(Duration::from_millis(SLICE_MS)).unwrap_or(now);
-            let start = state.mark.unwrap_or(front.received).max(front.received).max(earliest);
+            let start = match state.mark {
+                Some(mark) if front.received <= mark + PAUSE_MIN => mark,
+                Some(_) | None => front.received,
+            };
+            let start = start.max(earliest);
             let due = start + Duration::from_nanos((slice as u64).saturating_mul(1_000_000) / rate);
             if due > now {
                 state.mark = Some(start);
@@ -57,5 +65,75 @@ impl Bandwidth {
         }
         input.pass_end(output);
         ToxicStep::Wait
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::toxic::{
+        queue::Chunk,
+        sampler::RandomKey,
+        step::{Stream, ToxicState},
+    };
+
+    /// The steps of a stream of chunks that last 64 ms each, in milliseconds since its beginning.
+    struct Steps {
+        began: Instant,
+        state: ToxicState,
+        input: ChunkQueue,
+        output: ChunkQueue,
+    }
+
+    impl Steps {
+        fn new() -> Self {
+            let began = Instant::now();
+            let key = RandomKey { seed: 7, proxy: "p".into(), connection: 1 };
+            let state = ToxicState::new(Stream::Upstream, began, key.sampler("bandwidth"));
+            Self { began, state, input: ChunkQueue::default(), output: ChunkQueue::default() }
+        }
+
+        fn arrive(&mut self, at_ms: u64) {
+            let received = self.began + Duration::from_millis(at_ms);
+            self.input.push(Chunk { bytes: Bytes::from_static(&[0; 64]), received });
+        }
+
+        /// When the next step is due. `None` when all has passed.
+        fn step(&mut self, at_ms: u64) -> Option<Duration> {
+            let now = self.began + Duration::from_millis(at_ms);
+            match (Bandwidth { rate: 1 }).step(&mut self.state, now, &mut self.input, &mut self.output) {
+                ToxicStep::Until(due) => Some(due.duration_since(self.began)),
+                ToxicStep::Wait => None,
+                ToxicStep::Reset => panic!("a bandwidth resets nothing"),
+            }
+        }
+    }
+
+    const fn ms(ms: u64) -> Option<Duration> {
+        Some(Duration::from_millis(ms))
+    }
+
+    #[test]
+    fn late_timers_do_not_slow_a_stream_down() {
+        let mut steps = Steps::new();
+        steps.arrive(0);
+        assert_eq!(steps.step(0), ms(64));
+        for round in 1..20 {
+            // Both the timer and the next chunk are late.
+            assert_eq!(steps.step(64 * round + 3), None);
+            steps.arrive(64 * round + 8);
+            assert_eq!(steps.step(64 * round + 8), ms(64 * (round + 1)));
+        }
+    }
+
+    #[test]
+    fn what_comes_after_a_pause_counts_from_its_arrival() {
+        let mut steps = Steps::new();
+        steps.arrive(0);
+        assert_eq!(steps.step(64), None);
+        steps.arrive(75);
+        assert_eq!(steps.step(75), ms(75 + 64));
     }
 }
