@@ -107,6 +107,38 @@ async fn pipelined_requests_are_forwarded_one_after_the_other() {
 }
 
 #[tokio::test]
+async fn empty_lines_behind_a_message_belong_to_the_next_one_or_pass_at_the_end() {
+    for ending in ["client", "service"] {
+        let lab = Lab::passing().await;
+        let (mut client, mut service) = lab.deliver(&pay(1, 1)).await;
+        service.send(format!("{OK}\r\n")).await;
+        client.expect(OK).await;
+        client.send("\r\n").await;
+        // A client that says nothing but that has no request in flight.
+        lab.drained().await;
+        client.send(pay(2, 1)).await;
+        service.expect(format!("\r\n{}", pay(2, 1))).await;
+        service.send(format!("{OK}\r\n")).await;
+        client.expect(format!("\r\n{OK}")).await;
+        if ending == "client" {
+            client.send("\r\n").await;
+            client.half_close().await;
+            service.expect("\r\n").await;
+            service.ends_with(Ending::Eof).await;
+            drop(service);
+        } else {
+            drop(service);
+        }
+        client.expect("\r\n").await;
+        client.ends_with(Ending::Eof).await;
+        drop(client);
+        let lines = lab.record().await.0;
+        assert!(lines.iter().all(|line| line.bytes_reason.is_none() && line.status == Some(200)), "{ending}");
+        assert_eq!(lines.len(), 2, "{ending}");
+    }
+}
+
+#[tokio::test]
 async fn responses_without_a_body_do_not_delay_the_next_request() {
     let lab = Lab::passing().await;
     let mut client = lab.client().await;

@@ -27,7 +27,7 @@ impl ClientConnection {
         OpenEntry::complete_some(entry, end.transfer(), End::Relayed);
         match end.request {
             RequestProgress::Whole => {
-                if self.up.buffer.is_empty() {
+                if self.up.buffer.is_blank() {
                     self.in_flight = None;
                 }
                 self.persistence = end.persistence();

@@ -128,10 +128,13 @@ impl ClientConnection {
             }
             match self.idle_event().await {
                 IdleEvent::ClientSilent => self.await_service_first().await,
-                IdleEvent::ClientSent if self.in_flight.is_none() => {
+                IdleEvent::ClientSent if self.in_flight.is_none() && !self.up.buffer.is_blank() => {
                     self.in_flight = Some(self.plane.in_flight.begin());
                 }
                 IdleEvent::ClientSent => {}
+                IdleEvent::ClientEnded | IdleEvent::ServiceEnded if self.has_blank_lines() => {
+                    return Some(NextMessage::Surplus);
+                }
                 // A part of a head and then the end is no request, but its bytes are passed on.
                 IdleEvent::ClientEnded if !self.up.buffer.is_empty() => {
                     return Some(NextMessage::Bytes(BytesReason::HeadCut));
@@ -145,6 +148,12 @@ impl ClientConnection {
                 }
             }
         }
+    }
+
+    /// Whether there are empty lines behind the last message of one side, and nothing else.
+    fn has_blank_lines(&self) -> bool {
+        let (up, down) = (&self.up.buffer, &self.down.buffer);
+        self.stage == ConnectionStage::Used && up.is_blank() && down.is_blank() && !(up.is_empty() && down.is_empty())
     }
 
     async fn idle_event(&mut self) -> IdleEvent {
@@ -161,14 +170,16 @@ impl ClientConnection {
     }
 
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<IdleEvent> {
-        if !self.down.buffer.is_empty() {
-            return Poll::Ready(IdleEvent::ServiceSent);
-        }
-        if let Some(service) = &mut self.service {
+        loop {
+            let is_part_of_next = self.stage == ConnectionStage::Used && self.down.buffer.is_blank();
+            if !is_part_of_next && !self.down.buffer.is_empty() {
+                return Poll::Ready(IdleEvent::ServiceSent);
+            }
+            let Some(service) = &mut self.service else { break };
             match self.down.buffer.poll_fill(cx, service) {
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(IdleEvent::ServiceEnded),
-                Poll::Ready(Ok(_)) => return Poll::Ready(IdleEvent::ServiceSent),
-                Poll::Pending => {}
+                Poll::Ready(Ok(_)) => {}
+                Poll::Pending => break,
             }
         }
         Poll::Ready(match ready!(self.up.buffer.poll_fill(cx, &mut self.client)) {

@@ -16,6 +16,8 @@ pub(crate) const BUFFER_LEN: usize = 4 * 1024;
 pub(crate) const BUFFER_LEN_MAX: usize = 64 * 1024;
 /// A head of up to this length is read again with all bytes that come.
 const SHORT_HEAD_LEN: usize = 1024;
+/// Two empty lines.
+const BLANK_LEN_MAX: usize = 4;
 /// The factor by which the next read grows after a read that used all of its room.
 const GROWTH: usize = 4;
 
@@ -50,6 +52,11 @@ impl Buffer {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.bytes.is_empty()
+    }
+
+    /// Whether it holds no more than the empty lines that some senders add to a message, and that readers skip before the next one.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.bytes.len() <= BLANK_LEN_MAX && self.bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n'))
     }
 
     /// Whether nothing can be read until something is consumed.
