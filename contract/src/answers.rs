@@ -149,7 +149,7 @@ mod tests {
     fn answers(rules: &Value, identity: Option<&str>) -> Answers {
         let specs: Vec<AnswerSpec> = serde_json::from_value(rules.clone()).unwrap();
         let mut errors = Vec::new();
-        let rules = crate::check::rules(&specs, "answers", &mut errors);
+        let rules = crate::compile::rules(&specs, "answers", &mut errors);
         assert_eq!(errors, []);
         Answers::new(rules, identity.map(|path| Path::parse(path).unwrap()))
     }

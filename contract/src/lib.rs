@@ -11,7 +11,7 @@
 //! Everything here is pure. It must not know sockets, clocks or how a run is judged; the load does the talking.
 
 pub mod answers;
-mod check;
+mod compile;
 pub mod ledger;
 pub mod money;
 mod path;
@@ -56,7 +56,7 @@ impl Contract {
     /// # Errors
     /// Everything that is wrong with it, one error for each field. `field` is the path of the target.
     pub fn new(spec: &TargetSpec, key: KeyPolicy, field: &str) -> Result<Self, Vec<FieldError>> {
-        check::compile(spec, key, field)
+        compile::contract(spec, key, field)
     }
 
     /// What the core knows of the service.

@@ -52,9 +52,11 @@ fn its_commands_run_and_print_what_it_shows() {
     let of = |part: &str| &printed[runs.iter().position(|command| command.contains(part)).unwrap()];
     assert_eq!(*of(" explain "), without_time(&shown[1]), "the diagram of explain");
     assert!(of(" check ").ends_with("a payment that is made twice is found twice."), "{}", of(" check "));
+    // How many depends on which of two requests is faster.
+    let shop = of("run examples/targets/shop.yaml");
     assert!(
-        of("run examples/targets/shop.yaml")
-            .contains("VIOLATED ExactlyOnce: 60 of 200 payments were booked more than once")
+        shop.contains("VIOLATED ExactlyOnce") && shop.contains("of 200 payments were booked more than once"),
+        "{shop}"
     );
 }
 

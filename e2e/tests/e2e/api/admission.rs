@@ -9,6 +9,8 @@ use paylab_core::field_error::FieldError;
 use paylab_resource::{file, spec::ChaosExperiment};
 use serde_json::{Value, json};
 
+use crate::support::root;
+
 /// The namespace of the resources.
 const NAMESPACE: &str = "default";
 
@@ -140,6 +142,55 @@ fn invalid_services_and_faults() -> Vec<(Value, &'static str, &'static str)> {
     ]
 }
 
+/// The same for services of the user's own.
+fn invalid_targets() -> Vec<(Value, &'static str, &'static str)> {
+    let target = |changes: Value| {
+        let mut target = json!({
+            "url": "http://shop.example",
+            "pay": {"post": "/p", "text": "{reference}"},
+            "ledger": {"list": {"get": "/p", "items": "$[*]", "reference": "$.r", "minor": "$.m"}},
+        });
+        merge(&mut target, &changes);
+        json!({"target": target})
+    };
+    let list = |changes: Value| target(json!({"ledger": {"list": changes}}));
+    let answer = |answer: Value| target(json!({"pay": {"answers": [answer]}}));
+    let mut both = target(json!({}));
+    merge(&mut both, &json!({"service": {"dedup": "UniqueKey"}}));
+    vec![
+        (both, "spec.service", "names another one"),
+        (target(json!({"url": null})), "spec.target.url", "Required"),
+        (target(json!({"pay": null})), "spec.target.pay", "Required"),
+        (target(json!({"model": "Magic"})), "spec.target.model", "UniqueKey"),
+        (target(json!({"control": {"reference": "other"}})), "spec.target.control.reference", "same"),
+        (target(json!({"ledger": {"list": null}})), "spec.target.ledger", "exactly one of list and lookup"),
+        (target(json!({"ledger": {"settle": {"quiet": "long"}}})), "spec.target.ledger.settle.quiet", "match"),
+        (list(json!({"minor": null})), "spec.target.ledger.list", "exactly one amount"),
+        (list(json!({"major": "$.a"})), "spec.target.ledger.list", "exactly one amount"),
+        (
+            list(json!({"next": {"while": "$.more"}})),
+            "spec.target.ledger.list.next",
+            "exactly one of query, url and link",
+        ),
+        (list(json!({"counts": {"$.status": []}})), "spec.target.ledger.list.counts", "at least 1"),
+        (answer(json!({"means": "Maybe"})), "spec.target.pay.answers[0].means", "Acknowledged"),
+        (
+            answer(json!({"status": [42], "means": "Repeat"})),
+            "spec.target.pay.answers[0].status[0]",
+            "greater than or equal to 200",
+        ),
+    ]
+}
+
+/// The examples of services of the user's own.
+fn targets() -> Vec<Value> {
+    let folder = std::fs::read_dir(root().join("examples/targets")).unwrap();
+    let paths =
+        folder.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|it| it == "yaml"));
+    let read = paths.map(|path| file::parse(&std::fs::read_to_string(path).unwrap(), 0).unwrap().resource);
+    read.map(|resource| json!(resource)).collect()
+}
+
 /// Sends a new resource to the API server as a dry run, and returns the message of a refusal.
 async fn dry_run(client: &Client, resource: &Value) -> Result<(), String> {
     let path =
@@ -160,8 +211,8 @@ fn validate_locally(resource: &Value) -> Result<(), String> {
 
 /// Both refuse every invalid resource, with the name of the field.
 pub(crate) async fn refuses_invalid_resources(client: &Client) {
-    let invalid = [invalid_payments_and_clients(), invalid_services_and_faults()].concat();
-    assert!(invalid.len() >= 40);
+    let invalid = [invalid_payments_and_clients(), invalid_services_and_faults(), invalid_targets()].concat();
+    assert!(invalid.len() >= 50);
     for (changes, field, text) in &invalid {
         let resource = resource("bad", changes);
         let message = dry_run(client, &resource).await.expect_err(&format!("{changes} is admitted"));
@@ -204,7 +255,9 @@ pub(crate) async fn admits_valid_resources(client: &Client) {
             &json!({"client": {"retry": {"maxAttempts": 1}}, "faults": [{"name": "a", "probability": 1, "reset": {"at": "Connect"}}]}),
         ),
     ];
-    for resource in &valid {
+    let targets = targets();
+    assert!(targets.len() >= 6);
+    for resource in valid.iter().chain(&targets) {
         dry_run(client, resource).await.unwrap_or_else(|message| panic!("{resource} is refused: {message}"));
         validate_locally(resource).unwrap_or_else(|message| panic!("{resource} is refused on one machine: {message}"));
     }

@@ -23,7 +23,7 @@ const RESERVED_HEADERS: [&str; 6] =
 type Errors = Vec<FieldError>;
 
 /// Reads a contract.
-pub(crate) fn compile(spec: &TargetSpec, key: KeyPolicy, field: &str) -> Result<Contract, Errors> {
+pub(crate) fn contract(spec: &TargetSpec, key: KeyPolicy, field: &str) -> Result<Contract, Errors> {
     let mut errors = Vec::new();
     let at = |name: &str| format!("{field}.{name}");
     let origin = keep(Origin::parse(&spec.url), &at("url"), &mut errors);
