@@ -59,6 +59,8 @@ fn every_doubt_has_its_words() {
     expect_test::expect![[r#"
         the lab changed while the load ran, first payment 7: details
         3 of the workers left no whole report, first payment 7: details
+        the contract of the service (spec.target) does not hold, first payment 7: details
+        the ledger does not show a payment that was made twice on purpose, first payment 7: details
         the load ended early, first payment 7: details
         3 payments were not tried to their end, first payment 7: details
         the answers about 3 payments were not understood, first payment 7: details
