@@ -1,7 +1,7 @@
 //! The proof of a contract, on a path without faults: one payment must be found in the ledger, and one that is made twice on purpose must
 //! be found twice. A contract that reads nothing would make every service look safe.
 
-use std::{fmt, time::Duration};
+use std::{cell::Cell, fmt, sync::Arc, time::Duration};
 
 use futures::future::join;
 use paylab_contract::{Contract, ledger::ForeignEntry, spec::ControlReference};
@@ -28,7 +28,7 @@ use crate::{
 
 /// The first pause between two readings of the ledger; each further pause is twice as long.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
-/// The payments of a check, in their order.
+/// The payments of a check, in their order. Each worker has its own.
 const FIRST: u64 = 0;
 const SECOND: u64 = 1;
 const DRIFTING: u64 = 2;
@@ -80,6 +80,18 @@ impl fmt::Display for Step {
     }
 }
 
+/// What the essential steps prove.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// The contract holds.
+    Holds {
+        /// How long after its acknowledgement a payment was found in the ledger.
+        lag: Duration,
+    },
+    /// Nothing that a run with this contract measured would be proof. The text says why.
+    Fails(Doubt, String),
+}
+
 /// What a check needs.
 struct Checking<'a> {
     load: &'a Load,
@@ -89,6 +101,8 @@ struct Checking<'a> {
     wire: Wire,
     shape: Shape,
     request: Contracted,
+    /// The longest time after which an expected entry was found.
+    lag: Cell<Duration>,
 }
 
 /// Checks the contract of a load, and tells each step when it has ended. It ends after the first step that fails.
@@ -97,50 +111,33 @@ struct Checking<'a> {
 /// The service's name cannot be resolved.
 pub async fn check(
     load: &Load,
-    contract: &Contract,
+    contract: &Arc<Contract>,
     extent: Extent,
     mut tell: impl FnMut(&Step),
 ) -> Result<Vec<Step>, Error> {
     let checking = Checking::new(load, contract).await?;
-    let mut steps = Vec::new();
-    let mut note = |step: Step| {
-        tell(&step);
-        let goes_on = !matches!(step.result, StepResult::Fails(..));
-        steps.push(step);
-        goes_on
-    };
-    if note(checking.first().await) {
-        if extent == Extent::Full && load.plan.client.key == KeyPolicy::PerPayment {
-            note(checking.repeat().await);
-        }
-        if note(checking.control().await) && extent == Extent::Full {
-            note(checking.other_amount().await);
-            note(checking.two_at_once().await);
-        }
-    }
-    Ok(steps)
+    Ok(checking.steps(extent, &mut tell).await)
 }
 
-/// Why nothing that a run with this contract measured would be proof; `None`: the contract holds.
+/// Proves the contract before a load.
 ///
 /// # Errors
 /// The service's name cannot be resolved.
-pub(crate) async fn prove(load: &Load, contract: &Contract) -> Result<Option<(Doubt, String)>, Error> {
-    let steps = check(load, contract, Extent::Essential, |_| ()).await?;
-    Ok(steps.into_iter().find_map(|step| match step.result {
-        StepResult::Fails(doubt, _) => Some((doubt, step.to_string())),
+pub(crate) async fn prove(load: &Load, contract: &Arc<Contract>) -> Result<Proof, Error> {
+    let checking = Checking::new(load, contract).await?;
+    let steps = checking.steps(Extent::Essential, &mut |_| ()).await;
+    let failed = steps.into_iter().find_map(|step| match step.result {
+        StepResult::Fails(doubt, _) => Some(Proof::Fails(doubt, step.to_string())),
         StepResult::Holds | StepResult::Told => None,
-    }))
+    });
+    Ok(failed.unwrap_or(Proof::Holds { lag: checking.lag.get() }))
 }
 
 impl<'a> Checking<'a> {
-    async fn new(load: &'a Load, contract: &'a Contract) -> Result<Self, Error> {
+    async fn new(load: &'a Load, contract: &'a Arc<Contract>) -> Result<Self, Error> {
         let service = resolve(&contract.origin.address).await?;
         let run = other_run(&load.run);
-        let request = || {
-            let contract = load.contract.clone().unwrap_or_else(|| contract.clone().into());
-            Contracted::new(contract, &load.plan, &run)
-        };
+        let request = || Contracted::new(contract.clone(), &load.plan, &run);
         Ok(Self {
             wire: Wire { proxy: service, timeout: load.plan.client.attempt_timeout, stop: CancellationToken::new() },
             shape: Shape::Contracted(Box::new(request())),
@@ -148,7 +145,29 @@ impl<'a> Checking<'a> {
             load,
             contract,
             run,
+            lag: Cell::default(),
         })
+    }
+
+    /// Takes the steps, and tells each when it has ended. The first that fails is the last.
+    async fn steps(&self, extent: Extent, tell: &mut impl FnMut(&Step)) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let mut note = |step: Step| {
+            tell(&step);
+            let goes_on = !matches!(step.result, StepResult::Fails(..));
+            steps.push(step);
+            goes_on
+        };
+        if note(self.first().await) {
+            if extent == Extent::Full && self.load.plan.client.key == KeyPolicy::PerPayment {
+                note(self.repeat().await);
+            }
+            if note(self.control().await) && extent == Extent::Full {
+                note(self.other_amount().await);
+                note(self.two_at_once().await);
+            }
+        }
+        steps
     }
 
     /// One payment: it must be acknowledged and be found in the ledger.
@@ -247,19 +266,23 @@ impl<'a> Checking<'a> {
         Step { paid, answered: answered.join(" and "), ledger, result }
     }
 
+    /// The payment of this name among those of all workers.
+    fn id(&self, payment: u64) -> AttemptId {
+        AttemptId { payment: PaymentId(u64::from(self.load.worker) * PAYMENTS + payment), attempt: 1 }
+    }
+
     async fn pay(&self, payment: u64, amount: MinorUnits, key: &str) -> Attempted {
-        let id = AttemptId { payment: PaymentId(payment), attempt: 1 };
+        let id = self.id(payment);
         let request = self.request.encode_with(&self.load.plan, id, amount, key);
         self.wire.attempt(&self.shape, &request, Reuse::Close, &mut KeptConnection::default()).await
     }
 
     fn key(&self, payment: u64) -> String {
-        let id = AttemptId { payment: PaymentId(payment), attempt: 1 };
-        self.load.plan.client.key.key(&self.run, id).unwrap_or_default()
+        self.load.plan.client.key.key(&self.run, self.id(payment)).unwrap_or_default()
     }
 
     fn reference(&self, payment: u64) -> String {
-        self.contract.reference(self.run.as_str(), payment)
+        self.contract.reference(self.run.as_str(), self.id(payment).payment.0)
     }
 
     /// The entries of a payment now.
@@ -271,17 +294,22 @@ impl<'a> Checking<'a> {
                 entries.push(entry);
             }
         };
-        ledger.each_entry(payment..(payment + 1).min(PAYMENTS), take).await?;
+        let PaymentId(index) = self.id(payment).payment;
+        ledger.each_entry(index..index + 1, take).await?;
         Ok(entries)
     }
 
     /// The entries of a payment once there are so many, or when the ledger should have settled.
     async fn found(&self, payment: u64, many: usize) -> Result<Vec<ForeignEntry>, ControlError> {
-        let until = Instant::now() + self.contract.settle.within.duration();
+        let begun = Instant::now();
         let mut pause = PAUSE_MIN;
         loop {
             let found = self.entries_of(payment).await?;
-            if found.len() >= many || Instant::now() + pause > until {
+            if found.len() >= many {
+                self.lag.set(self.lag.get().max(begun.elapsed()));
+                return Ok(found);
+            }
+            if begun.elapsed() + pause > self.contract.settle.within.duration() {
                 return Ok(found);
             }
             sleep(pause).await;

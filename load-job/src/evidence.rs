@@ -44,6 +44,17 @@ pub(crate) struct Evidence {
     pub(crate) ledger: LedgerTally,
 }
 
+/// How the load went, as far as that says how long its ledger may take to settle.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Course {
+    /// The time that the load has taken.
+    pub(crate) took: Duration,
+    /// So many payments were acknowledged, so that a ledger that shows fewer may only be late.
+    pub(crate) acknowledged: u64,
+    /// How late the ledger of the user's own service has shown a payment.
+    pub(crate) lag: Duration,
+}
+
 /// How long it is worth to wait for evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Patience {
@@ -76,9 +87,8 @@ pub(crate) async fn baseline(load: &Load) -> Result<Baseline, Error> {
     Ok(ledger.as_baseline())
 }
 
-/// Drains the proxy, then the service, then reads both. A ledger that may still change is not read at all. `took` is the time that the
-/// load has taken.
-pub(crate) async fn gather(load: &Load, baseline: Baseline, patience: Patience, took: Duration) -> Evidence {
+/// Drains the proxy, then the service, then reads both. A ledger that may still change is not read at all.
+pub(crate) async fn gather(load: &Load, baseline: Baseline, patience: Patience, course: Course) -> Evidence {
     let gathering = Gathering { load, baseline, patience };
     let (mut record, mut ledger) = (gathering.new_record(), gathering.new_ledger());
     if let Err(error) = gathering.drain(&load.control).await {
@@ -90,7 +100,7 @@ pub(crate) async fn gather(load: &Load, baseline: Baseline, patience: Patience, 
     }
     record = gathering.read_record().await;
     match gathering.drain_service().await {
-        Ok(()) => ledger = gathering.read_settled_ledger(took).await,
+        Ok(()) => ledger = gathering.read_settled_ledger(course).await,
         Err(error) => {
             let cause = format!("the payment service could not be drained: {error}");
             warn!(service = load.service, "the ledger is not read: {cause}");
@@ -179,8 +189,8 @@ impl Gathering<'_> {
     }
 
     /// Reads the ledger until it is the same twice and nothing is in flight, in bounded time.
-    async fn read_settled_ledger(&self, took: Duration) -> LedgerTally {
-        let (pause, at_most) = self.settling(took);
+    async fn read_settled_ledger(&self, course: Course) -> LedgerTally {
+        let (pause, at_most) = self.settling(course);
         let until = Instant::now() + at_most;
         let mut ledger = self.read_ledger().await;
         if self.patience == Patience::Short {
@@ -199,10 +209,11 @@ impl Gathering<'_> {
             let same_counters = again.stream.footer().is_some_and(|footer| footer.counters == counters);
             let is_same = again.stream.seal() == ledger.stream.seal() && (same_counters || !is_alone);
             ledger = again;
-            if is_same && (counters.in_flight == 0 || !is_alone) {
+            let is_over = Instant::now() >= until;
+            if is_same && (counters.in_flight == 0 || !is_alone) && (is_over || !self.is_late(&ledger, course)) {
                 break;
             }
-            if Instant::now() >= until {
+            if is_over {
                 let cause = "its entries or its counters changed from one reading to the next".to_owned();
                 ledger.stream.reject(Flaw::Unsettled, cause);
                 break;
@@ -211,13 +222,19 @@ impl Gathering<'_> {
         ledger
     }
 
-    /// The pause between two readings, and how long the ledger may take to settle.
-    fn settling(&self, took: Duration) -> (Duration, Duration) {
+    /// The pause between two readings, and how long the ledger may take to settle. A ledger that was late once may be so again.
+    fn settling(&self, course: Course) -> (Duration, Duration) {
         if let Some(contract) = &self.load.contract {
-            return (contract.settle.quiet.duration(), contract.settle.within.duration());
+            let pause = contract.settle.quiet.duration().max(course.lag * 2);
+            return (pause, contract.settle.within.duration());
         }
         let [shortest, longest] = SETTLE_PAUSE;
-        ((took / 5).clamp(shortest, longest), self.drain_time())
+        ((course.took / 5).clamp(shortest, longest), self.drain_time())
+    }
+
+    /// Whether a ledger that nobody drains may still get entries of payments that were acknowledged.
+    fn is_late(&self, ledger: &LedgerTally, course: Course) -> bool {
+        self.load.contract.is_some() && ledger.booked_payments() < course.acknowledged
     }
 
     /// Whether equal counters prove that a ledger has not changed, and reading it again would take long.

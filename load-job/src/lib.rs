@@ -26,6 +26,8 @@ mod shape;
 mod source;
 mod wire;
 
+use std::time::Duration;
+
 use futures::future::LocalBoxFuture;
 use paylab_core::{
     judge::{
@@ -34,13 +36,16 @@ use paylab_core::{
         report::{PaymentTotals, Report},
     },
     prediction::Prediction,
-    witness::history::Stop,
+    witness::{attempt::Belief, history::Stop},
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::evidence::Patience;
+use crate::{
+    check::Proof,
+    evidence::{Course, Patience},
+};
 pub use crate::{
     control::ControlError,
     error::Error,
@@ -66,11 +71,13 @@ pub fn execute<'a>(
         if load.worker >= workers {
             return Err(Error::Worker { worker: load.worker, workers });
         }
-        if let Some(contract) = load.contract.as_ref().filter(|_| load.worker == 0)
-            && let Some((doubt, detail)) = check::prove(load, contract).await?
-        {
-            return Ok(unproven(load, doubt, detail));
-        }
+        let lag = match &load.contract {
+            None => Duration::ZERO,
+            Some(contract) => match check::prove(load, contract).await? {
+                Proof::Holds { lag } => lag,
+                Proof::Fails(doubt, detail) => return Ok(unproven(load, doubt, detail)),
+            },
+        };
         let _lease = control::lease::put_rules(load).await?;
         let baseline = evidence::baseline(load).await?;
         let begun = Instant::now();
@@ -79,7 +86,9 @@ pub fn execute<'a>(
             info!(reason = stop.text(), "load stopped early");
         }
         let patience = if history.stopped == Some(Stop::Signal) { Patience::Short } else { Patience::Full };
-        let evidence = evidence::gather(load, baseline, patience, begun.elapsed()).await;
+        let acknowledged = history.rows().filter(|(_, row)| row.belief == Belief::Acknowledged).count() as u64;
+        let course = Course { took: begun.elapsed(), acknowledged, lag };
+        let evidence = evidence::gather(load, baseline, patience, course).await;
         let mut report = judge(&load.plan, &history, &evidence.record, &evidence.ledger);
         if history.stopped.is_none() {
             report.prediction = predict(load).await;

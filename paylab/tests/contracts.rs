@@ -6,7 +6,7 @@ mod binary;
 #[path = "support/foreign.rs"]
 mod foreign;
 
-use std::{net::SocketAddr, process::Output};
+use std::{net::SocketAddr, process::Output, time::Duration};
 
 use binary::{command, experiment, paylab, text};
 use foreign::{Answer, CONTRACT, Request, Shop, honest, json_answer, list, pay, start};
@@ -110,6 +110,44 @@ fn services_that_break_the_claim_are_violated_with_their_class() {
     // A client that stops at its first acknowledgement sees one name only.
     let hedged = file("").replace("idempotencyKey", "hedge: 2, idempotencyKey");
     assert_eq!(run_json(start(renaming), &hedged, 1)["reason"], json!("UnstableReplay"));
+}
+
+/// Lists only what was booked a while ago.
+fn list_late(request: &Request, shop: &Shop) -> Answer {
+    let visible = shop.since.iter().filter(|since| since.elapsed() >= Duration::from_millis(300)).count();
+    list(request, &Shop { booked: shop.booked[..visible].to_vec(), since: Vec::new() })
+}
+
+#[test]
+fn a_ledger_that_is_late_convicts_nobody_and_hides_nothing() {
+    fn honest_but_late(request: &Request, shop: &mut Shop) -> Answer {
+        if request.method == "POST" { pay(request, shop) } else { list_late(request, shop) }
+    }
+    fn forgetful_and_late(request: &Request, shop: &mut Shop) -> Answer {
+        shop.booked.iter_mut().for_each(|(key, _, _)| key.clear());
+        honest_but_late(request, shop)
+    }
+    let patient = file("").replace("within: 400ms", "within: 10s");
+    assert_eq!(run_json(start(honest_but_late), &patient, 0)["verdict"], json!("Upheld"));
+    let twice = run_json(start(forgetful_and_late), &patient, 1);
+    assert_eq!(twice["reason"], json!("Duplicated"));
+    // As many as there are when nothing is late.
+    let prompt = run_json(
+        start(|request, shop| {
+            shop.booked.iter_mut().for_each(|(key, _, _)| key.clear());
+            honest(request, shop)
+        }),
+        &patient,
+        1,
+    );
+    assert_eq!(twice["payments"]["duplicated"], prompt["payments"]["duplicated"]);
+}
+
+#[test]
+fn several_workers_each_prove_the_contract_and_share_the_payments() {
+    let file = file("").replace("idempotencyKey", "workers: 3, idempotencyKey");
+    let status = run_json(start(honest), &file, 0);
+    assert_eq!((&status["verdict"], &status["payments"]["booked"]), (&json!("Upheld"), &json!(60)), "{status}");
 }
 
 #[test]

@@ -228,6 +228,12 @@ impl LedgerTally {
         self.rows.row(payment).copied().unwrap_or_default()
     }
 
+    /// How many payments of the share have an entry.
+    #[must_use]
+    pub fn booked_payments(&self) -> u64 {
+        self.rows.iter().filter(|(_, row)| row.entries() > 0).count() as u64
+    }
+
     /// Whether a payment has an entry of an amount.
     #[must_use]
     pub fn holds(&self, payment: PaymentId, amount: MinorUnits) -> bool {

@@ -5,6 +5,7 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Mutex},
     thread,
+    time::Instant,
 };
 
 use serde_json::{Value, json};
@@ -23,6 +24,8 @@ pub(crate) struct Request {
 #[derive(Default)]
 pub(crate) struct Shop {
     pub(crate) booked: Vec<(String, String, i64)>,
+    /// When each was booked.
+    pub(crate) since: Vec<Instant>,
 }
 
 /// Status, further headers, body.
@@ -67,6 +70,7 @@ pub(crate) fn pay(request: &Request, shop: &mut Shop) -> Answer {
     }
     let reference = body["reference"].as_str().unwrap().to_owned();
     shop.booked.push((key, reference, body["amount"].as_i64().unwrap()));
+    shop.since.push(Instant::now());
     json_answer(201, &json!({"id": shop.booked.len() - 1}))
 }
 
