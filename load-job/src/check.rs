@@ -176,6 +176,9 @@ impl<'a> Checking<'a> {
         let is_acknowledged = matches!(attempted.outcome, AttemptOutcome::Acknowledged(_));
         let found = if is_acknowledged { self.found(FIRST, 1).await } else { self.entries_of(FIRST).await };
         let result = match &found {
+            _ if attempted.outcome == AttemptOutcome::Rejected(Rejection::Unreached) => {
+                fails(Doubt::ContractNotProven, "start the service, or say where it is (target.url, or --target)")
+            }
             _ if !is_acknowledged => fails(
                 Doubt::ContractNotProven,
                 "a payment must be acknowledged; look at the request (target.pay) and at target.pay.answers",

@@ -224,7 +224,8 @@ fn a_target_that_is_not_as_agreed_is_told_in_a_sentence() {
 fn a_target_that_is_down_is_told_and_not_waited_for() {
     let output = paylab(&["run", "-", "--target", "http://127.0.0.1:1"], &file(""));
     assert_eq!(output.status.code(), Some(2), "{}", binary::printed(&output));
-    assert!(text(&output.stdout).contains("nothing answers (127.0.0.1:1)"), "{}", binary::printed(&output));
+    let told = text(&output.stdout);
+    assert!(told.contains("nothing answers (127.0.0.1:1)") && told.contains("start the service"), "{told}");
 }
 
 #[test]
