@@ -12,7 +12,7 @@ use crate::{
     money::AmountPath,
     path::{Condition, Path},
     request::{Origin, Request, form_pieces, json_pieces, mention, text_pieces},
-    spec::{AnswerSpec, LedgerSpec, NextSpec, PaySpec, TargetSpec},
+    spec::{AnswerSpec, LedgerSpec, NextSpec, PaySpec, SettleSpec, TargetSpec},
     template::{Escape, Piece, Placeholder, Secrets, Template},
 };
 
@@ -31,6 +31,7 @@ pub(crate) fn contract(spec: &TargetSpec, key: KeyPolicy, field: &str) -> Result
     let pay = pay(spec, key, field, &mut errors);
     let answers = answers(&spec.pay, &at("pay"), &mut errors);
     let ledger = ledger(&spec.ledger, key, &at("ledger"), &mut errors);
+    settle(spec.ledger.settle, &at("ledger.settle"), &mut errors);
     match (origin, reference, pay, ledger) {
         (Some(origin), Some(reference), Some(pay), Some(ledger)) if errors.is_empty() => Ok(Contract {
             origin,
@@ -232,10 +233,14 @@ fn ledger(spec: &LedgerSpec, key: KeyPolicy, field: &str, errors: &mut Errors) -
             let items = path(&list.items, &format!("{field}.items"), errors);
             let reference = path(&list.reference, &format!("{field}.reference"), errors);
             let next = next(list.next.as_ref(), &format!("{field}.next"), errors);
+            let id = match &list.id {
+                None => None,
+                Some(text) => Some(path(text, &format!("{field}.id"), errors)?),
+            };
             if let Some(get) = &get {
                 refuse_attempts(get, &format!("{field}.get"), errors);
             }
-            Some(Ledger::List(List { get: get?, items: items?, reference: reference?, entry: entry?, next: next? }))
+            Some(Ledger::List(List { get: get?, items: items?, reference: reference?, id, entry: entry?, next: next? }))
         }
         (None, Some(lookup)) => {
             let field = format!("{field}.lookup");
@@ -256,6 +261,22 @@ fn ledger(spec: &LedgerSpec, key: KeyPolicy, field: &str, errors: &mut Errors) -
             errors.push(FieldError::new(field, "has two ledgers; use either list or lookup"));
             None
         }
+    }
+}
+
+/// Two readings must be apart, and there must be time for both.
+fn settle(SettleSpec { quiet, within }: SettleSpec, field: &str, errors: &mut Errors) {
+    if quiet.ms() == 0 {
+        errors.push(FieldError::new(
+            format!("{field}.quiet"),
+            "0s leaves no time in which a late entry could come; use at least 1ms",
+        ));
+    }
+    if within < quiet {
+        errors.push(FieldError::new(
+            format!("{field}.within"),
+            format!("{within} is shorter than quiet; use at least {quiet}"),
+        ));
     }
 }
 

@@ -1,6 +1,6 @@
 //! A foreign ledger, page by page: which entries a page has, and where the next one is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use paylab_core::money::MinorUnits;
 use serde_json::Value;
@@ -33,6 +33,7 @@ pub struct List {
     pub(crate) get: Template,
     pub(crate) items: Path,
     pub(crate) reference: Path,
+    pub(crate) id: Option<Path>,
     pub(crate) entry: EntryPaths,
     pub(crate) next: Next,
 }
@@ -101,26 +102,35 @@ impl Ledger {
 }
 
 impl List {
-    /// Hands on the entries of a page whose reference `is_ours`, each with its reference.
+    /// Hands on the entries of a page whose reference `is_ours`, each with its reference. `seen` are the names of the entries of earlier
+    /// pages, which are passed over.
     ///
     /// # Errors
     /// The page is not what the contract says.
     pub fn read_page(
         &self,
         page: &Value,
+        seen: &mut HashSet<String>,
         is_ours: impl Fn(&str) -> bool,
         mut take: impl FnMut(&str, ForeignEntry),
     ) -> Result<(), String> {
-        let mut items = 0_u64;
+        let (mut items, mut here) = (0_u64, Vec::new());
         for item in self.items.all(page) {
             items += 1;
             let Some(reference) = self.reference.text(item).filter(|reference| is_ours(reference)) else { continue };
-            if let Some(entry) =
-                self.entry.read(item).map_err(|problem| format!("the entry of {reference} {problem}"))?
-            {
-                take(&reference, entry);
+            let Some(entry) = self.entry.read(item).map_err(|problem| format!("the entry of {reference} {problem}"))?
+            else {
+                continue;
+            };
+            let name = self.id.as_ref().and_then(|id| id.text(item));
+            if name.as_ref().is_some_and(|name| seen.contains(name)) {
+                continue;
             }
+            here.extend(name);
+            take(&reference, entry);
         }
+        // Two items of one page are two, whatever their names are.
+        seen.extend(here);
         if items == 0 && !has_a_list(page) {
             return Err(format!("a page has no items at {} and no empty list either", self.items.as_str()));
         }
@@ -138,9 +148,12 @@ impl List {
         page: &Value,
         link: Option<&str>,
     ) -> Result<Option<String>, String> {
-        let goes_on = self.next.while_true.as_ref().is_none_or(|path| path.first(page) == Some(&Value::Bool(true)));
-        if !goes_on {
-            return Ok(None);
+        if let Some(path) = &self.next.while_true {
+            match path.all(page).next() {
+                Some(Value::Bool(true)) => {}
+                Some(Value::Bool(false) | Value::Null) => return Ok(None),
+                Some(_) | None => return Err(format!("there is neither true nor false at {}", path.as_str())),
+            }
         }
         match &self.next.kind {
             NextKind::OnePage => Ok(None),

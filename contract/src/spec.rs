@@ -158,6 +158,11 @@ pub struct ListSpec {
     /// The reference of an item, as a JSONPath into the item.
     #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 256)))]
     pub reference: String,
+    /// What the service calls an item, as a JSONPath into the item. An item that is on two pages, because the list has changed while it was
+    /// read, counts once then. If it is absent, every item counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 256)))]
+    pub id: Option<String>,
     /// The amount of an item in minor units, such as cents, as a JSONPath into the item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 256)))]

@@ -112,11 +112,18 @@ impl Secrets {
         self.0.get(name).map_or("", String::as_str)
     }
 
-    /// A text of the service's, without the secrets that it may repeat.
+    /// A text without the secrets that it may hold, however they are written there.
     #[must_use]
     pub fn redact(&self, text: &str) -> String {
-        let values = self.0.values().filter(|value| !value.is_empty());
-        values.fold(text.to_owned(), |text, value| text.replace(value.as_str(), "(secret)"))
+        let mut text = text.to_owned();
+        for value in self.0.values().filter(|value| !value.is_empty()) {
+            for escape in [Escape::Plain, Escape::Json, Escape::Path, Escape::Form] {
+                let mut written = String::new();
+                escape.write(value, &mut written);
+                text = text.replace(&written, "(secret)");
+            }
+        }
+        text
     }
 }
 
@@ -401,5 +408,9 @@ mod tests {
         secrets.insert("token".to_owned(), "hunter2".to_owned());
         assert_eq!(format!("{secrets:?}"), "{\"token\"}");
         assert_eq!(secrets.redact("bad token hunter2!"), "bad token (secret)!");
+        secrets.insert("other".to_owned(), "a \"b/c".to_owned());
+        for written in ["a \"b/c", "a \\\"b/c", "a%20%22b%2Fc", "a+%22b%2Fc"] {
+            assert_eq!(secrets.redact(&format!("?k={written}&x")), "?k=(secret)&x");
+        }
     }
 }

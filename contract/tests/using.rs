@@ -1,7 +1,7 @@
 //! Requests are filled, answers are paged through, and entries are read, as a contract says.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use paylab_contract::{
     Contract,
@@ -102,11 +102,14 @@ fn read_list(
     let contract = contract_for(&target, KeyPolicy::None);
     let Ledger::List(list) = &contract.ledger else { unreachable!("it is a list") };
     let (mut here, mut entries, mut read) = (contract.ledger_path(&filling("")), Vec::new(), 0);
+    let mut seen = HashSet::new();
     loop {
         let (page, link) = pages.get(here.as_str()).ok_or_else(|| format!("asked for {here}"))?;
         read += 1;
         let is_ours = |reference: &str| contract.is_of_run(RUN, reference);
-        list.read_page(page, is_ours, |reference, entry| entries.push((reference.to_owned(), entry.amount.0)))?;
+        list.read_page(page, &mut seen, is_ours, |reference, entry| {
+            entries.push((reference.to_owned(), entry.amount.0))
+        })?;
         match list.next_page(&contract.origin, &here, page, *link)? {
             None => return Ok((entries, read)),
             Some(next) => here = next,
@@ -161,10 +164,28 @@ fn the_kinds_of_paging_lead_from_page_to_page_to_the_end() {
 }
 
 #[test]
+fn an_item_that_is_on_two_pages_counts_once_where_items_have_names() {
+    let (first, second) = (item("0123abcd-0", 100), item("0123abcd-1", 100));
+    let pages = BTreeMap::from([
+        ("/base/p", (json!({"data": [first, second], "next": "/base/p?page=2"}), None)),
+        ("/base/p?page=2", (json!({"data": [second], "next": null}), None)),
+    ]);
+    let mut list =
+        json!({"get": "/p", "items": "$.data[*]", "reference": "$.r", "minor": "$.m", "next": {"url": "$.next"}});
+    assert_eq!(read_list(&list, &pages).unwrap().0.len(), 3);
+    list["id"] = json!("$.id");
+    assert_eq!(read_list(&list, &pages).unwrap().0.len(), 2);
+}
+
+#[test]
 fn a_list_that_is_not_as_agreed_is_told_and_other_peoples_entries_are_passed_over() {
     let list = json!({"get": "/p", "items": "$.data[*]", "reference": "$.r", "minor": "$.m", "counts": {"$.status": ["ok", "done"]},
                       "next": {"url": "$.next"}});
     let one = |page: Value| read_list(&list, &BTreeMap::from([("/base/p", (page, None))]));
+    let more = json!({"get": "/p", "items": "$.data[*]", "reference": "$.r", "minor": "$.m", "next": {"link": "next", "while": "$.more"}});
+    let told = |more_is: Value| read_list(&more, &BTreeMap::from([("/base/p", (more_is, None))]));
+    assert_eq!(told(json!({"data": [], "more": false})), Ok((Vec::new(), 1)));
+    assert_eq!(told(json!({"data": []})), Err("there is neither true nor false at $.more".to_owned()));
     let pending = json!({"r": "0123abcd-3", "m": 100, "status": "pending"});
     let others = json!({"data": [item("99999999-0", 1), json!({"r": null}), json!({}), json!(7), pending]});
     assert_eq!(one(others), Ok((Vec::new(), 1)));

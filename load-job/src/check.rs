@@ -33,8 +33,19 @@ const FIRST: u64 = 0;
 const SECOND: u64 = 1;
 const DRIFTING: u64 = 2;
 const COPIED: u64 = 3;
+/// The first of those that are made after a load.
+const LAST: u64 = 4;
+/// How many payments are made after a load at most, because a service may lose one.
+const LAST_TRIES: u64 = 3;
 /// How many payments a check makes at most.
-const PAYMENTS: u64 = 4;
+const PAYMENTS: u64 = LAST + LAST_TRIES;
+/// How often a payment is tried that must be acknowledged, and the pause before it is tried again.
+const TRIES: u32 = 5;
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
+
+/// Why a ledger does not show a payment that it should.
+const MISSED: &str = "it does not show payments that were made before and after the load; is a page of it not read \
+    (target.ledger.list.next)?";
 
 /// How much is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,6 +144,25 @@ pub(crate) async fn prove(load: &Load, contract: &Arc<Contract>) -> Result<Proof
     Ok(failed.unwrap_or(Proof::Holds { lag: checking.lag.get() }))
 }
 
+/// What is wrong with a ledger that is read after a load: it must show the first payment of the check and one that is made now, or a page of
+/// it is not read. `lag` is what the check has found.
+///
+/// # Errors
+/// The service's name cannot be resolved.
+pub(crate) async fn is_shown_whole(
+    load: &Load,
+    contract: &Arc<Contract>,
+    lag: Duration,
+) -> Result<Option<String>, Error> {
+    let checking = Checking::new(load, contract).await?;
+    Ok(match checking.entries_of(FIRST).await {
+        Err(error) => Some(error.to_string()),
+        Ok(entries) if entries.is_empty() => Some(MISSED.to_owned()),
+        Ok(_) if checking.shows_a_new_payment(lag).await => None,
+        Ok(_) => Some(MISSED.to_owned()),
+    })
+}
+
 impl<'a> Checking<'a> {
     async fn new(load: &'a Load, contract: &'a Arc<Contract>) -> Result<Self, Error> {
         let service = resolve(&contract.origin.address).await?;
@@ -172,7 +202,7 @@ impl<'a> Checking<'a> {
 
     /// One payment: it must be acknowledged and be found in the ledger.
     async fn first(&self) -> Step {
-        let attempted = self.pay(FIRST, self.load.plan.amount, &self.key(FIRST)).await;
+        let attempted = self.pay_patiently(FIRST, &self.key(FIRST)).await;
         let is_acknowledged = matches!(attempted.outcome, AttemptOutcome::Acknowledged(_));
         let found = if is_acknowledged { self.found(FIRST, 1).await } else { self.entries_of(FIRST).await };
         let result = match &found {
@@ -210,7 +240,7 @@ impl<'a> Checking<'a> {
         match self.contract.control {
             ControlReference::Same => {
                 let before = self.entries_of(FIRST).await.map_or(1, |entries| entries.len());
-                let attempted = self.pay(FIRST, self.load.plan.amount, &format!("{}-control", self.key(FIRST))).await;
+                let attempted = self.pay_patiently(FIRST, &format!("{}-control", self.key(FIRST))).await;
                 let found = self.found(FIRST, before + 1).await;
                 let result = match &found {
                     Ok(entries) if entries.len() > before => StepResult::Holds,
@@ -223,7 +253,7 @@ impl<'a> Checking<'a> {
                 self.step(what, &[attempted], found, result)
             }
             ControlReference::New => {
-                let attempted = self.pay(SECOND, self.load.plan.amount, &self.key(SECOND)).await;
+                let attempted = self.pay_patiently(SECOND, &self.key(SECOND)).await;
                 let (first, found) = (self.entries_of(FIRST).await, self.found(SECOND, 1).await);
                 let result = match (&first, &found) {
                     (Ok(first), Ok(second)) if !first.is_empty() && !second.is_empty() => StepResult::Holds,
@@ -280,6 +310,31 @@ impl<'a> Checking<'a> {
         self.wire.attempt(&self.shape, &request, Reuse::Close, &mut KeptConnection::default()).await
     }
 
+    /// Pays once, and again while the service says that it is busy.
+    async fn pay_patiently(&self, payment: u64, key: &str) -> Attempted {
+        let mut tried = 0;
+        loop {
+            let attempted = self.pay(payment, self.load.plan.amount, key).await;
+            tried += 1;
+            if attempted.outcome != AttemptOutcome::Unknown(Uncertainty::Retryable) || tried == TRIES {
+                return attempted;
+            }
+            sleep(RETRY_PAUSE * tried).await;
+        }
+    }
+
+    /// Whether one of a few new payments is found in the ledger.
+    async fn shows_a_new_payment(&self, lag: Duration) -> bool {
+        let patience = self.contract.settle.quiet.duration().max(lag * 2);
+        for payment in LAST..LAST + LAST_TRIES {
+            self.pay_patiently(payment, &self.key(payment)).await;
+            if self.found_within(payment, 1, patience).await.is_ok_and(|entries| !entries.is_empty()) {
+                return true;
+            }
+        }
+        false
+    }
+
     fn key(&self, payment: u64) -> String {
         self.load.plan.client.key.key(&self.run, self.id(payment)).unwrap_or_default()
     }
@@ -304,6 +359,15 @@ impl<'a> Checking<'a> {
 
     /// The entries of a payment once there are so many, or when the ledger should have settled.
     async fn found(&self, payment: u64, many: usize) -> Result<Vec<ForeignEntry>, ControlError> {
+        self.found_within(payment, many, self.contract.settle.within.duration()).await
+    }
+
+    async fn found_within(
+        &self,
+        payment: u64,
+        many: usize,
+        within: Duration,
+    ) -> Result<Vec<ForeignEntry>, ControlError> {
         let begun = Instant::now();
         let mut pause = PAUSE_MIN;
         loop {
@@ -312,7 +376,7 @@ impl<'a> Checking<'a> {
                 self.lag.set(self.lag.get().max(begun.elapsed()));
                 return Ok(found);
             }
-            if begun.elapsed() + pause > self.contract.settle.within.duration() {
+            if begun.elapsed() + pause > within {
                 return Ok(found);
             }
             sleep(pause).await;

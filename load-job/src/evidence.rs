@@ -20,6 +20,7 @@ use tokio::{
 use tracing::{debug, warn};
 
 use crate::{
+    check::is_shown_whole,
     control::{self, ControlError, ControlRequest, SILENCE_MAX, read_lines},
     error::Error,
     load::Load,
@@ -100,7 +101,7 @@ pub(crate) async fn gather(load: &Load, baseline: Baseline, patience: Patience, 
     }
     record = gathering.read_record().await;
     match gathering.drain_service().await {
-        Ok(()) => ledger = gathering.read_settled_ledger(course).await,
+        Ok(()) => ledger = gathering.read_whole_ledger(course).await,
         Err(error) => {
             let cause = format!("the payment service could not be drained: {error}");
             warn!(service = load.service, "the ledger is not read: {cause}");
@@ -186,6 +187,19 @@ impl Gathering<'_> {
             }
             sleep(RETRY_PAUSE).await;
         }
+    }
+
+    /// Reads the settled ledger, and asks the user's own service for proof that nothing of it was left out.
+    async fn read_whole_ledger(&self, course: Course) -> LedgerTally {
+        let mut ledger = self.read_settled_ledger(course).await;
+        if let Some(contract) = self.load.contract.as_ref().filter(|_| self.patience == Patience::Full) {
+            match is_shown_whole(self.load, contract, course.lag).await {
+                Ok(None) => {}
+                Ok(Some(problem)) => ledger.stream.reject(Flaw::Unread, problem),
+                Err(error) => ledger.stream.reject(Flaw::Unread, error.to_string()),
+            }
+        }
+        ledger
     }
 
     /// Reads the ledger until it is the same twice and nothing is in flight, in bounded time.

@@ -73,9 +73,10 @@ pub fn execute<'a>(
         }
         let lag = match &load.contract {
             None => Duration::ZERO,
-            Some(contract) => match check::prove(load, contract).await? {
-                Proof::Holds { lag } => lag,
-                Proof::Fails(doubt, detail) => return Ok(unproven(load, doubt, detail)),
+            Some(contract) => match shutdown.run_until_cancelled(check::prove(load, contract)).await.transpose()? {
+                Some(Proof::Holds { lag }) => lag,
+                Some(Proof::Fails(doubt, detail)) => return Ok(unproven(load, doubt, detail)),
+                None => return Ok(unproven(load, Doubt::LoadStopped, Stop::Signal.text().to_owned())),
             },
         };
         let _lease = control::lease::put_rules(load).await?;

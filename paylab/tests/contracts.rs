@@ -8,7 +8,7 @@ mod foreign;
 
 use std::{net::SocketAddr, process::Output, time::Duration};
 
-use binary::{command, experiment, paylab, text};
+use binary::{Running, command, experiment, paylab, text};
 use foreign::{Answer, CONTRACT, Request, Shop, honest, json_answer, list, pay, start};
 use serde_json::{Value, json};
 
@@ -112,10 +112,63 @@ fn services_that_break_the_claim_are_violated_with_their_class() {
     assert_eq!(run_json(start(renaming), &hedged, 1)["reason"], json!("UnstableReplay"));
 }
 
+#[test]
+fn a_ledger_of_which_a_page_is_not_read_convicts_nobody() {
+    /// The newest first, and only so many.
+    fn newest(request: &Request, shop: &mut Shop) -> Answer {
+        if request.method == "POST" {
+            return pay(request, shop);
+        }
+        let newest = Shop { booked: shop.booked.iter().rev().take(20).cloned().collect(), ..Shop::default() };
+        list(request, &newest)
+    }
+    fn oldest(request: &Request, shop: &mut Shop) -> Answer {
+        let (status, headers, body) = honest(request, shop);
+        (status, headers, body.replace("\"next\"", "\"other\""))
+    }
+    for service in [newest as fn(&Request, &mut Shop) -> Answer, oldest] {
+        let status = run_json(start(service), &file(""), 2);
+        assert_eq!(
+            (&status["verdict"], &status["reason"]),
+            (&json!("Inconclusive"), &json!("LedgerFlawed")),
+            "{status}"
+        );
+        assert!(status["message"].as_str().unwrap().contains("is a page of it not read"), "{status}");
+    }
+}
+
+#[test]
+fn a_service_that_is_busy_for_a_moment_is_asked_again() {
+    fn busy(request: &Request, shop: &mut Shop) -> Answer {
+        shop.asked += 1;
+        if shop.asked % 3 == 1 { json_answer(429, &json!({})) } else { honest(request, shop) }
+    }
+    assert_eq!(run_json(start(busy), &file(""), 0)["verdict"], json!("Upheld"));
+}
+
+#[test]
+fn a_check_that_is_interrupted_ends_the_service() {
+    let script = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(script.path(), "import os, socket, time\ns = socket.socket()\ns.bind(('127.0.0.1', int(os.environ['PORT'])))\ns.listen()\nopen(os.environ['PID_FILE'], 'w').write(str(os.getpid()))\ntime.sleep(600)\n").unwrap();
+    let (experiment, id_file) = (tempfile::NamedTempFile::new().unwrap(), script.path().with_extension("pid"));
+    std::fs::write(experiment.path(), file("")).unwrap();
+    let mut check = command(&["check"]);
+    check.arg(experiment.path()).arg("--target-command").arg(format!("exec python3 {}", script.path().display()));
+    let mut running = Running::start(check.env("PID_FILE", &id_file));
+    running.line("waiting for the service or for its ledger");
+    running.signal("INT");
+    let (code, log) = running.end();
+    assert_eq!((code, log.iter().any(|line| line.contains("interrupted"))), (Some(2), true), "{log:?}");
+    let id = std::fs::read_to_string(&id_file).unwrap();
+    let state = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    assert!(state.is_empty() || state.contains(") Z ") || state.contains(") X "), "the service still runs: {state}");
+    std::fs::remove_file(id_file).unwrap();
+}
+
 /// Lists only what was booked a while ago.
 fn list_late(request: &Request, shop: &Shop) -> Answer {
     let visible = shop.since.iter().filter(|since| since.elapsed() >= Duration::from_millis(300)).count();
-    list(request, &Shop { booked: shop.booked[..visible].to_vec(), since: Vec::new() })
+    list(request, &Shop { booked: shop.booked[..visible].to_vec(), ..Shop::default() })
 }
 
 #[test]
@@ -236,7 +289,9 @@ fn secrets_come_from_the_environment_and_are_in_nothing_that_is_printed() {
             authorization => json_answer(403, &json!({"refused": authorization})),
         }
     }
-    let (address, file) = (start(echoing), file("    headers: {Authorization: \"Bearer {secret.shop_token}\"}\n"));
+    let in_header = "    headers: {Authorization: \"Bearer {secret.shop_token}\"}\n";
+    let (address, file) =
+        (start(echoing), file(in_header).replace("get: /payments", "get: \"/payments?token={secret.shop_token}\""));
     let missing = check_file(address, &file);
     let told = text(&missing.stderr);
     assert_eq!(missing.status.code(), Some(64), "{told}");

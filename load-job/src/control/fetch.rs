@@ -4,7 +4,7 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper::{
     Request,
     body::Bytes,
-    header::{ACCEPT, CONNECTION, HOST, LINK, LOCATION},
+    header::{ACCEPT, ACCEPT_ENCODING, CONNECTION, HOST, LINK, LOCATION},
 };
 
 use super::{Answered, ControlError, SILENCE_MAX, ask, promptly};
@@ -40,7 +40,8 @@ pub(crate) struct Fetched {
 /// Fetches an answer, whatever its status is. It follows no redirect.
 pub(crate) async fn fetch(wanted: Fetch<'_>) -> Result<Fetched, ControlError> {
     let Fetch { address, host, path, headers, len_max } = wanted;
-    let request = Request::get(path).header(HOST, host).header(ACCEPT, "application/json").header(CONNECTION, "close");
+    let request = Request::get(path).header(HOST, host).header(ACCEPT, "application/json");
+    let request = request.header(ACCEPT_ENCODING, "identity").header(CONNECTION, "close");
     let request = headers.iter().fold(request, |request, (name, value)| request.header(name, value));
     let unsendable =
         |error: hyper::http::Error| ControlError::NotAsAgreed(format!("the request cannot be sent: {error}"));

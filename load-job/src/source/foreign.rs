@@ -1,7 +1,7 @@
 //! The ledger of a service that is not Paylab's own, as its contract says: a list in pages, or one request for each payment. Nobody has
 //! sealed it, so it is sealed here, and what is read twice the same is taken for settled.
 
-use std::{collections::HashSet, ops::Range};
+use std::{collections::HashSet, fmt::Display, ops::Range, time::Duration};
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use paylab_contract::{
@@ -19,6 +19,7 @@ use paylab_core::{
 };
 use serde::Serialize;
 use serde_json::Value;
+use tokio::time::{sleep, timeout};
 
 use crate::{
     control::{ControlError, Fetch, Fetched, fetch},
@@ -28,6 +29,12 @@ use crate::{
 
 /// How many payments are looked up at once.
 const LOOKUPS_AT_ONCE: usize = 16;
+/// How often a page is asked for when the service is busy.
+const TRIES: u32 = 5;
+/// The pause before a page is asked for again; it grows by as much with each try.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// The longest time that one reading may take.
+const READING_MAX: Duration = Duration::from_secs(600);
 /// How much of an answer is shown in a message, in characters.
 const ANSWER_SHOWN: usize = 200;
 
@@ -55,27 +62,31 @@ impl ForeignLedger<'_> {
         payments: Range<u64>,
         take: impl FnMut(&str, ForeignEntry),
     ) -> Result<(), ControlError> {
-        match &self.contract.ledger {
-            Ledger::List(list) => self.read_list(list, take).await,
-            Ledger::Lookup(lookup) => self.look_up(lookup, payments, take).await,
-        }
+        let reading = async {
+            match &self.contract.ledger {
+                Ledger::List(list) => self.read_list(list, take).await,
+                Ledger::Lookup(lookup) => self.look_up(lookup, payments, take).await,
+            }
+        };
+        let too_long = || ControlError::NotAsAgreed(format!("reading took more than {} s", READING_MAX.as_secs()));
+        timeout(READING_MAX, reading).await.map_err(|_| too_long())?
     }
 
     async fn read_list(&self, list: &List, mut take: impl FnMut(&str, ForeignEntry)) -> Result<(), ControlError> {
         let mut path = self.path_of(0);
-        let mut seen = HashSet::from([page_name(&path)]);
+        let (mut pages, mut entries) = (HashSet::from([page_name(&path)]), HashSet::new());
         loop {
-            let Fetched { link, body, .. } = self.fetch(&path).await?.accepted(&path)?;
+            let Fetched { link, body, .. } = self.fetch(&path).await?;
             let page = self.parse(&path, &body)?;
             let is_ours = |reference: &str| self.contract.is_of_run(self.run.as_str(), reference);
-            let at_page = |problem| ControlError::NotAsAgreed(format!("GET {path}: {problem}"));
-            list.read_page(&page, is_ours, &mut take).map_err(at_page)?;
+            let at_page = |problem| self.problem(&path, problem);
+            list.read_page(&page, &mut entries, is_ours, &mut take).map_err(at_page)?;
             let next = list.next_page(&self.contract.origin, &path, &page, link.as_deref()).map_err(at_page)?;
             let Some(next) = next else { return Ok(()) };
-            if !seen.insert(page_name(&next)) {
+            if !pages.insert(page_name(&next)) {
                 return Err(at_page(format!("the list leads in a circle: its next page {next} was read before")));
             }
-            if seen.len() > PAGES_MAX {
+            if pages.len() > PAGES_MAX {
                 return Err(at_page(format!("the list has more than {PAGES_MAX} pages")));
             }
             path = next;
@@ -94,9 +105,8 @@ impl ForeignLedger<'_> {
             if lookup.absent.contains(&fetched.status) {
                 return Ok((payment, Vec::new()));
             }
-            let answer = self.parse(&path, &fetched.accepted(&path)?.body)?;
-            let entries = lookup.read(&answer);
-            let entries = entries.map_err(|problem| ControlError::NotAsAgreed(format!("GET {path}: {problem}")))?;
+            let answer = self.parse(&path, &fetched.body)?;
+            let entries = lookup.read(&answer).map_err(|problem| self.problem(&path, problem))?;
             Ok((payment, entries))
         };
         let mut found = stream::iter(payments).map(look_up).buffered(LOOKUPS_AT_ONCE);
@@ -116,42 +126,53 @@ impl ForeignLedger<'_> {
         self.contract.ledger_path(&filling)
     }
 
+    /// Fetches an answer that the contract allows. A service that is busy for a moment is asked again.
     async fn fetch(&self, path: &str) -> Result<Fetched, ControlError> {
         let origin = &self.contract.origin;
         let id = AttemptId { payment: PaymentId(0), attempt: 1 };
         let headers = self.contract.pay.common_headers(&filling(self.plan, self.run, "", id), self.contract.secrets());
         let wanted =
             Fetch { address: &origin.address, host: &origin.host, path, headers: &headers, len_max: PAGE_LEN_MAX };
-        let Fetched { status, link, location, body } = fetch(wanted).await?;
-        let body = if (200..300).contains(&status) { body } else { self.without_secrets(&body) };
-        Ok(Fetched { status, link, location, body })
+        let mut tried = 0;
+        loop {
+            let fetched = fetch(wanted).await?;
+            tried += 1;
+            match fetched.status {
+                200..=299 => return Ok(fetched),
+                status if self.says_absent(status) => return Ok(fetched),
+                429 | 500..=599 if tried < TRIES => sleep(RETRY_PAUSE * tried).await,
+                _ => return Err(self.refusal(path, &fetched)),
+            }
+        }
     }
 
-    fn without_secrets(&self, body: &[u8]) -> Vec<u8> {
-        self.contract.secrets().redact(&String::from_utf8_lossy(body)).into_bytes()
+    /// Whether a status says that a payment that is looked up has no entry.
+    fn says_absent(&self, status: u16) -> bool {
+        matches!(&self.contract.ledger, Ledger::Lookup(lookup) if lookup.absent.contains(&status))
     }
 
-    fn parse(&self, path: &str, body: &[u8]) -> Result<Value, ControlError> {
-        serde_json::from_slice(body).map_err(|error| {
-            let begins = shown(&self.without_secrets(body));
-            ControlError::NotAsAgreed(format!("GET {path}: the answer is not JSON ({error}): {begins}"))
-        })
-    }
-}
-
-impl Fetched {
-    /// The answer, if it is a 2xx.
-    fn accepted(self, path: &str) -> Result<Self, ControlError> {
-        let hint = match self.status {
-            200..=299 => return Ok(self),
+    /// Why an answer is of no use, and what to do.
+    fn refusal(&self, path: &str, fetched: &Fetched) -> ControlError {
+        let Fetched { status, location, body, .. } = fetched;
+        let hint = match status {
             300..=399 => {
-                let location = self.location.unwrap_or_default();
+                let location = location.as_deref().unwrap_or_default();
                 format!("it redirects to {location}; name that place in spec.target")
             }
             401 | 403 => "it asks for credentials; put them into spec.target.headers".to_owned(),
-            _ => shown(&self.body),
+            _ => shown(body),
         };
-        Err(ControlError::NotAsAgreed(format!("GET {path}: the answer was {}: {hint}", self.status)))
+        self.problem(path, format!("the answer was {status}: {hint}"))
+    }
+
+    fn parse(&self, path: &str, body: &[u8]) -> Result<Value, ControlError> {
+        serde_json::from_slice(body)
+            .map_err(|error| self.problem(path, format!("the answer is not JSON ({error}): {}", shown(body))))
+    }
+
+    /// A problem with what stands at a path, without secrets.
+    fn problem(&self, path: &str, problem: impl Display) -> ControlError {
+        ControlError::NotAsAgreed(self.contract.secrets().redact(&format!("GET {path}: {problem}")))
     }
 }
 

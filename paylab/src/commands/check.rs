@@ -1,6 +1,6 @@
 //! `paylab check`: the contract of the user's own service proves itself, step by step, on a path without faults.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use anyhow::anyhow;
 use clap::Args;
@@ -9,14 +9,22 @@ use load_job::{
     check::{self, Extent, Step, StepResult},
 };
 
+use paylab_core::duration_text::DurationText;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
 use crate::{
     exit::{Exit, Misuse},
     lab::{draw_run_id, one_thread},
     logs::{self, Logs},
-    output::print,
+    output::{print, tell as tell_person},
+    signals::{self, Told},
     source::Source,
     target,
 };
+
+/// How often a check that waits says so.
+const WAIT_TOLD_EVERY: Duration = Duration::from_secs(5);
 
 /// The options of `paylab check`.
 #[derive(Debug, Clone, Args)]
@@ -38,6 +46,8 @@ pub struct Options {
 /// The experiment is invalid, or the contract does not hold.
 pub fn check(options: &Options) -> anyhow::Result<Exit> {
     logs::start(&options.logs, "warn")?;
+    let shutdown = CancellationToken::new();
+    signals::listen(shutdown.clone(), Told::Log)?;
     let (url, startable) = options.target.prepare()?;
     let source = options.source.clone().paying(url);
     let experiment = source.read()?;
@@ -47,6 +57,7 @@ pub fn check(options: &Options) -> anyhow::Result<Exit> {
     };
     let contract = target::with_secrets(contract).map_err(|problem| source.refuse("spec.target", problem))?;
     let _started = startable.map(target::Startable::start).transpose()?;
+    let within = contract.settle.within;
     let address = contract.origin.address.clone();
     let load = Load {
         plan: experiment.plan,
@@ -65,8 +76,18 @@ pub fn check(options: &Options) -> anyhow::Result<Exit> {
             printed = print(line(step));
         }
     };
-    let steps = one_thread()?.block_on(check::check(&load, &contract, Extent::Full, tell))?;
+    let steps = one_thread()?.block_on(async {
+        tokio::select! {
+            steps = check::check(&load, &contract, Extent::Full, tell) => steps.map(Some),
+            () = shutdown.cancelled() => Ok(None),
+            never = tell_that_it_waits(&within) => match never {},
+        }
+    })?;
     printed?;
+    let Some(steps) = steps else {
+        tell_person("interrupted; nothing is said about the contract");
+        return Ok(Exit::Inconclusive);
+    };
     let failed = steps.iter().find_map(|step| match &step.result {
         StepResult::Fails(doubt, hint) => Some((doubt, hint)),
         StepResult::Holds | StepResult::Told => None,
@@ -79,6 +100,16 @@ pub fn check(options: &Options) -> anyhow::Result<Exit> {
             Ok(Exit::AsExpected)
         }
         Some((doubt, hint)) => Err(anyhow!(Misuse(format!("the contract does not hold ({doubt:?}): {hint}")))),
+    }
+}
+
+/// Says now and then that a check waits, and for what.
+async fn tell_that_it_waits(within: &DurationText) -> Infallible {
+    loop {
+        sleep(WAIT_TOLD_EVERY).await;
+        tell_person(format_args!(
+            "waiting for the service or for its ledger (target.ledger.settle.within is {within})"
+        ));
     }
 }
 

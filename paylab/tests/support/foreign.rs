@@ -26,6 +26,8 @@ pub(crate) struct Shop {
     pub(crate) booked: Vec<(String, String, i64)>,
     /// When each was booked.
     pub(crate) since: Vec<Instant>,
+    /// How often anything was asked for, as far as a script counts it.
+    pub(crate) asked: u64,
 }
 
 /// Status, further headers, body.
