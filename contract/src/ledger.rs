@@ -246,7 +246,7 @@ fn link_of(header: &str, relation: &str) -> Option<String> {
     None
 }
 
-/// Whether two links lead to the same page, in whatever order their parameters are.
+/// A name of the page behind a link, the same in whatever order its parameters are.
 #[must_use]
 pub fn page_name(path: &str) -> String {
     let Ok(mut url) = Url::parse(&format!("http://page{path}")) else { return path.to_owned() };

@@ -149,7 +149,7 @@ pub(crate) async fn prove(load: &Load, contract: &Arc<Contract>) -> Result<Proof
 ///
 /// # Errors
 /// The service's name cannot be resolved.
-pub(crate) async fn is_shown_whole(
+pub(crate) async fn missing_from_ledger(
     load: &Load,
     contract: &Arc<Contract>,
     lag: Duration,

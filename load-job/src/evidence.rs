@@ -20,7 +20,7 @@ use tokio::{
 use tracing::{debug, warn};
 
 use crate::{
-    check::is_shown_whole,
+    check::missing_from_ledger,
     control::{self, ControlError, ControlRequest, SILENCE_MAX, read_lines},
     error::Error,
     load::Load,
@@ -193,7 +193,7 @@ impl Gathering<'_> {
     async fn read_whole_ledger(&self, course: Course) -> LedgerTally {
         let mut ledger = self.read_settled_ledger(course).await;
         if let Some(contract) = self.load.contract.as_ref().filter(|_| self.patience == Patience::Full) {
-            match is_shown_whole(self.load, contract, course.lag).await {
+            match missing_from_ledger(self.load, contract, course.lag).await {
                 Ok(None) => {}
                 Ok(Some(problem)) => ledger.stream.reject(Flaw::Unread, problem),
                 Err(error) => ledger.stream.reject(Flaw::Unread, error.to_string()),

@@ -311,6 +311,24 @@ fn secrets_come_from_the_environment_and_are_in_nothing_that_is_printed() {
 }
 
 #[test]
+fn a_secret_in_the_path_of_the_ledger_is_not_printed_with_it() {
+    fn without_ledger(request: &Request, shop: &mut Shop) -> Answer {
+        if request.method == "POST" { pay(request, shop) } else { json_answer(404, &json!({"asked": request.path})) }
+    }
+    let experiment = tempfile::NamedTempFile::new().unwrap();
+    let by_token = file("").replace("get: /payments", "get: \"/payments?token={secret.token}\"");
+    std::fs::write(experiment.path(), by_token).unwrap();
+    let url = format!("http://{}", start(without_ledger));
+    for arguments in [&["check"][..], &["run"], &["run", "--output", "json"]] {
+        let mut run = command(arguments);
+        run.arg(experiment.path()).args(["--target", &url]);
+        let told = binary::printed(&run.env("PAYLAB_SECRET_TOKEN", "hunter2/&").output().unwrap());
+        assert!(told.contains("GET /payments?token=(secret): the answer was 404"), "{told}");
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+}
+
+#[test]
 fn a_command_that_starts_the_service_is_waited_for_and_ended() {
     let python = r#"
 import http.server, os
