@@ -1,5 +1,7 @@
 //! Reads a contract and refuses what cannot work, each problem with the path of its field.
 
+mod ledger;
+
 use std::collections::BTreeMap;
 
 use paylab_core::{client::KeyPolicy, field_error::FieldError};
@@ -8,11 +10,9 @@ use serde_json::Value;
 use crate::{
     Contract,
     answers::{Answers, Rule},
-    ledger::{EntryPaths, Ledger, List, Lookup, Next, NextKind},
-    money::AmountPath,
     path::{Condition, Path},
     request::{Origin, Request, form_pieces, json_pieces, mention, text_pieces},
-    spec::{AnswerSpec, LedgerSpec, NextSpec, PaySpec, SettleSpec, TargetSpec},
+    spec::{AnswerSpec, PaySpec, TargetSpec},
     template::{Escape, Piece, Placeholder, Secrets, Template},
 };
 
@@ -30,8 +30,8 @@ pub(crate) fn contract(spec: &TargetSpec, key: KeyPolicy, field: &str) -> Result
     let reference = reference(&spec.reference, &at("reference"), &mut errors);
     let pay = pay(spec, key, field, &mut errors);
     let answers = answers(&spec.pay, &at("pay"), &mut errors);
-    let ledger = ledger(&spec.ledger, key, &at("ledger"), &mut errors);
-    settle(spec.ledger.settle, &at("ledger.settle"), &mut errors);
+    let ledger = ledger::ledger(&spec.ledger, key, &at("ledger"), &mut errors);
+    ledger::settle(spec.ledger.settle, &at("ledger.settle"), &mut errors);
     match (origin, reference, pay, ledger) {
         (Some(origin), Some(reference), Some(pay), Some(ledger)) if errors.is_empty() => Ok(Contract {
             origin,
@@ -222,137 +222,4 @@ pub(crate) fn rules(specs: &[AnswerSpec], field: &str, errors: &mut Errors) -> V
 fn conditions(written: &BTreeMap<String, Vec<Value>>, field: &str, errors: &mut Errors) -> Vec<Condition> {
     let read = written.iter().map(|(path, values)| Condition::new(path, values));
     read.filter_map(|read| keep(read, field, errors)).collect()
-}
-
-fn ledger(spec: &LedgerSpec, key: KeyPolicy, field: &str, errors: &mut Errors) -> Option<Ledger> {
-    match (&spec.list, &spec.lookup) {
-        (Some(list), None) => {
-            let field = format!("{field}.list");
-            let entry = entry([&list.minor, &list.major], list.currency.as_ref(), &list.counts, &field, errors);
-            let get = path_template(&list.get, &format!("{field}.get"), errors);
-            let items = path(&list.items, &format!("{field}.items"), errors);
-            let reference = path(&list.reference, &format!("{field}.reference"), errors);
-            let next = next(list.next.as_ref(), &format!("{field}.next"), errors);
-            let id = match &list.id {
-                None => None,
-                Some(text) => Some(path(text, &format!("{field}.id"), errors)?),
-            };
-            if let Some(get) = &get {
-                refuse_attempts(get, &format!("{field}.get"), errors);
-            }
-            Some(Ledger::List(List { get: get?, items: items?, reference: reference?, id, entry: entry?, next: next? }))
-        }
-        (None, Some(lookup)) => {
-            let field = format!("{field}.lookup");
-            let entry = entry([&lookup.minor, &lookup.major], lookup.currency.as_ref(), &lookup.counts, &field, errors);
-            let get = path_template(&lookup.get, &format!("{field}.get"), errors);
-            let items = path(&lookup.items, &format!("{field}.items"), errors);
-            if let Some(get) = &get {
-                demand_payment(get, key, &format!("{field}.get"), errors);
-            }
-            let absent = lookup.absent.iter().filter_map(|status| u16::try_from(*status).ok()).collect();
-            Some(Ledger::Lookup(Lookup { get: get?, items: items?, entry: entry?, absent }))
-        }
-        (None, None) => {
-            errors.push(FieldError::new(field, "is empty; say where the money is read: list or lookup"));
-            None
-        }
-        (Some(_), Some(_)) => {
-            errors.push(FieldError::new(field, "has two ledgers; use either list or lookup"));
-            None
-        }
-    }
-}
-
-/// Two readings must be apart, and there must be time for both.
-fn settle(SettleSpec { quiet, within }: SettleSpec, field: &str, errors: &mut Errors) {
-    if quiet.ms() == 0 {
-        errors.push(FieldError::new(
-            format!("{field}.quiet"),
-            "0s leaves no time in which a late entry could come; use at least 1ms",
-        ));
-    }
-    if within < quiet {
-        errors.push(FieldError::new(
-            format!("{field}.within"),
-            format!("{within} is shorter than quiet; use at least {quiet}"),
-        ));
-    }
-}
-
-/// A list is about all payments, so that nothing of one payment can stand in its path.
-fn refuse_attempts(get: &Template, field: &str, errors: &mut Errors) {
-    for (placeholder, name) in
-        [(Placeholder::Reference, "{reference}"), (Placeholder::Key, "{key}"), (Placeholder::Payment, "{payment}")]
-    {
-        if get.mentions(&placeholder) {
-            errors.push(FieldError::new(
-                field,
-                format!("has {name}, but a list is about all payments; use lookup instead"),
-            ));
-        }
-    }
-}
-
-/// A lookup must say which payment it is about.
-fn demand_payment(get: &Template, key: KeyPolicy, field: &str, errors: &mut Errors) {
-    let by_key = get.mentions(&Placeholder::Key);
-    if by_key && key != KeyPolicy::PerPayment {
-        let problem =
-            "has {key}, but only client.idempotencyKey: PerPayment gives each payment one key; use {reference}";
-        errors.push(FieldError::new(field, problem));
-    }
-    if !by_key && !get.mentions(&Placeholder::Reference) && !get.mentions(&Placeholder::Payment) {
-        errors.push(FieldError::new(field, "does not say which payment it is about; put {reference} or {key} into it"));
-    }
-}
-
-fn entry(
-    amounts: [&Option<String>; 2],
-    currency: Option<&String>,
-    counts: &BTreeMap<String, Vec<Value>>,
-    field: &str,
-    errors: &mut Errors,
-) -> Option<EntryPaths> {
-    let amount = amount(amounts, field, errors);
-    let counts = conditions(counts, &format!("{field}.counts"), errors);
-    let currency = match currency {
-        None => None,
-        Some(text) => Some(path(text, &format!("{field}.currency"), errors)?),
-    };
-    Some(EntryPaths { amount: amount?, currency, counts })
-}
-
-fn amount([minor, major]: [&Option<String>; 2], field: &str, errors: &mut Errors) -> Option<AmountPath> {
-    match (minor, major) {
-        (Some(minor), None) => path(minor, &format!("{field}.minor"), errors).map(AmountPath::Minor),
-        (None, Some(major)) => path(major, &format!("{field}.major"), errors).map(AmountPath::Major),
-        _ => {
-            errors.push(FieldError::new(field, "needs exactly one amount: minor or major"));
-            None
-        }
-    }
-}
-
-fn next(spec: Option<&NextSpec>, field: &str, errors: &mut Errors) -> Option<Next> {
-    let Some(spec) = spec else { return Some(Next { kind: NextKind::OnePage, while_true: None }) };
-    let while_true = match &spec.while_true {
-        None => None,
-        Some(text) => Some(path(text, &format!("{field}.while"), errors)?),
-    };
-    let kind = match (&spec.query, &spec.url, &spec.link) {
-        (Some(query), None, None) => {
-            let read = |(name, text): (&String, &String)| {
-                Some((name.clone(), path(text, &format!("{field}.query.{name}"), errors)?))
-            };
-            NextKind::Query(query.iter().map(read).collect::<Option<_>>()?)
-        }
-        (None, Some(url), None) => NextKind::Url(path(url, &format!("{field}.url"), errors)?),
-        (None, None, Some(link)) => NextKind::Link(link.clone()),
-        _ => {
-            errors.push(FieldError::new(field, "needs exactly one of query, url and link"));
-            return None;
-        }
-    };
-    Some(Next { kind, while_true })
 }

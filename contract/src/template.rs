@@ -108,6 +108,10 @@ impl Secrets {
         self.0.insert(name, value);
     }
 
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
     fn get(&self, name: &str) -> &str {
         self.0.get(name).map_or("", String::as_str)
     }
@@ -272,6 +276,14 @@ impl Template {
 }
 
 impl Piece {
+    /// The text that stays as it is; `None`: it is a placeholder.
+    pub(crate) fn literal(&self) -> Option<&str> {
+        match self {
+            Self::Literal(text) => Some(text),
+            Self::Slot(_) => None,
+        }
+    }
+
     /// Writes it with its value.
     pub(crate) fn write(&self, filling: &Filling<'_>, secrets: &Secrets, escape: Escape, out: &mut String) {
         match self {

@@ -101,7 +101,8 @@ fn read_list(
     });
     let contract = contract_for(&target, KeyPolicy::None);
     let Ledger::List(list) = &contract.ledger else { unreachable!("it is a list") };
-    let (mut here, mut entries, mut read) = (contract.ledger_path(&filling("")), Vec::new(), 0);
+    let first = contract.origin.path(&list.path(&filling(""), contract.secrets()));
+    let (mut here, mut entries, mut read) = (first, Vec::new(), 0);
     let mut seen = HashSet::new();
     loop {
         let (page, link) = pages.get(here.as_str()).ok_or_else(|| format!("asked for {here}"))?;
@@ -216,8 +217,8 @@ fn a_lookup_reads_the_entries_of_one_payment() {
         "ledger": {"lookup": {"get": "/p?ref={reference}&key={key}", "items": "$.p[*]", "major": "$.a", "currency": "$.c", "absent": [404, 410]}},
     });
     let contract = contract_for(&target, KeyPolicy::PerPayment);
-    assert_eq!(contract.ledger_path(&filling("k/1")), "/p?ref=0123abcd-7&key=k%2F1");
     let Ledger::Lookup(lookup) = &contract.ledger else { unreachable!("it is a lookup") };
+    assert_eq!(lookup.path(&filling("k/1"), contract.secrets()), "/p?ref=0123abcd-7&key=k%2F1");
     let entry = |minor, currency: &str| ForeignEntry { amount: MinorUnits(minor), currency: Some(currency.to_owned()) };
     let read = lookup.read(&json!({"p": [{"a": "10.50", "c": "eur"}, {"a": 1, "c": "USD"}]}));
     assert_eq!(read, Ok(vec![entry(1050, "eur"), entry(100, "USD")]));

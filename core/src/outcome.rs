@@ -135,8 +135,8 @@ impl Outcome {
 fn broken(plan: &Plan, report: &Report) -> Vec<Anomaly> {
     let is_found = |anomaly: Anomaly| match anomaly.basis() {
         // What one worker's evidence shows is true even if another's says nothing.
-        Basis::History | Basis::Ledger | Basis::Record => report.count(anomaly) > 0,
-        Basis::OneSender => report.count(anomaly) > 0 && can_show(report, anomaly),
+        Basis::History | Basis::Ledger | Basis::Record | Basis::Total => report.count(anomaly) > 0,
+        Basis::OneSender | Basis::TotalOfOneSender => report.count(anomaly) > 0 && can_show(report, anomaly),
     };
     Anomaly::ALL.into_iter().filter(|anomaly| anomaly.violates(plan.claim) && is_found(*anomaly)).collect()
 }
@@ -148,6 +148,8 @@ fn can_show(report: &Report, anomaly: Anomaly) -> bool {
         Basis::Ledger => report.ledger.is_some(),
         Basis::Record => report.ledger.is_some() && report.record.is_some(),
         Basis::OneSender => report.ledger.is_some() && report.is_one_sender(),
+        Basis::Total => report.total.is_some(),
+        Basis::TotalOfOneSender => report.total.is_some() && report.is_one_sender(),
     }
 }
 

@@ -1,10 +1,22 @@
 //! The proof of a contract, on a path without faults: one payment must be found in the ledger, and one that is made twice on purpose must
 //! be found twice. A contract that reads nothing would make every service look safe.
 
-use std::{cell::Cell, fmt, sync::Arc, time::Duration};
+mod rise;
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    fmt,
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::future::join;
-use paylab_contract::{Contract, ledger::ForeignEntry, spec::ControlReference};
+use paylab_contract::{
+    Contract,
+    ledger::{ForeignEntry, Ledger},
+    spec::ControlReference,
+};
 use paylab_core::{
     client::KeyPolicy,
     judge::doubt::Doubt,
@@ -114,6 +126,8 @@ struct Checking<'a> {
     request: Contracted,
     /// The longest time after which an expected entry was found.
     lag: Cell<Duration>,
+    /// What a ledger that shows only a total showed before each payment.
+    totals_before: RefCell<BTreeMap<u64, MinorUnits>>,
 }
 
 /// Checks the contract of a load, and tells each step when it has ended. It ends after the first step that fails.
@@ -176,6 +190,7 @@ impl<'a> Checking<'a> {
             contract,
             run,
             lag: Cell::default(),
+            totals_before: RefCell::default(),
         })
     }
 
@@ -293,6 +308,7 @@ impl<'a> Checking<'a> {
     ) -> Step {
         let answered: Vec<_> = attempts.iter().map(|attempted| self.answered(attempted)).collect();
         let ledger = match found {
+            Ok(entries) if self.load.plan.target.shows_total_only() => self.rise_in_words(&entries),
             Ok(entries) => self.entries_in_words(&entries),
             Err(error) => format!("the ledger cannot be read: {error}"),
         };
@@ -305,6 +321,9 @@ impl<'a> Checking<'a> {
     }
 
     async fn pay(&self, payment: u64, amount: MinorUnits, key: &str) -> Attempted {
+        if let Ledger::Total(total) = &self.contract.ledger {
+            self.note_total(total, payment).await;
+        }
         let id = self.id(payment);
         let request = self.request.encode_with(&self.load.plan, id, amount, key);
         self.wire.attempt(&self.shape, &request, Reuse::Close, &mut KeptConnection::default()).await
@@ -345,7 +364,9 @@ impl<'a> Checking<'a> {
 
     /// The entries of a payment now.
     async fn entries_of(&self, payment: u64) -> Result<Vec<ForeignEntry>, ControlError> {
-        let ledger = ForeignLedger { contract: self.contract, plan: &self.load.plan, run: &self.run };
+        if let Ledger::Total(total) = &self.contract.ledger {
+            return self.risen(total, payment).await;
+        }
         let (reference, mut entries) = (self.reference(payment), Vec::new());
         let take = |of: &str, entry| {
             if of == reference {
@@ -353,8 +374,12 @@ impl<'a> Checking<'a> {
             }
         };
         let PaymentId(index) = self.id(payment).payment;
-        ledger.each_entry(index..index + 1, take).await?;
+        self.ledger().each_entry(index..index + 1, take).await?;
         Ok(entries)
+    }
+
+    const fn ledger(&self) -> ForeignLedger<'_> {
+        ForeignLedger { contract: self.contract, plan: &self.load.plan, run: &self.run }
     }
 
     /// The entries of a payment once there are so many, or when the ledger should have settled.

@@ -221,7 +221,9 @@ impl Gathering<'_> {
             // Of several workers, each reads while others may still pay, so that only the lines of its own share are settled.
             let is_alone = self.load.plan.client.workers == 1;
             let same_counters = again.stream.footer().is_some_and(|footer| footer.counters == counters);
-            let is_same = again.stream.seal() == ledger.stream.seal() && (same_counters || !is_alone);
+            let total = |tally: &LedgerTally| tally.stream.footer().map(|footer| footer.total_minor);
+            let same_lines = again.stream.seal() == ledger.stream.seal() && total(&again) == total(&ledger);
+            let is_same = same_lines && (same_counters || !is_alone);
             ledger = again;
             let is_over = Instant::now() >= until;
             if is_same && (counters.in_flight == 0 || !is_alone) && (is_over || !self.is_late(&ledger, course)) {
@@ -248,6 +250,12 @@ impl Gathering<'_> {
 
     /// Whether a ledger that nobody drains may still get entries of payments that were acknowledged.
     fn is_late(&self, ledger: &LedgerTally, course: Course) -> bool {
+        let plan = &self.load.plan;
+        if plan.target.shows_total_only() {
+            let risen = ledger.as_baseline().total_minor.saturating_sub(self.baseline.total_minor);
+            let acknowledged = i64::try_from(course.acknowledged).unwrap_or(i64::MAX);
+            return risen < plan.amount.0.saturating_mul(acknowledged);
+        }
         self.load.contract.is_some() && ledger.booked_payments() < course.acknowledged
     }
 

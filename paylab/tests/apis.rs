@@ -13,12 +13,13 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, runtime};
 
 /// The shapes, their examples, and the class of the broken service.
-const SHAPES: [(Shape, &str, &str); 5] = [
+const SHAPES: [(Shape, &str, &str); 6] = [
     (Shape::Stripe, "stripe", "Duplicated"),
     (Shape::Square, "square", "RefusedRepeat"),
     (Shape::Gocardless, "gocardless", "Stuck"),
     (Shape::Mollie, "mollie", "UnstableReplay"),
     (Shape::Increase, "increase", "AcknowledgedButLost"),
+    (Shape::Lesson, "lesson", "Surplus"),
 ];
 
 /// Starts a service, which serves until the test process ends.
@@ -45,12 +46,16 @@ fn a_service_that_keeps_its_promise_is_upheld_with_the_predicted_totals() {
     for (shape, example, _) in SHAPES {
         let status = run(example, &start(shape, Conduct::Correct), 0);
         let payments =
-            ["intended", "acknowledged", "booked", "lost", "duplicated"].map(|name| &status["payments"][name]);
+            ["intended", "acknowledged", "booked", "lost", "duplicated"].map(|name| status["payments"][name].as_u64());
+        // Nothing but the total is known of the lesson's ledger.
+        let of_entries = [Some(500), Some(0), Some(0)].map(|count| count.filter(|_| shape != Shape::Lesson));
+        let [booked, lost, duplicated] = of_entries;
         assert_eq!(
             (&status["verdict"], payments),
-            (&json!("Upheld"), [500, 500, 500, 0, 0].map(Value::from).each_ref()),
+            (&json!("Upheld"), [Some(500), Some(500), booked, lost, duplicated]),
             "{status}"
         );
+        assert_eq!(status["ledger"]["booked"], json!("500.00"), "{status}");
         assert_eq!(status["lab"].get("findings"), None, "{example}: no total differs from its prediction: {status}");
         assert_eq!(status["prediction"]["exact"]["attempts"], status["attempts"]["total"], "{example}");
     }

@@ -66,6 +66,12 @@ const NOT_ZERO: &str = "!self.matches('^0+(ms|s|m|h)$')";
     {"rule": "!has(self.target) || (self.service.dedup == 'None' && self.service.replicas == 1 && self.service.onDisconnect == 'Finish' && self.service.missingKey == 'Book' && duration(self.service.processingTime) == duration('0s') && !has(self.service.keyTtl) && !has(self.service.database))",
      "fieldPath": ".service",
      "message": "is Paylab's own service, and spec.target names another one; remove one of the two"},
+    {"rule": "(self.claim == 'ExactTotal') == (has(self.target) && has(self.target.ledger.total))",
+     "fieldPath": ".claim",
+     "message": "ExactTotal is what a total can prove (target.ledger.total), and nothing else can be claimed with one; use both or neither"},
+    {"rule": "!has(self.target) || !has(self.target.ledger.total) || self.client.workers == 1",
+     "fieldPath": ".client.workers",
+     "message": "a total (target.ledger.total) says nothing of the shares of several workers; use 1"},
 ]))]
 pub struct ChaosExperimentSpec {
     /// What the payment path (client, network and payment service together) is claimed to do with every payment. The experiment

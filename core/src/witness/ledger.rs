@@ -99,6 +99,8 @@ pub struct Baseline {
     pub booked: u64,
     /// How many whole requests the service has counted since it started.
     pub requests: u64,
+    /// What its entries added up to, in minor units.
+    pub total_minor: i64,
 }
 
 /// The ledger added up by payment, one line at a time.
@@ -219,6 +221,7 @@ impl LedgerTally {
             entries: self.lines + footer.map_or(0, |footer| footer.elsewhere.entries),
             booked: footer.map_or(0, |footer| footer.counters.booked),
             requests: footer.map_or(0, |footer| footer.counters.requests),
+            total_minor: footer.map_or(0, |footer| footer.total_minor),
         }
     }
 

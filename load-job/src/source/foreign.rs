@@ -1,14 +1,18 @@
-//! The ledger of a service that is not Paylab's own, as its contract says: a list in pages, or one request for each payment. Nobody has
-//! sealed it, so it is sealed here, and what is read twice the same is taken for settled.
+//! The ledger of a service that is not Paylab's own, as its contract says: a list in pages, one request for each payment, or the rows of a
+//! query. Nobody has sealed it, so it is sealed here, and what is read twice the same is taken for settled.
+
+mod database;
 
 use std::{collections::HashSet, fmt::Display, ops::Range, time::Duration};
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use paylab_contract::{
     Contract,
-    ledger::{ForeignEntry, Ledger, List, Lookup, PAGE_LEN_MAX, PAGES_MAX, page_name},
+    ledger::{ForeignEntry, Ledger, List, Lookup, PAGE_LEN_MAX, PAGES_MAX, Total, page_name},
+    template::{Filling, Secrets},
 };
 use paylab_core::{
+    money::MinorUnits,
     payment::{AttemptId, PaymentId},
     plan::Plan,
     run_id::RunId,
@@ -50,8 +54,13 @@ pub(crate) struct ForeignLedger<'a> {
 pub(super) async fn read(load: &Load, contract: &Contract, tally: &mut LedgerTally) -> Result<(), ControlError> {
     let ledger = ForeignLedger { contract, plan: &load.plan, run: &load.run };
     let mut sealing = Sealing { ledger, tally, sealer: Sealer::default(), entries: 0, sum_minor: 0 };
-    ledger.each_entry(load.share(), |reference, entry| sealing.take(reference, entry)).await?;
-    sealing.close();
+    let mut elsewhere = Elsewhere::default();
+    if let Ledger::Total(total) = &contract.ledger {
+        elsewhere.amount_minor = ledger.total(total).await?.0;
+    } else {
+        ledger.each_entry(load.share(), |reference, entry| sealing.take(reference, entry)).await?;
+    }
+    sealing.close(elsewhere);
     Ok(())
 }
 
@@ -66,14 +75,24 @@ impl ForeignLedger<'_> {
             match &self.contract.ledger {
                 Ledger::List(list) => self.read_list(list, take).await,
                 Ledger::Lookup(lookup) => self.look_up(lookup, payments, take).await,
+                Ledger::Sql(sql) => database::read(self, sql, take).await,
+                // It shows no entry.
+                Ledger::Total(_) => Ok(()),
             }
         };
         let too_long = || ControlError::NotAsAgreed(format!("reading took more than {} s", READING_MAX.as_secs()));
         timeout(READING_MAX, reading).await.map_err(|_| too_long())?
     }
 
+    /// The total that the service shows.
+    pub(crate) async fn total(&self, total: &Total) -> Result<MinorUnits, ControlError> {
+        let path = self.path_of(0, |filling, secrets| total.path(filling, secrets));
+        let fetched = self.fetch(&path).await?;
+        total.read(&self.parse(&path, &fetched.body)?).map_err(|problem| self.problem(&path, problem))
+    }
+
     async fn read_list(&self, list: &List, mut take: impl FnMut(&str, ForeignEntry)) -> Result<(), ControlError> {
-        let mut path = self.path_of(0);
+        let mut path = self.path_of(0, |filling, secrets| list.path(filling, secrets));
         let (mut pages, mut entries) = (HashSet::from([page_name(&path)]), HashSet::new());
         loop {
             let Fetched { link, body, .. } = self.fetch(&path).await?;
@@ -100,7 +119,7 @@ impl ForeignLedger<'_> {
         mut take: impl FnMut(&str, ForeignEntry),
     ) -> Result<(), ControlError> {
         let look_up = |payment| async move {
-            let path = self.path_of(payment);
+            let path = self.path_of(payment, |filling, secrets| lookup.path(filling, secrets));
             let fetched = self.fetch(&path).await?;
             if lookup.absent.contains(&fetched.status) {
                 return Ok((payment, Vec::new()));
@@ -118,12 +137,12 @@ impl ForeignLedger<'_> {
     }
 
     /// The path of the first page, or of a payment.
-    fn path_of(&self, payment: u64) -> String {
+    fn path_of(&self, payment: u64, path: impl Fn(&Filling<'_>, &Secrets) -> String) -> String {
         let id = AttemptId { payment: PaymentId(payment), attempt: 1 };
         let reference = self.contract.reference(self.run.as_str(), payment);
         let key = self.plan.client.key.key(self.run, id).unwrap_or_default();
-        let filling = paylab_contract::template::Filling { key: &key, ..filling(self.plan, self.run, &reference, id) };
-        self.contract.ledger_path(&filling)
+        let filling = Filling { key: &key, ..filling(self.plan, self.run, &reference, id) };
+        self.contract.origin.path(&path(&filling, self.contract.secrets()))
     }
 
     /// Fetches an answer that the contract allows. A service that is busy for a moment is asked again.
@@ -209,12 +228,12 @@ impl Sealing<'_> {
         self.tally.take(&line);
     }
 
-    fn close(self) {
+    fn close(self, elsewhere: Elsewhere) {
         let footer = LedgerFooter {
             seal: self.sealer.seal(),
-            total_minor: self.sum_minor,
+            total_minor: self.sum_minor.saturating_add(elsewhere.amount_minor),
             counters: ServiceCounters::default(),
-            elsewhere: Elsewhere::default(),
+            elsewhere,
         };
         self.tally.take(&line(&LedgerItem::Footer(footer)));
     }

@@ -48,8 +48,8 @@ pub fn check(options: &Options) -> anyhow::Result<Exit> {
     logs::start(&options.logs, "warn")?;
     let shutdown = CancellationToken::new();
     signals::listen(shutdown.clone(), Told::Log)?;
-    let (url, startable) = options.target.prepare()?;
-    let source = options.source.clone().paying(url);
+    let (places, startable) = options.target.prepare()?;
+    let source = options.source.clone().paying(places);
     let experiment = source.read()?;
     let Some(contract) = experiment.contract else {
         let problem = "is absent; only the contract of your own service can be checked";

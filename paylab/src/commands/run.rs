@@ -123,8 +123,8 @@ impl Paid<'_> {
 /// An experiment is invalid, this machine cannot run it, or the lab cannot do its work.
 pub fn run(options: &Options) -> anyhow::Result<Exit> {
     logs::start(&options.logs, "warn")?;
-    let (url, startable) = options.target.prepare()?;
-    let experiments = options.sources.clone().paying(url).read_all()?;
+    let (places, startable) = options.target.prepare()?;
+    let experiments = options.sources.clone().paying(places).read_all()?;
     check_machine(&experiments, options)?;
     let experiments = experiments.into_iter().map(Runnable::of).collect::<anyhow::Result<Vec<_>>>()?;
     if let Some(file) = &options.junit {

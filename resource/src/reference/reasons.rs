@@ -92,6 +92,8 @@ const fn anomaly(anomaly: Anomaly) -> &'static str {
         Anomaly::RejectedButBooked => {
             "Every attempt was refused or did not leave the client, and the payment was booked."
         }
+        Anomaly::Shortfall => "The ledger's total has risen by less than the payments add up to: money is missing.",
+        Anomaly::Surplus => "The ledger's total has risen by more than the payments add up to: money was booked twice.",
         Anomaly::Phantom => "The ledger has an entry that no payment of the experiment asked for.",
         Anomaly::Mismatched => {
             "The amount or the accounts in the ledger differ from what was asked for or acknowledged."
