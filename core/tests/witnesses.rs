@@ -4,6 +4,7 @@
 use paylab_core::{
     fault::point::Point,
     judge::{
+        anomaly::{Example, Examples},
         doubt::{Doubt, DoubtNote},
         report::{LedgerTotals, Report},
     },
@@ -11,7 +12,7 @@ use paylab_core::{
     payment::PaymentId,
     witness::{
         ledger::{Baseline, Elsewhere, Entry, LedgerFooter, LedgerItem, LedgerTally, ServiceCounters},
-        record::{Coin, RecordLine, RecordTally},
+        record::{Coin, End, RecordLine, RecordTally},
     },
 };
 use paylab_testbed::evidence::{Evidence, lesson, safe_lesson};
@@ -133,6 +134,29 @@ fn a_request_is_misjudged_for_its_coins_its_fate_or_what_it_says_of_its_arrival(
     assert_eq!(changed(struck, |request| request.forwarded_whole = true), (1, true, true));
     // Nothing struck it, and it was answered with a 2xx, and yet it did not arrive.
     assert_eq!(changed(passed, |request| request.forwarded_whole = false), (1, true, true));
+}
+
+#[test]
+fn payments_with_an_anomaly_are_counted_and_so_are_those_of_them_that_were_booked() {
+    let mut examples = Examples::default();
+    for (payment, entries) in [(3, 0), (5, 2), (7, 1)] {
+        examples.add(Example { payment, attempts: 4, entries });
+    }
+    assert_eq!((examples.count, examples.booked, examples.first.len()), (3, 2, 3));
+}
+
+#[test]
+fn a_connection_that_the_service_broke_is_one_doubt_whoever_has_counted_it() {
+    let mut evidence = Evidence::of(safe_lesson());
+    for request in &mut evidence.requests[..2] {
+        request.end = End::ServiceGone;
+    }
+    for counted_by_proxy in [0, 1, 2] {
+        evidence.record_footer.unintended_resets = counted_by_proxy;
+        let doubts = evidence.conclude().report.doubts;
+        let expected = if counted_by_proxy == 0 { 2 } else { counted_by_proxy };
+        assert_eq!(doubts[&Doubt::UnintendedResets].count, expected, "{doubts:?}");
+    }
 }
 
 #[test]
