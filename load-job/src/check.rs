@@ -1,7 +1,7 @@
 //! The proof of a contract, on a path without faults: one payment must be found in the ledger, and one that is made twice on purpose must
 //! be found twice. A contract that reads nothing would make every service look safe.
 
-use std::{cell::Cell, fmt, sync::Arc, time::Duration};
+use std::{cell::Cell, fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures::future::join;
 use paylab_contract::{Contract, ledger::ForeignEntry, spec::ControlReference};
@@ -165,7 +165,7 @@ pub(crate) async fn missing_from_ledger(
 
 impl<'a> Checking<'a> {
     async fn new(load: &'a Load, contract: &'a Arc<Contract>) -> Result<Self, Error> {
-        let service = resolve(&contract.origin.address).await?;
+        let service = resolve_patiently(&contract.origin.address, load.patience).await?;
         let run = other_run(&load.run);
         let request = || Contracted::new(contract.clone(), &load.plan, &run);
         Ok(Self {
@@ -310,11 +310,16 @@ impl<'a> Checking<'a> {
         self.wire.attempt(&self.shape, &request, Reuse::Close, &mut KeptConnection::default()).await
     }
 
-    /// Pays once, and again while the service says that it is busy.
+    /// Pays once, and again while the service says that it is busy, or while the load has patience with one that nothing leads to yet.
     async fn pay_patiently(&self, payment: u64, key: &str) -> Attempted {
-        let mut tried = 0;
+        let (begun, mut tried) = (Instant::now(), 0);
         loop {
             let attempted = self.pay(payment, self.load.plan.amount, key).await;
+            let is_unreached = attempted.outcome == AttemptOutcome::Rejected(Rejection::Unreached);
+            if is_unreached && begun.elapsed() < self.load.patience {
+                sleep(RETRY_PAUSE).await;
+                continue;
+            }
             tried += 1;
             if attempted.outcome != AttemptOutcome::Unknown(Uncertainty::Retryable) || tried == TRIES {
                 return attempted;
@@ -437,6 +442,17 @@ impl<'a> Checking<'a> {
                     if beginning.is_empty() { String::new() } else { format!(" ({})", beginning.escape_debug()) };
                 format!("{status}{body}, {meaning}{rule}{identity}")
             }
+        }
+    }
+}
+
+/// The address of the service. On a cluster its name may not lead anywhere for a moment.
+async fn resolve_patiently(address: &str, patience: Duration) -> Result<SocketAddr, Error> {
+    let begun = Instant::now();
+    loop {
+        match resolve(address).await {
+            Err(_) if begun.elapsed() < patience => sleep(RETRY_PAUSE).await,
+            resolved => return resolved,
         }
     }
 }

@@ -198,7 +198,7 @@ impl Source {
         spec.seed = self.seed.or(spec.seed);
         spec.client.concurrency = self.concurrency.unwrap_or(spec.client.concurrency);
         match (&self.target, &mut spec.target) {
-            (Some(url), Some(target)) => target.url.clone_from(url),
+            (Some(url), Some(target)) => target.move_to(url),
             (Some(_), None) => {
                 let problem =
                     "is absent, so that --target and --target-command have no meaning; say how your service is paid";

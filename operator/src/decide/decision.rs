@@ -7,13 +7,14 @@ use paylab_resource::status::Phase;
 
 use super::{
     lab_changes::{Fingerprint, foreign_lab_pod},
+    paid_service,
     problem::{self, PodProblem, Tolerance},
     waiting::{Timeline, is_hopeless, is_reportable, load_age},
 };
 use crate::{
     names::{self, Part},
     observe::{Observed, Ownership, RunPods, jobs, pods},
-    planned::PlannedExperiment,
+    planned::{Paid, PlannedExperiment},
 };
 
 /// What to do next.
@@ -59,8 +60,9 @@ pub(crate) fn blocked(experiment: &PlannedExperiment, problem: PodProblem, timel
 }
 
 fn preparing(experiment: &PlannedExperiment, observed: &Observed, timeline: &Timeline) -> Decision {
-    let parts = [(Part::PaymentService, experiment.spec.service.replicas), (Part::ResetProxy, 1)];
-    let found = parts.map(|(part, replicas)| (deployment(experiment, observed, part), replicas));
+    let parts = experiment.lab_parts();
+    let find = |(part, replicas): &(Part, i32)| (deployment(experiment, observed, *part), *replicas);
+    let found: Vec<_> = parts.iter().map(find).collect();
     if found.iter().any(|(deployment, _)| deployment.is_none()) {
         return Decision::CreateLab;
     }
@@ -74,11 +76,16 @@ fn preparing(experiment: &PlannedExperiment, observed: &Observed, timeline: &Tim
     let available = found.iter().all(|(deployment, replicas)| deployment.is_some_and(|it| is_available(it, *replicas)));
     let only_wanted = fingerprint.ready_pods() == usize::try_from(wanted).unwrap_or_default()
         && lab.iter().all(|pod| fingerprint.contains(pod));
-    if available && only_wanted {
+    let unpaid = match (experiment.paid(), &observed.paid_service) {
+        (Paid::Service(wanted), Some(found)) => paid_service::problem(wanted, found),
+        _ => None,
+    };
+    if available && only_wanted && unpaid.is_none() {
         return Decision::LaunchLoad(fingerprint);
     }
     let of_deployments = found.iter().filter_map(|(deployment, _)| problem::of_deployment((*deployment)?));
-    let worst = of_deployments.chain(problem::worst(lab)).min_by_key(|problem| problem.tolerance);
+    let problems = of_deployments.chain(problem::worst(lab)).chain(unpaid);
+    let worst = problems.min_by_key(|problem| problem.tolerance);
     match worst {
         Some(problem) => blocked(experiment, problem, timeline),
         None if timeline.waited() > experiment.plan.deadline => {
