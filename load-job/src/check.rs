@@ -436,8 +436,10 @@ impl<'a> Checking<'a> {
                     Rule::Unmatched => " by no rule, as HTTP says".to_owned(),
                     Rule::Absent => String::new(),
                 };
-                let identity = identity.as_ref().map(|identity| format!(", named {identity}")).unwrap_or_default();
-                let beginning = self.contract.secrets().redact(&String::from_utf8_lossy(beginning));
+                let secrets = self.contract.secrets();
+                let named = |identity: &String| format!(", named {}", secrets.redact(identity));
+                let identity = identity.as_ref().map(named).unwrap_or_default();
+                let beginning = secrets.redact(&String::from_utf8_lossy(beginning));
                 let body =
                     if beginning.is_empty() { String::new() } else { format!(" ({})", beginning.escape_debug()) };
                 format!("{status}{body}, {meaning}{rule}{identity}")
@@ -452,6 +454,7 @@ async fn resolve_patiently(address: &str, patience: Duration) -> Result<SocketAd
     loop {
         match resolve(address).await {
             Err(_) if begun.elapsed() < patience => sleep(RETRY_PAUSE).await,
+            Err(Error::Address { address, cause }) => return Err(Error::Service { address, cause }),
             resolved => return resolved,
         }
     }
