@@ -129,10 +129,14 @@ fn is_available(deployment: &Deployment, replicas: i32) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::api::core::v1::Pod;
     use serde_json::json;
 
     use super::*;
-    use crate::fixtures::{at, deployment, ended, foreign, job, lab, loaded, plan, planned, pod, ready, waiting};
+    use crate::{
+        fixtures::{at, deployment, ended, foreign, job, lab, loaded, plan, planned, pod, ready, replica_set, waiting},
+        observe::PaidService,
+    };
 
     fn timeline(last_phase: Option<Phase>, second: i64) -> Timeline {
         Timeline { started: at(0), last_phase, now: at(second) }
@@ -276,6 +280,34 @@ mod tests {
         forged.pods.push(foreign(pod(Part::PaymentService, "forged", ready())));
         assert_eq!(reason(&decided(&forged, Some(Phase::Preparing), 1)), Some("ForeignPod"));
         assert!(matches!(decided(&forged, Some(Phase::Preparing), 61), Decision::Fail(_)));
+    }
+
+    #[test]
+    fn a_load_is_launched_only_when_the_service_that_it_pays_leads_somewhere() {
+        let experiment = planned(&json!({"target": {
+            "service": {"name": "shop", "port": 80},
+            "pay": {"post": "/p", "text": "{reference}"},
+            "ledger": {"list": {"get": "/p", "items": "$[*]", "reference": "$.r", "minor": "$.m"}},
+        }}));
+        let decision = |found: PaidService, second: i64| {
+            let observed = Observed {
+                deployments: vec![deployment(Part::ResetProxy, 1)],
+                replica_sets: vec![replica_set(Part::ResetProxy)],
+                pods: vec![pod(Part::ResetProxy, "proxy", ready())],
+                paid_service: Some(found),
+                ..lab()
+            };
+            decide(&experiment, &observed, &timeline(Some(Phase::Preparing), second))
+        };
+        let shop = |pods: Vec<Pod>| {
+            let service = serde_json::from_value(json!({"spec": {"ports": [{"port": 80}]}})).unwrap();
+            PaidService::Present { service: Box::new(service), pods: Some(pods) }
+        };
+        assert_eq!(reason(&decision(PaidService::Absent, 1)), Some("ServiceNotFound"));
+        assert!(matches!(decision(PaidService::Absent, 61), Decision::Fail(_)));
+        assert_eq!(reason(&decision(shop(Vec::new()), 1)), Some("NoEndpoints"));
+        let ready = pod(Part::Target, "shop-0", ready());
+        assert!(matches!(decision(shop(vec![ready]), 1), Decision::LaunchLoad(_)));
     }
 
     #[test]
