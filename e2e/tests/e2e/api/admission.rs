@@ -142,17 +142,51 @@ fn invalid_services_and_faults() -> Vec<(Value, &'static str, &'static str)> {
     ]
 }
 
-/// The same for services of the user's own.
+/// The spec of a target with these changes.
+fn target(changes: &Value) -> Value {
+    let mut target = json!({
+        "url": "http://shop.example",
+        "pay": {"post": "/p", "text": "{reference}"},
+        "ledger": {"list": {"get": "/p", "items": "$[*]", "reference": "$.r", "minor": "$.m"}},
+    });
+    merge(&mut target, changes);
+    json!({"target": target})
+}
+
+/// The same for services of the user's own: how they are paid.
 fn invalid_targets() -> Vec<(Value, &'static str, &'static str)> {
-    let target = |changes: Value| {
-        let mut target = json!({
-            "url": "http://shop.example",
-            "pay": {"post": "/p", "text": "{reference}"},
-            "ledger": {"list": {"get": "/p", "items": "$[*]", "reference": "$.r", "minor": "$.m"}},
-        });
-        merge(&mut target, &changes);
-        json!({"target": target})
-    };
+    let target = |changes: Value| target(&changes);
+    let list = |changes: Value| target(json!({"ledger": {"list": changes}}));
+    let answer = |answer: Value| target(json!({"pay": {"answers": [answer]}}));
+    let mut both = target(json!({}));
+    merge(&mut both, &json!({"service": {"dedup": "UniqueKey"}}));
+    vec![
+        (both, "spec.service", "names another one"),
+        (target(json!({"pay": null})), "spec.target.pay", "Required"),
+        (target(json!({"model": "Magic"})), "spec.target.model", "UniqueKey"),
+        (target(json!({"control": {"reference": "other"}})), "spec.target.control.reference", "same"),
+        (target(json!({"ledger": {"list": null}})), "spec.target.ledger", "exactly one of list and lookup"),
+        (target(json!({"ledger": {"settle": {"quiet": "long"}}})), "spec.target.ledger.settle.quiet", "match"),
+        (list(json!({"minor": null})), "spec.target.ledger.list", "exactly one amount"),
+        (list(json!({"major": "$.a"})), "spec.target.ledger.list", "exactly one amount"),
+        (
+            list(json!({"next": {"while": "$.more"}})),
+            "spec.target.ledger.list.next",
+            "exactly one of query, url and link",
+        ),
+        (list(json!({"counts": {"$.status": []}})), "spec.target.ledger.list.counts", "at least 1"),
+        (answer(json!({"means": "Maybe"})), "spec.target.pay.answers[0].means", "Acknowledged"),
+        (
+            answer(json!({"status": [42], "means": "Repeat"})),
+            "spec.target.pay.answers[0].status[0]",
+            "greater than or equal to 200",
+        ),
+    ]
+}
+
+/// The same for where they are, and for their secrets.
+fn invalid_places() -> Vec<(Value, &'static str, &'static str)> {
+    let target = |changes: Value| target(&changes);
     let placed = |mut place: Value| {
         place["url"] = Value::Null;
         target(place)
@@ -164,12 +198,7 @@ fn invalid_targets() -> Vec<(Value, &'static str, &'static str)> {
     };
     let secret = json!({"name": "api", "key": "token"});
     let secrets = |secrets: Value| target(json!({"secrets": secrets}));
-    let list = |changes: Value| target(json!({"ledger": {"list": changes}}));
-    let answer = |answer: Value| target(json!({"pay": {"answers": [answer]}}));
-    let mut both = target(json!({}));
-    merge(&mut both, &json!({"service": {"dedup": "UniqueKey"}}));
     vec![
-        (both, "spec.service", "names another one"),
         (target(json!({"url": null})), "spec.target", "exactly one of url, service and image"),
         (
             target(json!({"service": {"name": "shop", "port": 80}})),
@@ -210,25 +239,6 @@ fn invalid_targets() -> Vec<(Value, &'static str, &'static str)> {
             secrets(json!([{"name": "a", "secretKeyRef": secret}, {"name": "A", "secretKeyRef": secret}])),
             "spec.target.secrets",
             "a name of its own",
-        ),
-        (target(json!({"pay": null})), "spec.target.pay", "Required"),
-        (target(json!({"model": "Magic"})), "spec.target.model", "UniqueKey"),
-        (target(json!({"control": {"reference": "other"}})), "spec.target.control.reference", "same"),
-        (target(json!({"ledger": {"list": null}})), "spec.target.ledger", "exactly one of list and lookup"),
-        (target(json!({"ledger": {"settle": {"quiet": "long"}}})), "spec.target.ledger.settle.quiet", "match"),
-        (list(json!({"minor": null})), "spec.target.ledger.list", "exactly one amount"),
-        (list(json!({"major": "$.a"})), "spec.target.ledger.list", "exactly one amount"),
-        (
-            list(json!({"next": {"while": "$.more"}})),
-            "spec.target.ledger.list.next",
-            "exactly one of query, url and link",
-        ),
-        (list(json!({"counts": {"$.status": []}})), "spec.target.ledger.list.counts", "at least 1"),
-        (answer(json!({"means": "Maybe"})), "spec.target.pay.answers[0].means", "Acknowledged"),
-        (
-            answer(json!({"status": [42], "means": "Repeat"})),
-            "spec.target.pay.answers[0].status[0]",
-            "greater than or equal to 200",
         ),
     ]
 }
@@ -282,7 +292,8 @@ fn validate_locally(resource: &Value) -> Result<(), String> {
 
 /// Both refuse every invalid resource, with the name of the field.
 pub(crate) async fn refuses_invalid_resources(client: &Client) {
-    let invalid = [invalid_payments_and_clients(), invalid_services_and_faults(), invalid_targets()].concat();
+    let invalid =
+        [invalid_payments_and_clients(), invalid_services_and_faults(), invalid_targets(), invalid_places()].concat();
     assert!(invalid.len() >= 50);
     for (changes, field, text) in &invalid {
         let resource = resource("bad", changes);
