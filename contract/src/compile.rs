@@ -12,7 +12,7 @@ use crate::{
     answers::{Answers, Rule},
     path::{Condition, Path},
     request::{Origin, Request, form_pieces, json_pieces, mention, text_pieces},
-    spec::{AnswerSpec, PaySpec, TargetSpec},
+    spec::{AnswerSpec, PaySpec, Place, TargetSpec},
     template::{Escape, Piece, Placeholder, Secrets, Template},
 };
 
@@ -26,7 +26,7 @@ type Errors = Vec<FieldError>;
 pub(crate) fn contract(spec: &TargetSpec, key: KeyPolicy, field: &str) -> Result<Contract, Errors> {
     let mut errors = Vec::new();
     let at = |name: &str| format!("{field}.{name}");
-    let origin = keep(Origin::parse(&spec.url), &at("url"), &mut errors);
+    let origin = origin(spec, field, &mut errors);
     let reference = reference(&spec.reference, &at("reference"), &mut errors);
     let pay = pay(spec, key, field, &mut errors);
     let answers = answers(&spec.pay, &at("pay"), &mut errors);
@@ -45,6 +45,20 @@ pub(crate) fn contract(spec: &TargetSpec, key: KeyPolicy, field: &str) -> Result
         }),
         _ => Err(errors),
     }
+}
+
+/// Where the service is. Whoever deploys an image replaces its place by a URL; until then it has a name that leads nowhere.
+fn origin(spec: &TargetSpec, field: &str, errors: &mut Errors) -> Option<Origin> {
+    let (url, name) = match spec.place() {
+        Some(Place::Url(url)) => (url.to_owned(), "url"),
+        Some(Place::Service(service)) => (format!("http://{}:{}", service.name, service.port), "service"),
+        Some(Place::Image(image)) => (format!("http://image.invalid:{}", image.port), "image"),
+        None => {
+            errors.push(FieldError::new(field, "needs exactly one of url, service and image"));
+            return None;
+        }
+    };
+    keep(Origin::parse(&url), &format!("{field}.{name}"), errors)
 }
 
 /// What was read, or nothing and its problem among the errors.

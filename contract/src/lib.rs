@@ -85,14 +85,14 @@ impl Contract {
         names
     }
 
-    /// The same contract, with its secrets.
+    /// The same contract, with its secrets. A line end after a value is none of it: files have one.
     ///
     /// # Errors
     /// The name of the first secret that is not there.
     pub fn with_secrets(mut self, secret: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
         for name in self.secret_names().into_iter().filter(|name| !self.secrets.has(name)).collect::<Vec<_>>() {
             let value = secret(&name).ok_or_else(|| name.clone())?;
-            self.secrets.insert(name, value);
+            self.secrets.insert(name, value.trim_end_matches(['\r', '\n']).to_owned());
         }
         Ok(self)
     }

@@ -1,10 +1,17 @@
 //! The contract as a user writes it.
 
+mod place;
+
 use std::collections::BTreeMap;
 
 use paylab_core::{duration_text::DurationText, targets::ours::Dedup};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use self::place::{
+    EnvSpec, ImageSpec, Place, PullPolicy, QuantityText, ResourcesSpec, SecretKeyRef, SecretName, SecretSpec,
+    SecurityContextSpec, ServiceSpec, ValueFrom,
+};
 
 /// The longest URL or path.
 pub const URL_LEN_MAX: usize = 2048;
@@ -16,10 +23,32 @@ pub const QUERY_LEN_MAX: usize = 8192;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "schema",
+    schemars(extend("x-kubernetes-validations" = [
+        {"rule": "[has(self.url), has(self.service), has(self.image)].filter(one, one).size() == 1",
+         "message": "needs exactly one of url, service and image"},
+        {"rule": "!has(self.secrets) || self.secrets.all(s, self.secrets.exists_one(t, t.name.lowerAscii() == s.name.lowerAscii()))",
+         "fieldPath": ".secrets", "message": "each secret needs a name of its own, in any case"},
+    ]))
+)]
 pub struct TargetSpec {
-    /// Where the service is: `http://HOST[:PORT][/PATH]`. The paths of `pay` and `ledger` follow it.
+    /// Where the service is: `http://HOST[:PORT][/PATH]`. The paths of `pay` and `ledger` follow it. Exactly one of `url`, `service` and
+    /// `image`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(length(min = 1, max = URL_LEN_MAX)))]
-    pub url: String,
+    pub url: Option<String>,
+    /// The Service behind which it runs on a cluster. On one machine `--target` or `--target-command` replaces it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceSpec>,
+    /// The container image that is deployed on a cluster for the run. On one machine `--target` or `--target-command` replaces it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageSpec>,
+    /// Where the secrets are on a cluster that the contract calls `{secret.NAME}`. Their values are in no status, event, log or
+    /// `ConfigMap`. On one machine they are in the environment, as `PAYLAB_SECRET_NAME`, and this field is ignored.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(length(max = 16)))]
+    pub secrets: Vec<SecretSpec>,
     /// How the service is believed to treat repeats, as one of the dedup modes of Paylab's own service. With it the totals are
     /// predicted. If it is absent, nothing is predicted, and the claim alone is judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]

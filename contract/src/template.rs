@@ -12,6 +12,10 @@ pub const KNOWN: &str = "{reference}, {key}, {payment}, {attempt}, {run}, {amoun
 const RUN_LEN: usize = 8;
 /// What has a meaning of its own in a path or a query.
 const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// What is shown in place of a secret.
+const REDACTED: &str = "(secret)";
+/// A text that ends with so many bytes of a secret, or more, was cut there.
+const CUT_LEN_MIN: usize = 4;
 /// What a header cannot carry.
 const IN_HEADER: &AsciiSet = CONTROLS;
 
@@ -116,19 +120,38 @@ impl Secrets {
         self.0.get(name).map_or("", String::as_str)
     }
 
-    /// A text without the secrets that it may hold, however they are written there.
+    /// A text without the secrets that it may hold, however they are written there, and without the beginning of one at its end, because
+    /// the text may have been cut there.
     #[must_use]
     pub fn redact(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        for value in self.0.values().filter(|value| !value.is_empty()) {
-            for escape in [Escape::Plain, Escape::Json, Escape::Path, Escape::Form] {
-                let mut written = String::new();
-                escape.write(value, &mut written);
-                text = text.replace(&written, "(secret)");
-            }
-        }
-        text
+        let forms = self.forms();
+        let cut = forms.iter().filter_map(|form| cut_len(text, form)).max();
+        let (kept, end) = cut.map_or((text, ""), |len| (&text[..text.len() - len], REDACTED));
+        forms.iter().fold(kept.to_owned(), |text, form| text.replace(form, REDACTED)) + end
     }
+
+    /// The secrets as they may be written, the longest first, because one may be a part of another.
+    fn forms(&self) -> Vec<String> {
+        let escapes = [Escape::Plain, Escape::Json, Escape::Path, Escape::Form];
+        let values = self.0.values().filter(|value| !value.is_empty());
+        let mut forms: Vec<_> = values
+            .flat_map(|value| {
+                escapes.map(|escape| {
+                    let mut form = String::new();
+                    escape.write(value, &mut form);
+                    form
+                })
+            })
+            .collect();
+        forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+        forms
+    }
+}
+
+/// How much of a secret, from its beginning, a text ends with.
+fn cut_len(text: &str, form: &str) -> Option<usize> {
+    let ends_with = |len: &usize| form.is_char_boundary(*len) && text.ends_with(&form[..*len]);
+    (CUT_LEN_MIN..=form.len()).rev().find(ends_with)
 }
 
 impl Placeholder {
@@ -424,5 +447,17 @@ mod tests {
         for written in ["a \"b/c", "a \\\"b/c", "a%20%22b%2Fc", "a+%22b%2Fc"] {
             assert_eq!(secrets.redact(&format!("?k={written}&x")), "?k=(secret)&x");
         }
+    }
+
+    #[test]
+    fn a_secret_that_is_cut_or_a_part_of_another_is_not_shown_either() {
+        let mut secrets = Secrets::default();
+        secrets.insert("token".to_owned(), "hunter2".to_owned());
+        secrets.insert("longer".to_owned(), "hunter2-and-more".to_owned());
+        assert_eq!(secrets.redact("bad hunter2-and-more, bad hunter2"), "bad (secret), bad (secret)");
+        assert_eq!(secrets.redact("bad hunter2-and-m"), "bad (secret)");
+        assert_eq!(secrets.redact("bad hunter2-and-more"), "bad (secret)");
+        assert_eq!(secrets.redact("bad hunte"), "bad (secret)");
+        assert_eq!(secrets.redact("what a hun"), "what a hun");
     }
 }

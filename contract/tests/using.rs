@@ -87,6 +87,10 @@ fn a_secret_that_is_missing_is_named_and_none_is_printed() {
     assert_eq!(contract.clone().with_secrets(|_| None).unwrap_err(), "token");
     let contract = contract.with_secrets(|_| Some("hunter2".to_owned())).unwrap();
     assert!(!format!("{contract:?}").contains("hunter2"));
+    // A file ends with a line end, which no header can carry.
+    let of_a_file = contract.with_secrets(|_| Some("hunter2\n".to_owned())).unwrap();
+    let headers = of_a_file.pay.headers(&filling(""), of_a_file.secrets());
+    assert_eq!(headers.lines().next(), Some("Authorization: Bearer hunter2"));
 }
 
 /// Reads a list whose pages are these, from the first on.

@@ -43,6 +43,13 @@ fn a_request_may_be_missing_at_the_service_only_where_its_client_has_gone() {
 }
 
 #[test]
+fn what_is_missing_of_the_exposures_is_counted() {
+    let keyed = json!({"payments": {"count": 3}, "minExposures": 100, "client": {"idempotencyKey": "PerPayment"},
+                       "service": {"dedup": "UniqueKey"}});
+    assert_eq!(Evidence::of(lesson(&keyed)).conclude().report.doubts[&Doubt::TooFewExposures].count, 98);
+}
+
+#[test]
 fn half_of_the_exposures_must_come_where_their_number_depends_on_timing() {
     let cut = |count: u64| {
         lesson(&json!({

@@ -7,6 +7,7 @@ use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
     fmt,
+    net::SocketAddr,
     sync::Arc,
     time::Duration,
 };
@@ -179,7 +180,7 @@ pub(crate) async fn missing_from_ledger(
 
 impl<'a> Checking<'a> {
     async fn new(load: &'a Load, contract: &'a Arc<Contract>) -> Result<Self, Error> {
-        let service = resolve(&contract.origin.address).await?;
+        let service = resolve_patiently(&contract.origin.address, load.patience).await?;
         let run = other_run(&load.run);
         let request = || Contracted::new(contract.clone(), &load.plan, &run);
         Ok(Self {
@@ -329,11 +330,16 @@ impl<'a> Checking<'a> {
         self.wire.attempt(&self.shape, &request, Reuse::Close, &mut KeptConnection::default()).await
     }
 
-    /// Pays once, and again while the service says that it is busy.
+    /// Pays once, and again while the service says that it is busy, or while the load has patience with one that nothing leads to yet.
     async fn pay_patiently(&self, payment: u64, key: &str) -> Attempted {
-        let mut tried = 0;
+        let (begun, mut tried) = (Instant::now(), 0);
         loop {
             let attempted = self.pay(payment, self.load.plan.amount, key).await;
+            let is_unreached = attempted.outcome == AttemptOutcome::Rejected(Rejection::Unreached);
+            if is_unreached && begun.elapsed() < self.load.patience {
+                sleep(RETRY_PAUSE).await;
+                continue;
+            }
             tried += 1;
             if attempted.outcome != AttemptOutcome::Unknown(Uncertainty::Retryable) || tried == TRIES {
                 return attempted;
@@ -456,12 +462,26 @@ impl<'a> Checking<'a> {
                     Rule::Unmatched => " by no rule, as HTTP says".to_owned(),
                     Rule::Absent => String::new(),
                 };
-                let identity = identity.as_ref().map(|identity| format!(", named {identity}")).unwrap_or_default();
-                let beginning = self.contract.secrets().redact(&String::from_utf8_lossy(beginning));
+                let secrets = self.contract.secrets();
+                let named = |identity: &String| format!(", named {}", secrets.redact(identity));
+                let identity = identity.as_ref().map(named).unwrap_or_default();
+                let beginning = secrets.redact(&String::from_utf8_lossy(beginning));
                 let body =
                     if beginning.is_empty() { String::new() } else { format!(" ({})", beginning.escape_debug()) };
                 format!("{status}{body}, {meaning}{rule}{identity}")
             }
+        }
+    }
+}
+
+/// The address of the service. On a cluster its name may not lead anywhere for a moment.
+async fn resolve_patiently(address: &str, patience: Duration) -> Result<SocketAddr, Error> {
+    let begun = Instant::now();
+    loop {
+        match resolve(address).await {
+            Err(_) if begun.elapsed() < patience => sleep(RETRY_PAUSE).await,
+            Err(Error::Address { address, cause }) => return Err(Error::Service { address, cause }),
+            resolved => return resolved,
         }
     }
 }

@@ -33,6 +33,14 @@ pub enum Error {
         /// What the system says.
         cause: io::Error,
     },
+    /// The name of the user's own service cannot be resolved.
+    #[error("cannot find the service {address}: {cause}; check spec.target, or --target")]
+    Service {
+        /// `HOST:PORT` as the contract says.
+        address: String,
+        /// What the system says.
+        cause: io::Error,
+    },
     /// The proxy does not accept the rules.
     #[error(
         "cannot put the rules at the proxy's control address {address}: {cause}; start the proxy first or check --control"

@@ -100,6 +100,7 @@ fn is_of_load_options(error: &load_job::Error) -> bool {
         | load_job::Error::RunId { workers: _ }
         | load_job::Error::LedgerUsed { run: _, entries: _ } => true,
         load_job::Error::Address { address: _, cause: _ }
+        | load_job::Error::Service { address: _, cause: _ }
         | load_job::Error::Rules { address: _, cause: _ }
         | load_job::Error::Ledger { address: _, cause: _ }
         | load_job::Error::Start(_)

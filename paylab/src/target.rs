@@ -13,7 +13,10 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow};
-use paylab_contract::{Contract, spec::TargetSpec};
+use paylab_contract::{
+    Contract,
+    spec::{Place, TargetSpec},
+};
 use paylab_core::field_error::FieldError;
 
 use crate::{
@@ -32,11 +35,13 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 const OUTPUT_SHOWN: u64 = 2000;
 /// What the names of variables with secrets begin with.
 const SECRET_PREFIX: &str = "PAYLAB_SECRET_";
+/// Why a place is refused to which only a cluster leads.
+const ON_A_CLUSTER_ONLY: &str = "exists on a cluster only; say where the service is here with --target URL, or start it with --target-command, which replace it";
 
 /// Which service is paid in place of the one that the file names.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct TargetOptions {
-    /// The URL of your service, instead of the file's spec.target.url
+    /// The URL of your service, instead of the place that the file's spec.target names
     #[arg(long, value_name = "URL")]
     pub target: Option<String>,
     /// A command that starts your service. It is run by the shell with PORT set, and ended after the run. The service is expected at
@@ -103,7 +108,7 @@ impl Places {
     /// The file says nothing of it.
     pub(crate) fn replace(&self, target: Option<&mut TargetSpec>) -> Result<(), FieldError> {
         match (self, target) {
-            (Self { service: Some(url), .. }, Some(target)) => target.url.clone_from(url),
+            (Self { service: Some(url), .. }, Some(target)) => target.move_to(url),
             (Self { service: None, ledger: None }, _) | (_, Some(_)) => {}
             (_, None) => {
                 let problem = "is absent, so that --target, --target-command and --ledger-url have no meaning; say how your service is paid";
@@ -145,6 +150,18 @@ impl Source {
     }
 }
 
+/// Refuses a place that this machine cannot reach, with the name of its field.
+///
+/// # Errors
+/// The service is behind a Service of a cluster, or is to be deployed there.
+pub(crate) fn check_place(target: Option<&TargetSpec>) -> Result<(), (&'static str, String)> {
+    match target.and_then(TargetSpec::place) {
+        Some(Place::Service(_)) => Err(("spec.target.service", ON_A_CLUSTER_ONLY.to_owned())),
+        Some(Place::Image(_)) => Err(("spec.target.image", ON_A_CLUSTER_ONLY.to_owned())),
+        Some(Place::Url(_)) | None => Ok(()),
+    }
+}
+
 /// The contract of an experiment with its secrets, which are in the environment.
 ///
 /// # Errors
@@ -162,6 +179,8 @@ impl Sourced {
     /// The contract of the user's own service with its secrets; `None`: Paylab's own service is paid.
     pub(crate) fn contract(&self) -> anyhow::Result<Option<Arc<Contract>>> {
         let Some(contract) = self.experiment.contract.clone() else { return Ok(None) };
+        let target = self.experiment.resource.spec.target.as_ref();
+        check_place(target).map_err(|(field, problem)| self.refuse(field, problem))?;
         Ok(Some(with_secrets(contract).map_err(|problem| self.refuse("spec.target", problem))?))
     }
 }

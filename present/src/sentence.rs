@@ -223,13 +223,19 @@ pub fn finding(finding: &Finding) -> String {
 /// rules.
 #[must_use]
 pub fn rules(outcome: &Outcome) -> String {
-    let Target::Theirs(service) = &outcome.plan.target else { return String::new() };
+    matched_rules(outcome).join(", ")
+}
+
+/// How many answers each rule of a contract has matched, such as `answers[0] 201 Acknowledged: 71`, and how many none has.
+#[must_use]
+pub fn matched_rules(outcome: &Outcome) -> Vec<String> {
+    let Target::Theirs(service) = &outcome.plan.target else { return Vec::new() };
     let answers = &outcome.report.answers;
     let matched = (0..).zip(&service.answers).map(|(index, rule)| {
         format!("answers[{index}] {rule}: {}", answers.rules.get(&index).copied().unwrap_or_default())
     });
     let others = (answers.without_rule > 0).then(|| format!("no rule: {}", answers.without_rule));
-    matched.chain(others).collect::<Vec<_>>().join(", ")
+    matched.chain(others).collect()
 }
 
 /// `1 payment was`, `3 payments were`.

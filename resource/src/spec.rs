@@ -7,7 +7,7 @@ use kube_derive::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use paylab_contract::spec::TargetSpec;
+use paylab_contract::spec::{SecretKeyRef, TargetSpec};
 use paylab_core::{
     claim::{Claim, Expectation},
     client::{BodyDrift, ConnectionPolicy, KeyPolicy},
@@ -283,18 +283,6 @@ pub struct Service {
 pub struct Database {
     /// The key of a Secret in the experiment's namespace that holds the URL, `postgres://USER:PASSWORD@HOST/DATABASE`.
     pub secret_key_ref: SecretKeyRef,
-}
-
-/// One key of a Secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct SecretKeyRef {
-    /// The name of the Secret, in the namespace of the experiment.
-    #[schemars(length(max = 253), extend("pattern" = text_form::SECRET_NAME.pattern))]
-    pub name: String,
-    /// The key of the Secret's data that holds the URL.
-    #[schemars(length(max = 253), extend("pattern" = text_form::ACCOUNT_OR_KEY.pattern))]
-    pub key: String,
 }
 
 /// Whether the operator keeps the parts of a finished experiment.

@@ -53,7 +53,8 @@ pub(crate) struct ForeignLedger<'a> {
 /// Reads what the load's share needs, and seals it.
 pub(super) async fn read(load: &Load, contract: &Contract, tally: &mut LedgerTally) -> Result<(), ControlError> {
     let ledger = ForeignLedger { contract, plan: &load.plan, run: &load.run };
-    let mut sealing = Sealing { ledger, tally, sealer: Sealer::default(), entries: 0, sum_minor: 0 };
+    let share = load.share();
+    let mut sealing = Sealing { ledger, share, tally, sealer: Sealer::default(), entries: 0, sum_minor: 0 };
     let mut elsewhere = Elsewhere::default();
     if let Ledger::Total(total) = &contract.ledger {
         elsewhere.amount_minor = ledger.total(total).await?.0;
@@ -204,6 +205,8 @@ fn shown(body: &[u8]) -> String {
 /// Makes lines of entries, as Paylab's own service sends them.
 struct Sealing<'a> {
     ledger: ForeignLedger<'a>,
+    /// The payments of the load. Those of other workers may still be made while this one reads, and are left out.
+    share: Range<u64>,
     tally: &'a mut LedgerTally,
     sealer: Sealer,
     entries: i64,
@@ -214,6 +217,9 @@ impl Sealing<'_> {
     fn take(&mut self, reference: &str, entry: ForeignEntry) {
         let ForeignLedger { contract, plan, run } = self.ledger;
         let payment = contract.payment_of(run.as_str(), reference);
+        if payment.is_some_and(|payment| payment < plan.count && !self.share.contains(&payment)) {
+            return;
+        }
         let reference = payment.map_or_else(|| reference.to_owned(), |payment| run.reference(PaymentId(payment)));
         let dest = match entry.currency {
             Some(currency) if !currency.eq_ignore_ascii_case(&plan.currency) => format!("{} in {currency}", plan.to),

@@ -15,10 +15,11 @@ use super::{
     pod::{PodOptions, directory, started, template},
     service::port,
     settings::Settings,
+    target,
 };
 use crate::{
     names::{self, Part},
-    planned::PlannedExperiment,
+    planned::{Paid, PlannedExperiment},
 };
 
 /// The proxy writes its record to a temporary file here.
@@ -30,14 +31,13 @@ const CONNECTIONS_SPARE: u32 = 256;
 
 /// The Deployment, with one pod, because there must be one record.
 pub(super) fn deployment(experiment: &PlannedExperiment, settings: &Settings, owner: &OwnerReference) -> Deployment {
-    let upstream = format!("{}:{SERVICE_PORT}", names::part(&experiment.name, Part::PaymentService));
     let arguments = [
         "--listen".to_owned(),
         format!("0.0.0.0:{PROXY_PORT}"),
         "--control".to_owned(),
         format!("0.0.0.0:{CONTROL_PORT}"),
         "--upstream".to_owned(),
-        upstream,
+        upstream(experiment),
         "--connections-max".to_owned(),
         connections(experiment).to_string(),
     ];
@@ -66,6 +66,16 @@ pub(super) fn service(experiment: &PlannedExperiment, owner: &OwnerReference) ->
             ..ServiceSpec::default()
         }),
         status: None,
+    }
+}
+
+/// The service, as `HOST:PORT`.
+fn upstream(experiment: &PlannedExperiment) -> String {
+    match experiment.paid() {
+        Paid::Ours => format!("{}:{SERVICE_PORT}", names::part(&experiment.name, Part::PaymentService)),
+        Paid::Image(image) => target::address(experiment, image),
+        Paid::Service(service) => format!("{}:{}", service.name, service.port),
+        Paid::Elsewhere(address) => address.to_owned(),
     }
 }
 

@@ -55,6 +55,8 @@ pub fn check(options: &Options) -> anyhow::Result<Exit> {
         let problem = "is absent; only the contract of your own service can be checked";
         return Err(source.refuse("spec.target", problem.to_owned()).into());
     };
+    target::check_place(experiment.resource.spec.target.as_ref())
+        .map_err(|(field, problem)| source.refuse(field, problem))?;
     let contract = target::with_secrets(contract).map_err(|problem| source.refuse("spec.target", problem))?;
     let _started = startable.map(target::Startable::start).transpose()?;
     let within = contract.settle.within;

@@ -212,6 +212,16 @@ pub fn measure(plan: &Plan, database: &Database, setting: Setting) -> anyhow::Re
     measure_until(plan, Paid::Ours(database), setting, Attendance { name: &name, bar: Bar::Shown, shutdown: &shutdown })
 }
 
+/// Runs a plan on this machine that pays a service of the user's own, as the contract says.
+///
+/// # Errors
+/// The lab cannot do its work.
+pub fn measure_theirs(plan: &Plan, contract: &Arc<Contract>, setting: Setting) -> anyhow::Result<Outcome> {
+    let (name, shutdown) = (setting.experiment.clone(), CancellationToken::new());
+    let attendance = Attendance { name: &name, bar: Bar::Hidden, shutdown: &shutdown };
+    measure_until(plan, Paid::Theirs(contract), setting, attendance)
+}
+
 /// Runs a plan on this machine.
 fn measure_until(plan: &Plan, paid: Paid<'_>, setting: Setting, attendance: Attendance<'_>) -> anyhow::Result<Outcome> {
     let begun = Instant::now();
