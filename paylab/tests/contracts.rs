@@ -226,7 +226,7 @@ fn a_worker_that_pays_longer_does_not_unsettle_the_ledger_of_the_others() {
 #[test]
 fn a_place_on_a_cluster_is_refused_here_with_what_replaces_it() {
     for (field, place) in [("service", "{name: shop, port: 80}"), ("image", "{image: \"shop:1\", port: 80}")] {
-        let file = file("").replace("url: http://127.0.0.1:1", &format!("{field}: {place}"));
+        let file = file("    model: UniqueKey\n").replace("url: http://127.0.0.1:1", &format!("{field}: {place}"));
         for command in ["run", "check"] {
             let output = paylab(&[command, "-"], &file);
             assert_eq!(output.status.code(), Some(64), "{}", binary::printed(&output));
@@ -236,10 +236,10 @@ fn a_place_on_a_cluster_is_refused_here_with_what_replaces_it() {
             );
             assert!(told.contains(&sentence) && told.contains("--target-command"), "{told}");
         }
-        // Nothing is paid by these.
-        for command in ["predict", "explain"] {
-            let output = paylab(&[command, "-"], &file);
-            assert_ne!(output.status.code(), Some(64), "{}", binary::printed(&output));
+        // These pay nobody.
+        for command in [&["predict", "-"][..], &["explain", "-", "3"]] {
+            let output = paylab(command, &file);
+            assert_eq!(output.status.code(), Some(0), "{}", binary::printed(&output));
         }
         assert_eq!(run_json(start(honest), &file, 0)["verdict"], json!("Upheld"), "{field}");
     }
