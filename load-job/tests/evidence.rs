@@ -299,6 +299,7 @@ fn options(parts: &Parts, directory: &std::path::Path, spec: &str) -> Options {
         proxy: parts.proxy.address.clone(),
         control: parts.control.address.clone(),
         service: parts.service.address.clone(),
+        target: None,
         worker: 0,
         report: Some(directory.join("report.json")),
         report_only: true,
