@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use paylab_core::{client::KeyPolicy, field_error::FieldError};
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use serde_json::Value;
 
 use crate::{
@@ -26,7 +27,10 @@ type Errors = Vec<FieldError>;
 pub(crate) fn contract(spec: &TargetSpec, key: KeyPolicy, field: &str) -> Result<Contract, Errors> {
     let mut errors = Vec::new();
     let at = |name: &str| format!("{field}.{name}");
-    let origin = keep(Origin::parse(&spec.url), &at("url"), &mut errors);
+    let origin = keep(Origin::parse(&spec.url, spec.ca.as_deref()), &at("url"), &mut errors);
+    if let Some(pem) = &spec.ca {
+        keep(certificates(pem), &at("ca"), &mut errors);
+    }
     let reference = reference(&spec.reference, &at("reference"), &mut errors);
     let pay = pay(spec, key, field, &mut errors);
     let answers = answers(&spec.pay, &at("pay"), &mut errors);
@@ -50,6 +54,17 @@ pub(crate) fn contract(spec: &TargetSpec, key: KeyPolicy, field: &str) -> Result
 /// What was read, or nothing and its problem among the errors.
 fn keep<T>(read: Result<T, String>, field: &str, errors: &mut Errors) -> Option<T> {
     read.map_err(|problem| errors.push(FieldError::new(field, problem))).ok()
+}
+
+/// Whether there is a certificate in a text, and nothing that cannot be read.
+fn certificates(pem: &str) -> Result<(), String> {
+    let example = "use the certificate of the CA in PEM, which begins with -----BEGIN CERTIFICATE-----";
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    match read {
+        Ok(certificates) if !certificates.is_empty() => Ok(()),
+        Ok(_) => Err(format!("has no certificate; {example}")),
+        Err(error) => Err(format!("is not PEM ({error}); {example}")),
+    }
 }
 
 fn template(text: &str, field: &str, errors: &mut Errors) -> Option<Template> {

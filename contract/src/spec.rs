@@ -8,6 +8,8 @@ use serde_json::Value;
 
 /// The longest URL or path.
 pub const URL_LEN_MAX: usize = 2048;
+/// The longest certificates of authorities, in bytes.
+pub const CA_LEN_MAX: usize = 65_536;
 
 /// A service that is not Paylab's own: how it is paid, what its answers mean, and where its ledger is read. Nothing about the service
 /// is changed.
@@ -15,9 +17,13 @@ pub const URL_LEN_MAX: usize = 2048;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TargetSpec {
-    /// Where the service is: `http://HOST[:PORT][/PATH]`. The paths of `pay` and `ledger` follow it.
+    /// Where the service is: `http://HOST[:PORT][/PATH]`, or the same with `https`. The paths of `pay` and `ledger` follow it.
     #[cfg_attr(feature = "schema", schemars(length(min = 1, max = URL_LEN_MAX)))]
     pub url: String,
+    /// Who may sign the certificate of an `https` service: certificates in PEM. By default the authorities that the machine knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = CA_LEN_MAX)))]
+    pub ca: Option<String>,
     /// How the service is believed to treat repeats, as one of the dedup modes of Paylab's own service. With it the totals are
     /// predicted. If it is absent, nothing is predicted, and the claim alone is judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]

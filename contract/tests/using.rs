@@ -231,3 +231,23 @@ fn a_page_has_one_name_in_whatever_order_its_parameters_are() {
     assert_eq!(page_name("/p?a=1&b=2"), page_name("/p?b=2&a=1"));
     assert_ne!(page_name("/p?a=1"), page_name("/p?a=2"));
 }
+
+#[test]
+fn an_https_service_is_reached_at_its_own_port_by_its_own_name() {
+    use paylab_contract::request::{Origin, Tls};
+    for (url, address, host, name) in [
+        ("https://pay.example", "pay.example:443", "pay.example", "pay.example"),
+        ("https://pay.example:8443/v1/", "pay.example:8443", "pay.example:8443", "pay.example"),
+        ("https://127.0.0.1:8443", "127.0.0.1:8443", "127.0.0.1:8443", "127.0.0.1"),
+        ("https://[::1]", "[::1]:443", "[::1]", "::1"),
+    ] {
+        let origin = Origin::parse(url, None).unwrap();
+        let tls = origin.tls.clone().unwrap();
+        assert_eq!((origin.address.as_str(), origin.host.as_str(), tls.name.as_str()), (address, host, name));
+        // Neither a page in plain HTTP nor one of another port is followed.
+        assert!(origin.follow("/", &url.replace("https", "http")).is_err());
+    }
+    let with_ca = Origin::parse("https://pay.example", Some("PEM")).unwrap().tls;
+    assert_eq!(with_ca, Some(Tls { name: "pay.example".to_owned(), ca: Some("PEM".to_owned()) }));
+    assert_eq!(Origin::parse("http://pay.example", Some("PEM")).unwrap().tls, None);
+}

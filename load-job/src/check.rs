@@ -13,7 +13,11 @@ use paylab_core::{
     run_id::RunId,
     witness::attempt::{Acknowledgement, AttemptOutcome, Rejection, Uncertainty},
 };
-use tokio::time::{Instant, sleep};
+use paylab_part::tls::TlsDialer;
+use tokio::{
+    net::TcpStream,
+    time::{Instant, sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -188,6 +192,12 @@ impl<'a> Checking<'a> {
             steps.push(step);
             goes_on
         };
+        if let Some(tls) = &self.load.tls
+            && let Err(problem) = self.shake_hands(tls).await
+        {
+            note(self.unreached(problem));
+            return steps;
+        }
         if note(self.first().await) {
             if extent == Extent::Full && self.load.plan.client.key == KeyPolicy::PerPayment {
                 note(self.repeat().await);
@@ -198,6 +208,33 @@ impl<'a> Checking<'a> {
             }
         }
         steps
+    }
+
+    /// Makes TLS of a connection, to learn in words why that is not possible.
+    async fn shake_hands(&self, tls: &TlsDialer) -> Result<(), String> {
+        let within = self.load.plan.client.attempt_timeout;
+        let made = timeout(within, async {
+            // That nothing listens there is told by the first step.
+            let Ok(socket) = TcpStream::connect(self.wire.proxy).await else { return Ok(()) };
+            tls.handshake(socket).await.map(|_| ()).map_err(|error| error.to_string())
+        });
+        let late = || {
+            format!(
+                "no TLS handshake within {} ms; if the service does not speak TLS, use http:// in spec.target.url",
+                within.as_millis()
+            )
+        };
+        made.await.unwrap_or_else(|_| Err(late()))
+    }
+
+    /// The service is there, and cannot be spoken to.
+    fn unreached(&self, problem: String) -> Step {
+        Step {
+            paid: format!("connected to https://{}", self.contract.origin.host),
+            answered: problem.clone(),
+            ledger: "not read".to_owned(),
+            result: StepResult::Fails(Doubt::ContractNotProven, problem),
+        }
     }
 
     /// One payment: it must be acknowledged and be found in the ledger.
@@ -307,7 +344,10 @@ impl<'a> Checking<'a> {
     async fn pay(&self, payment: u64, amount: MinorUnits, key: &str) -> Attempted {
         let id = self.id(payment);
         let request = self.request.encode_with(&self.load.plan, id, amount, key);
-        self.wire.attempt(&self.shape, &request, Reuse::Close, &mut KeptConnection::default()).await
+        match &self.load.tls {
+            None => self.wire.attempt(&self.shape, &request, Reuse::Close, &mut KeptConnection::default()).await,
+            Some(tls) => self.wire.attempt_by_tls(tls, &self.shape, &request).await,
+        }
     }
 
     /// Pays once, and again while the service says that it is busy.
@@ -345,7 +385,12 @@ impl<'a> Checking<'a> {
 
     /// The entries of a payment now.
     async fn entries_of(&self, payment: u64) -> Result<Vec<ForeignEntry>, ControlError> {
-        let ledger = ForeignLedger { contract: self.contract, plan: &self.load.plan, run: &self.run };
+        let ledger = ForeignLedger {
+            contract: self.contract,
+            plan: &self.load.plan,
+            run: &self.run,
+            tls: self.load.tls.as_ref(),
+        };
         let (reference, mut entries) = (self.reference(payment), Vec::new());
         let take = |of: &str, entry| {
             if of == reference {

@@ -5,6 +5,7 @@
 //! first keeps the port in TIME_WAIT for a minute, and the number of a client's ports is limited.
 
 mod response;
+mod tls;
 
 use std::{
     io::{self, Write as _},
@@ -16,7 +17,7 @@ use std::{
 use paylab_core::witness::attempt::{AttemptOutcome, Rejection, Uncertainty};
 use socket2::{Domain, Protocol, SockRef, Type};
 use tokio::{
-    io::{AsyncReadExt as _, Interest},
+    io::{AsyncRead, AsyncReadExt as _, Interest},
     net::TcpStream,
     time::{Instant, timeout},
 };
@@ -114,13 +115,9 @@ impl Wire {
                     (Reuse::Keep, Reuse::Keep) => kept.0 = Some(stream),
                     (Reuse::Close, _) | (_, Reuse::Close) => self.await_end(stream).await,
                 }
-                let Understood { meaning, identity, beginning } = understood;
-                let answer = Answer::Whole { status: head.status, rule: meaning.rule, identity, beginning };
-                (meaning.outcome, Some(answer))
+                answered(head, understood)
             }
-            (Some(Ok(Err(Failed { outcome, not_understood }))), _) => {
-                (outcome, not_understood.map(Answer::NotUnderstood))
-            }
+            (Some(Ok(Err(failed))), _) => failed.concluded(),
             (Some(Err(_)), Sent::Request) => (AttemptOutcome::Unknown(Uncertainty::Timeout), None),
             (None, Sent::Request) => (AttemptOutcome::Unknown(Uncertainty::Stopped), None),
             (Some(Err(_)) | None, Sent::Nothing) => (AttemptOutcome::Rejected(Rejection::Unreached), None),
@@ -164,6 +161,18 @@ impl Wire {
         // The outcome is known, so it does not matter whether the connection ended, the wait was too long or the load stops.
         let _ = self.stop.run_until_cancelled(ended).await;
     }
+}
+
+impl Failed {
+    fn concluded(self) -> (AttemptOutcome, Option<Answer>) {
+        (self.outcome, self.not_understood.map(Answer::NotUnderstood))
+    }
+}
+
+/// What a whole response says.
+fn answered(head: ResponseHead, understood: Understood) -> (AttemptOutcome, Option<Answer>) {
+    let Understood { meaning, identity, beginning } = understood;
+    (meaning.outcome, Some(Answer::Whole { status: head.status, rule: meaning.rule, identity, beginning }))
 }
 
 impl From<AttemptOutcome> for Failed {
@@ -246,7 +255,10 @@ fn failed_first_write(error: &io::Error) -> AttemptOutcome {
     }
 }
 
-async fn read_response(shape: &Shape, stream: &mut TcpStream) -> Result<(ResponseHead, Understood), Failed> {
+async fn read_response(
+    shape: &Shape,
+    stream: &mut (impl AsyncRead + Unpin),
+) -> Result<(ResponseHead, Understood), Failed> {
     let mut reader = ResponseReader::new(shape);
     let mut bytes = [0; READ_LEN];
     // Bounded by the attempt's timeout around it.

@@ -115,6 +115,8 @@ impl Sourced {
     /// The contract of the user's own service with its secrets; `None`: Paylab's own service is paid.
     pub(crate) fn contract(&self) -> anyhow::Result<Option<Arc<Contract>>> {
         let Some(contract) = self.experiment.contract.clone() else { return Ok(None) };
+        let usable = load_job::Load::tls_of(Some(&contract));
+        usable.map_err(|problem| self.refuse("spec.target", problem.to_string()))?;
         Ok(Some(with_secrets(contract).map_err(|problem| self.refuse("spec.target", problem))?))
     }
 }

@@ -7,6 +7,8 @@ use hyper::{
     header::{ACCEPT, ACCEPT_ENCODING, CONNECTION, HOST, LINK, LOCATION},
 };
 
+use paylab_part::tls::TlsDialer;
+
 use super::{Answered, ControlError, SILENCE_MAX, ask, promptly};
 
 /// What is asked for.
@@ -14,6 +16,8 @@ use super::{Answered, ControlError, SILENCE_MAX, ask, promptly};
 pub(crate) struct Fetch<'a> {
     /// `HOST:PORT`.
     pub(crate) address: &'a str,
+    /// What makes TLS of the connection; `None`: it is plain.
+    pub(crate) tls: Option<&'a TlsDialer>,
     /// As the header `Host` names it.
     pub(crate) host: &'a str,
     /// The path, with its query.
@@ -39,7 +43,7 @@ pub(crate) struct Fetched {
 
 /// Fetches an answer, whatever its status is. It follows no redirect.
 pub(crate) async fn fetch(wanted: Fetch<'_>) -> Result<Fetched, ControlError> {
-    let Fetch { address, host, path, headers, len_max } = wanted;
+    let Fetch { address, tls, host, path, headers, len_max } = wanted;
     let request = Request::get(path).header(HOST, host).header(ACCEPT, "application/json");
     let request = request.header(ACCEPT_ENCODING, "identity").header(CONNECTION, "close");
     let request = headers.iter().fold(request, |request, (name, value)| request.header(name, value));
@@ -47,7 +51,7 @@ pub(crate) async fn fetch(wanted: Fetch<'_>) -> Result<Fetched, ControlError> {
         |error: hyper::http::Error| ControlError::NotAsAgreed(format!("the request cannot be sent: {error}"));
     let request = request.body(Empty::<Bytes>::new()).map_err(unsendable)?;
     let request = request.map(|_| http_body_util::Full::default());
-    let Answered { mut response, _connection } = ask(address, SILENCE_MAX, request).await?;
+    let Answered { mut response, _connection } = ask(address, tls, SILENCE_MAX, request).await?;
     let text = |name| response.headers().get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let (status, link, location) = (response.status().as_u16(), text(LINK), text(LOCATION));
     let mut body = Vec::new();

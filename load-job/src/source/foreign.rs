@@ -17,6 +17,7 @@ use paylab_core::{
         seal::Sealer,
     },
 };
+use paylab_part::tls::TlsDialer;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
@@ -44,11 +45,12 @@ pub(crate) struct ForeignLedger<'a> {
     pub(crate) contract: &'a Contract,
     pub(crate) plan: &'a Plan,
     pub(crate) run: &'a RunId,
+    pub(crate) tls: Option<&'a TlsDialer>,
 }
 
 /// Reads what the load's share needs, and seals it.
 pub(super) async fn read(load: &Load, contract: &Contract, tally: &mut LedgerTally) -> Result<(), ControlError> {
-    let ledger = ForeignLedger { contract, plan: &load.plan, run: &load.run };
+    let ledger = ForeignLedger { contract, plan: &load.plan, run: &load.run, tls: load.tls.as_ref() };
     let mut sealing = Sealing { ledger, tally, sealer: Sealer::default(), entries: 0, sum_minor: 0 };
     ledger.each_entry(load.share(), |reference, entry| sealing.take(reference, entry)).await?;
     sealing.close();
@@ -131,8 +133,14 @@ impl ForeignLedger<'_> {
         let origin = &self.contract.origin;
         let id = AttemptId { payment: PaymentId(0), attempt: 1 };
         let headers = self.contract.pay.common_headers(&filling(self.plan, self.run, "", id), self.contract.secrets());
-        let wanted =
-            Fetch { address: &origin.address, host: &origin.host, path, headers: &headers, len_max: PAGE_LEN_MAX };
+        let wanted = Fetch {
+            address: &origin.address,
+            tls: self.tls,
+            host: &origin.host,
+            path,
+            headers: &headers,
+            len_max: PAGE_LEN_MAX,
+        };
         let mut tried = 0;
         loop {
             let fetched = fetch(wanted).await?;
@@ -193,7 +201,7 @@ struct Sealing<'a> {
 
 impl Sealing<'_> {
     fn take(&mut self, reference: &str, entry: ForeignEntry) {
-        let ForeignLedger { contract, plan, run } = self.ledger;
+        let ForeignLedger { contract, plan, run, tls: _ } = self.ledger;
         let payment = contract.payment_of(run.as_str(), reference);
         let reference = payment.map_or_else(|| reference.to_owned(), |payment| run.reference(PaymentId(payment)));
         let dest = match entry.currency {

@@ -11,6 +11,8 @@ const HEAD_LEN_MAX: usize = 100 * 1024;
 const FIELDS_USUAL: usize = 64;
 /// Heads with more fields are not read.
 const FIELDS_MAX: usize = 1000;
+/// How a server that speaks TLS begins its answer to a request in plain HTTP.
+const TLS_ALERT: &[u8] = &[0x15, 0x03];
 /// How much of the body of a response is kept to be shown, in bytes.
 const BEGINNING_LEN: usize = 160;
 
@@ -214,6 +216,9 @@ fn parse(bytes: &[u8], shape: &Shape) -> Result<ParsedHead, Malformed> {
             let mut response = httparse::Response::new(&mut fields);
             let parsed = response.parse(bytes).map_err(malformed_head)?;
             read_head(parsed, &response, shape)
+        }
+        Err(_) if bytes.starts_with(TLS_ALERT) => {
+            Err(Malformed("what answers speaks TLS; use https:// in spec.target.url"))
         }
         Err(error) => Err(malformed_head(error)),
     }

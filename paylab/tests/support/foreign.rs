@@ -1,4 +1,5 @@
 //! A small service that is not Paylab's, on a real socket: a script of the test decides how it answers.
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
