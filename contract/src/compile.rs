@@ -104,10 +104,12 @@ fn pay(spec: &TargetSpec, key: KeyPolicy, field: &str, errors: &mut Errors) -> O
     let common = headers(&spec.headers, key, &format!("{field}.headers"), errors);
     let mut headers = headers(&pay.headers, key, &at("headers"), errors);
     let (kind, body) = body(pay, key, field, errors);
-    let has_kind =
-        |headers: &[(String, Template)]| headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
-    if let (Some(kind), false) = (kind, has_kind(&common) || has_kind(&headers)) {
-        headers.push(("Content-Type".to_owned(), Template::of(Piece::Literal(kind.to_owned()))));
+    // A compressed body could not be looked into.
+    for (name, value) in [("Content-Type", kind), ("Accept-Encoding", Some("identity"))] {
+        let is_set = common.iter().chain(&headers).any(|(known, _)| known.eq_ignore_ascii_case(name));
+        if let (Some(value), false) = (value, is_set) {
+            headers.push((name.to_owned(), Template::of(Piece::Literal(value.to_owned()))));
+        }
     }
     let path = path?;
     demand_reference(&path, &headers, &body, field, errors);

@@ -6,6 +6,9 @@ use url::Url;
 
 use crate::template::{Escape, Filling, Piece, Placeholder, Secrets, Template};
 
+/// What would end the line of a header.
+const LINE_ENDS: [char; 3] = ['\r', '\n', '\0'];
+
 /// Where a service is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
@@ -64,6 +67,12 @@ impl Origin {
         Ok(Self { address: format!("{host}:{port}"), host: named, tls, base, url })
     }
 
+    /// The path of its URL, which is before all paths.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
     /// A path of the service, behind the path of its URL.
     #[must_use]
     pub fn path(&self, path: &str) -> String {
@@ -106,16 +115,25 @@ impl Request {
         std::iter::once(self.path.clone()).chain(headers).chain(body)
     }
 
-    /// The path and query.
-    #[must_use]
-    pub fn path(&self, filling: &Filling<'_>, secrets: &Secrets) -> String {
-        self.path.render(filling, secrets, Escape::Path)
+    /// Adds the path and query to a text.
+    pub fn write_path(&self, filling: &Filling<'_>, secrets: &Secrets, out: &mut String) {
+        self.path.write(filling, secrets, Escape::Path, out);
     }
 
-    /// The headers, each with its line end.
-    #[must_use]
-    pub fn headers(&self, filling: &Filling<'_>, secrets: &Secrets) -> String {
-        render_headers(self.common.iter().chain(&self.headers), filling, secrets)
+    /// Adds the headers to a text, each with its line end.
+    pub fn write_headers(&self, filling: &Filling<'_>, secrets: &Secrets, out: &mut String) {
+        for (name, value) in self.common.iter().chain(&self.headers) {
+            out.push_str(name);
+            out.push_str(": ");
+            let begin = out.len();
+            value.write(filling, secrets, Escape::Plain, out);
+            if out[begin..].contains(LINE_ENDS) {
+                let value = header_value(&out[begin..]);
+                out.truncate(begin);
+                out.push_str(&value);
+            }
+            out.push_str("\r\n");
+        }
     }
 
     /// The headers that go with every request, such as those for the ledger.
@@ -135,24 +153,9 @@ impl Request {
     }
 }
 
-fn render_headers<'a>(
-    headers: impl Iterator<Item = &'a (String, Template)>,
-    filling: &Filling<'_>,
-    secrets: &Secrets,
-) -> String {
-    let mut text = String::with_capacity(256);
-    for (name, value) in headers {
-        text.push_str(name);
-        text.push_str(": ");
-        text.push_str(&header_value(&value.render(filling, secrets, Escape::Plain)));
-        text.push_str("\r\n");
-    }
-    text
-}
-
 /// A value without line ends, which would be further headers.
 fn header_value(text: &str) -> String {
-    if text.contains(['\r', '\n', '\0']) { text.replace(['\r', '\n', '\0'], " ") } else { text.to_owned() }
+    text.replace(LINE_ENDS, " ")
 }
 
 /// The pieces of a JSON body. Members whose whole value is `{key}` are left out where the client sends no key.

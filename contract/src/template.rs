@@ -8,6 +8,10 @@ use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode
 /// The placeholders, for messages.
 pub const KNOWN: &str = "{reference}, {key}, {payment}, {attempt}, {run}, {amount.minor}, {amount.decimal}, {currency}, {from}, {to}, \
      {secret.NAME}";
+/// What is shown in place of a secret.
+const SECRET_SHOWN: &str = "(secret)";
+/// A shorter beginning of a secret tells nothing of it, in bytes.
+const SECRET_PART_LEN_MIN: usize = 4;
 /// How much of a run's id a reference has.
 const RUN_LEN: usize = 8;
 /// What has a meaning of its own in a path or a query.
@@ -120,10 +124,20 @@ impl Secrets {
             for escape in [Escape::Plain, Escape::Json, Escape::Path, Escape::Form] {
                 let mut written = String::new();
                 escape.write(value, &mut written);
-                text = text.replace(&written, "(secret)");
+                text = text.replace(&written, SECRET_SHOWN);
+                cut_secret(&mut text, &written);
             }
         }
         text
+    }
+}
+
+/// Hides the beginning of a secret at the end of a text, which was perhaps cut there.
+fn cut_secret(text: &mut String, secret: &str) {
+    let ends = (0..secret.len()).rev().filter(|end| *end >= SECRET_PART_LEN_MIN && secret.is_char_boundary(*end));
+    if let Some(part) = ends.map(|end| &secret[..end]).find(|part| text.ends_with(part)) {
+        text.truncate(text.len() - part.len());
+        text.push_str(SECRET_SHOWN);
     }
 }
 
@@ -235,8 +249,13 @@ impl Template {
     #[must_use]
     pub fn render(&self, filling: &Filling<'_>, secrets: &Secrets, escape: Escape) -> String {
         let mut text = String::new();
-        self.0.iter().for_each(|piece| piece.write(filling, secrets, escape, &mut text));
+        self.write(filling, secrets, escape, &mut text);
         text
+    }
+
+    /// Adds the text with its values to another.
+    pub(crate) fn write(&self, filling: &Filling<'_>, secrets: &Secrets, escape: Escape, out: &mut String) {
+        self.0.iter().for_each(|piece| piece.write(filling, secrets, escape, out));
     }
 
     /// The reference of a payment, for a template of `{run}` and `{payment}`.
@@ -254,9 +273,7 @@ impl Template {
 
     /// The payment whose reference this is, for a template that ends in `{payment}`.
     pub(crate) fn payment_of(&self, run: &str, reference: &str) -> Option<u64> {
-        let number = reference.strip_prefix(&self.before_payment(run))?;
-        let payment: u64 = number.parse().ok()?;
-        (payment.to_string() == number).then_some(payment)
+        number_of(reference.strip_prefix(&self.before_payment(run))?)
     }
 
     /// Whether a reference begins as those of this run do.
@@ -264,7 +281,8 @@ impl Template {
         reference.starts_with(&self.before_payment(run))
     }
 
-    fn before_payment(&self, run: &str) -> String {
+    /// What the references of this run begin with.
+    pub(crate) fn before_payment(&self, run: &str) -> String {
         let mut text = self.reference(run, 0);
         text.pop();
         text
@@ -300,6 +318,12 @@ impl Placeholder {
     }
 }
 
+/// The number that is written as Paylab writes it, without a sign and without zeros before it.
+fn number_of(text: &str) -> Option<u64> {
+    let is_written_so = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    text.parse().ok().filter(|_| is_written_so)
+}
+
 /// Writes a number, which no place changes.
 fn write_digits(number: impl fmt::Display, out: &mut String) {
     // Writing to a String cannot fail.
@@ -311,6 +335,7 @@ impl Escape {
     pub(crate) fn write(self, text: &str, out: &mut String) {
         match self {
             Self::Plain => out.push_str(text),
+            Self::Json if text.bytes().all(|byte| byte >= b' ' && !matches!(byte, b'"' | b'\\')) => out.push_str(text),
             Self::Json => {
                 let quoted = serde_json::Value::from(text).to_string();
                 out.push_str(&quoted[1..quoted.len() - 1]);

@@ -50,9 +50,10 @@ fn a_request_is_filled_as_its_places_demand() {
     let body_of = |pay: &Value, policy: KeyPolicy| {
         let contract = contract_for(&paying(pay), policy).with_secrets(secret).unwrap();
         let filling = filling("k/1");
-        let (body, headers) =
-            (contract.pay.body(&filling, contract.secrets()), contract.pay.headers(&filling, contract.secrets()));
-        (contract.origin.path(&contract.pay.path(&filling, contract.secrets())), headers, body)
+        let (mut path, mut headers) = (contract.origin.base().to_owned(), String::new());
+        contract.pay.write_path(&filling, contract.secrets(), &mut path);
+        contract.pay.write_headers(&filling, contract.secrets(), &mut headers);
+        (path, headers, contract.pay.body(&filling, contract.secrets()))
     };
     let (path, headers, body) = body_of(
         &json!({"post": "/pay/{reference}", "headers": key, "json": {"ref": "{reference}", "minor": "{amount.minor}",
@@ -60,7 +61,10 @@ fn a_request_is_filled_as_its_places_demand() {
         KeyPolicy::PerPayment,
     );
     assert_eq!(path, "/base/pay/0123abcd-7");
-    assert_eq!(headers, "Authorization: Bearer s3cret&\r\nIdempotency-Key: k/1\r\nContent-Type: application/json\r\n");
+    assert_eq!(
+        headers,
+        "Authorization: Bearer s3cret&\r\nIdempotency-Key: k/1\r\nContent-Type: application/json\r\nAccept-Encoding: identity\r\n"
+    );
     let body: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(
         body,
@@ -69,7 +73,7 @@ fn a_request_is_filled_as_its_places_demand() {
 
     let (_, headers, body) =
         body_of(&json!({"post": "/p", "form": {"a[b]": "{key}", "c": "x y {reference}"}}), KeyPolicy::PerPayment);
-    assert!(headers.ends_with("Content-Type: application/x-www-form-urlencoded\r\n"), "{headers}");
+    assert!(headers.contains("Content-Type: application/x-www-form-urlencoded\r\n"), "{headers}");
     assert_eq!(body, "a%5Bb%5D=k%2F1&c=x+y+0123abcd-7");
 
     let text = json!({"post": "/p", "headers": {"Content-Type": "text/csv"}, "text": "{reference},{amount.minor}"});
@@ -87,6 +91,15 @@ fn a_secret_that_is_missing_is_named_and_none_is_printed() {
     assert_eq!(contract.clone().with_secrets(|_| None).unwrap_err(), "token");
     let contract = contract.with_secrets(|_| Some("hunter2".to_owned())).unwrap();
     assert!(!format!("{contract:?}").contains("hunter2"));
+    // Not even its beginning, where a text was cut.
+    for (text, shown) in [
+        ("who is hunter2?", "who is (secret)?"),
+        ("who is hunter", "who is (secret)"),
+        ("who is hunt", "who is (secret)"),
+        ("who hun", "who hun"),
+    ] {
+        assert_eq!(contract.secrets().redact(text), shown);
+    }
 }
 
 /// Reads a list whose pages are these, from the first on.

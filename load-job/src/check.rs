@@ -1,6 +1,8 @@
 //! The proof of a contract, on a path without faults: one payment must be found in the ledger, and one that is made twice on purpose must
 //! be found twice. A contract that reads nothing would make every service look safe.
 
+mod words;
+
 use std::{cell::Cell, fmt, sync::Arc, time::Duration};
 
 use futures::future::join;
@@ -11,7 +13,7 @@ use paylab_core::{
     money::MinorUnits,
     payment::{AttemptId, PaymentId},
     run_id::RunId,
-    witness::attempt::{Acknowledgement, AttemptOutcome, Rejection, Uncertainty},
+    witness::attempt::{AttemptOutcome, Rejection, Uncertainty},
 };
 use paylab_part::tls::TlsDialer;
 use tokio::{
@@ -25,9 +27,9 @@ use crate::{
     error::Error,
     load::Load,
     sending::resolve,
-    shape::{Contracted, Rule, Shape},
+    shape::{Contracted, Shape},
     source::ForeignLedger,
-    wire::{Answer, Attempted, KeptConnection, Reuse, Wire},
+    wire::{Attempted, KeptConnection, Reuse, Wire},
 };
 
 /// The first pause between two readings of the ledger; each further pause is twice as long.
@@ -198,7 +200,7 @@ impl<'a> Checking<'a> {
             note(self.unreached(problem));
             return steps;
         }
-        if note(self.first().await) {
+        if note(self.first(extent).await) {
             if extent == Extent::Full && self.load.plan.client.key == KeyPolicy::PerPayment {
                 note(self.repeat().await);
             }
@@ -238,7 +240,11 @@ impl<'a> Checking<'a> {
     }
 
     /// One payment: it must be acknowledged and be found in the ledger.
-    async fn first(&self) -> Step {
+    async fn first(&self, extent: Extent) -> Step {
+        let before = match extent {
+            Extent::Essential => None,
+            Extent::Full => self.ledger().items().await.ok().flatten(),
+        };
         let attempted = self.pay_patiently(FIRST, &self.key(FIRST)).await;
         let is_acknowledged = matches!(attempted.outcome, AttemptOutcome::Acknowledged(_));
         let found = if is_acknowledged { self.found(FIRST, 1).await } else { self.entries_of(FIRST).await };
@@ -251,10 +257,7 @@ impl<'a> Checking<'a> {
                 "a payment must be acknowledged; look at the request (target.pay) and at target.pay.answers",
             ),
             Ok(entries) if entries.len() == 1 && self.is_right(&entries[0]) => StepResult::Holds,
-            Ok(entries) if entries.is_empty() => fails(
-                Doubt::ContractNotProven,
-                "the payment must be found; look at target.ledger and its reference, or give it more time (ledger.settle.within)",
-            ),
+            Ok(entries) if entries.is_empty() => self.not_found().await,
             Ok(_) => fails(
                 Doubt::ContractNotProven,
                 "one entry of the amount that was paid must be found; look at target.ledger",
@@ -262,7 +265,27 @@ impl<'a> Checking<'a> {
             Err(_) => fails(Doubt::ContractNotProven, "the ledger must be readable; look at target.ledger"),
         };
         let paid = format!("paid {} {} as {}", self.load.plan.amount, self.load.plan.currency, self.reference(FIRST));
-        self.step(paid, &[attempted], found, result)
+        let mut step = self.step(paid, &[attempted], found, result);
+        if step.result == StepResult::Holds
+            && let (Some(before), Ok(Some(after))) = (before, self.ledger().items().await)
+            && after > before + 1
+        {
+            let more = after - before;
+            step.ledger += &format!(
+                ", but the list has {more} items more than before; if nobody else pays now, the others are bookings of this payment under other references, which Paylab does not count"
+            );
+        }
+        step
+    }
+
+    /// A payment that was acknowledged is not in the ledger: what is there instead?
+    async fn not_found(&self) -> StepResult {
+        let hint = "the payment must be found; look at target.ledger and its reference, or give it more time (ledger.settle.within)";
+        let PaymentId(payment) = self.id(FIRST).payment;
+        match self.ledger().instead_of(payment).await {
+            Ok(instead) => fails(Doubt::ContractNotProven, &format!("{hint}: {instead}")),
+            Err(_) => fails(Doubt::ContractNotProven, hint),
+        }
     }
 
     /// The same again, with the same key.
@@ -383,14 +406,13 @@ impl<'a> Checking<'a> {
         self.contract.reference(self.run.as_str(), self.id(payment).payment.0)
     }
 
+    fn ledger(&self) -> ForeignLedger<'_> {
+        let tls = self.load.tls.as_ref();
+        ForeignLedger { contract: self.contract, plan: &self.load.plan, run: &self.run, tls }
+    }
+
     /// The entries of a payment now.
     async fn entries_of(&self, payment: u64) -> Result<Vec<ForeignEntry>, ControlError> {
-        let ledger = ForeignLedger {
-            contract: self.contract,
-            plan: &self.load.plan,
-            run: &self.run,
-            tls: self.load.tls.as_ref(),
-        };
         let (reference, mut entries) = (self.reference(payment), Vec::new());
         let take = |of: &str, entry| {
             if of == reference {
@@ -398,7 +420,7 @@ impl<'a> Checking<'a> {
             }
         };
         let PaymentId(index) = self.id(payment).payment;
-        ledger.each_entry(index..index + 1, take).await?;
+        self.ledger().each_entry(index..index + 1, take).await?;
         Ok(entries)
     }
 
@@ -448,63 +470,10 @@ impl<'a> Checking<'a> {
         let currency = entry.currency.as_ref().is_none_or(|currency| currency.eq_ignore_ascii_case(&plan.currency));
         entry.amount == plan.amount && currency
     }
-
-    /// `2 entries of 1.00 EUR`.
-    fn entries_in_words(&self, entries: &[ForeignEntry]) -> String {
-        let amounts: Vec<_> = entries.iter().map(|entry| self.amount_in_words(entry)).collect();
-        match &amounts[..] {
-            [] => "no entry in the ledger".to_owned(),
-            [one] => format!("1 entry of {one}"),
-            several => format!("{} entries of {}", several.len(), several.join(", ")),
-        }
-    }
-
-    fn amount_in_words(&self, entry: &ForeignEntry) -> String {
-        let currency = entry.currency.as_ref().unwrap_or(&self.load.plan.currency);
-        format!("{} {}", entry.amount, currency.to_uppercase())
-    }
-
-    /// What came back, and which rule says what it means.
-    fn answered(&self, attempted: &Attempted) -> String {
-        let meaning = meaning(attempted.outcome);
-        match &attempted.answer {
-            None => format!("{meaning} ({})", self.contract.origin.address),
-            Some(Answer::NotUnderstood(reason)) => format!("{reason}, so it is {meaning}"),
-            Some(Answer::Whole { status, rule, identity, beginning }) => {
-                let rule = match rule {
-                    Rule::Matched(rule) => format!(" by answers[{rule}]"),
-                    Rule::Unmatched => " by no rule, as HTTP says".to_owned(),
-                    Rule::Absent => String::new(),
-                };
-                let identity = identity.as_ref().map(|identity| format!(", named {identity}")).unwrap_or_default();
-                let beginning = self.contract.secrets().redact(&String::from_utf8_lossy(beginning));
-                let body =
-                    if beginning.is_empty() { String::new() } else { format!(" ({})", beginning.escape_debug()) };
-                format!("{status}{body}, {meaning}{rule}{identity}")
-            }
-        }
-    }
 }
 
 fn fails(doubt: Doubt, hint: &str) -> StepResult {
     StepResult::Fails(doubt, hint.to_owned())
-}
-
-/// What an outcome is called.
-const fn meaning(outcome: AttemptOutcome) -> &'static str {
-    match outcome {
-        AttemptOutcome::Acknowledged(Acknowledgement::New) => "acknowledged",
-        AttemptOutcome::Acknowledged(Acknowledgement::Repeat) => "acknowledged as a repeat",
-        AttemptOutcome::Rejected(Rejection::Refused) => "refused",
-        AttemptOutcome::Rejected(Rejection::Unreached) => "nothing answers",
-        AttemptOutcome::Rejected(Rejection::NoPort) => "this machine has no port left",
-        AttemptOutcome::Unknown(Uncertainty::Retryable) => "to be tried again",
-        AttemptOutcome::Unknown(Uncertainty::Garbled) => "not understood",
-        AttemptOutcome::Unknown(Uncertainty::Timeout) => "no answer in time",
-        AttemptOutcome::Unknown(Uncertainty::Reset) => "the connection was reset",
-        AttemptOutcome::Unknown(Uncertainty::Eof) => "the connection ended before the answer",
-        AttemptOutcome::Unknown(Uncertainty::Stopped) => "stopped",
-    }
 }
 
 /// A run id whose references are not those of `run`.

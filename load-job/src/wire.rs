@@ -69,6 +69,8 @@ pub(crate) enum Answer {
         rule: Rule,
         /// What it calls the payment.
         identity: Option<String>,
+        /// Its head, if no rule has matched.
+        head: Vec<u8>,
         /// How its body begins, if that may say why nothing was acknowledged.
         beginning: Vec<u8>,
     },
@@ -171,8 +173,9 @@ impl Failed {
 
 /// What a whole response says.
 fn answered(head: ResponseHead, understood: Understood) -> (AttemptOutcome, Option<Answer>) {
-    let Understood { meaning, identity, beginning } = understood;
-    (meaning.outcome, Some(Answer::Whole { status: head.status, rule: meaning.rule, identity, beginning }))
+    let ResponseHead { status, .. } = head;
+    let Understood { meaning, identity, head, beginning } = understood;
+    (meaning.outcome, Some(Answer::Whole { status, rule: meaning.rule, identity, head, beginning }))
 }
 
 impl From<AttemptOutcome> for Failed {
@@ -199,6 +202,12 @@ fn rejection(error: &io::Error) -> Rejection {
         Some(libc::EADDRNOTAVAIL | libc::EMFILE | libc::ENFILE) => Rejection::NoPort,
         _ => Rejection::Unreached,
     }
+}
+
+/// The fields of a head, without its first line.
+pub(crate) fn fields_of(head: &[u8]) -> &[u8] {
+    let end = head.iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    head.get(end..).unwrap_or_default().trim_ascii()
 }
 
 /// Whether a kept connection can carry a request: an end, a reset or bytes that nobody asked for make it useless.

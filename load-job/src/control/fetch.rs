@@ -4,7 +4,7 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper::{
     Request,
     body::Bytes,
-    header::{ACCEPT, ACCEPT_ENCODING, CONNECTION, HOST, LINK, LOCATION},
+    header::{ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, HOST, LINK, LOCATION},
 };
 
 use paylab_part::tls::TlsDialer;
@@ -54,6 +54,11 @@ pub(crate) async fn fetch(wanted: Fetch<'_>) -> Result<Fetched, ControlError> {
     let Answered { mut response, _connection } = ask(address, tls, SILENCE_MAX, request).await?;
     let text = |name| response.headers().get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let (status, link, location) = (response.status().as_u16(), text(LINK), text(LOCATION));
+    if let Some(encoding) = text(CONTENT_ENCODING).filter(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
+        return Err(ControlError::NotAsAgreed(format!(
+            "the answer is compressed (Content-Encoding: {encoding}), although Accept-Encoding: identity was sent"
+        )));
+    }
     let mut body = Vec::new();
     // Bounded by SILENCE_MAX and `len_max`.
     while let Some(frame) = promptly(response.frame()).await? {

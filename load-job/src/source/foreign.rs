@@ -70,19 +70,58 @@ impl ForeignLedger<'_> {
                 Ledger::Lookup(lookup) => self.look_up(lookup, payments, take).await,
             }
         };
-        let too_long = || ControlError::NotAsAgreed(format!("reading took more than {} s", READING_MAX.as_secs()));
         timeout(READING_MAX, reading).await.map_err(|_| too_long())?
     }
 
     async fn read_list(&self, list: &List, mut take: impl FnMut(&str, ForeignEntry)) -> Result<(), ControlError> {
+        let (mut entries, ours) = (HashSet::new(), self.contract.references_begin(self.run.as_str()));
+        let is_ours = |reference: &str| reference.starts_with(&ours);
+        self.each_page(list, |page| list.read_page(page, &mut entries, is_ours, &mut take)).await
+    }
+
+    /// How many items the list has, whoever's they are; `None`: there is no list.
+    pub(crate) async fn items(&self) -> Result<Option<usize>, ControlError> {
+        let Ledger::List(list) = &self.contract.ledger else { return Ok(None) };
+        let mut items = 0;
+        let count = |page: &Value| {
+            items += list.items_of(page);
+            Ok(())
+        };
+        timeout(READING_MAX, self.each_page(list, count)).await.map_err(|_| too_long())??;
+        Ok(Some(items))
+    }
+
+    /// What the ledger shows instead of a payment that should be found.
+    pub(crate) async fn instead_of(&self, payment: u64) -> Result<String, ControlError> {
+        let path = self.path_of(payment);
+        let fetched = self.fetch(&path).await?;
+        if self.says_absent(fetched.status) {
+            return Ok(format!("GET {path}: the answer was {}", fetched.status));
+        }
+        let (page, run) = (self.parse(&path, &fetched.body)?, self.run.as_str());
+        let instead = match &self.contract.ledger {
+            Ledger::List(list) => {
+                let is_ours = |reference: &str| self.contract.is_of_run(run, reference);
+                list.instead(&page, &self.contract.reference(run, payment), is_ours)
+            }
+            Ledger::Lookup(lookup) => lookup.instead(&page),
+        };
+        Ok(self.contract.secrets().redact(&instead))
+    }
+
+    /// Hands on every page, one after another.
+    async fn each_page(
+        &self,
+        list: &List,
+        mut take: impl FnMut(&Value) -> Result<(), String>,
+    ) -> Result<(), ControlError> {
         let mut path = self.path_of(0);
-        let (mut pages, mut entries) = (HashSet::from([page_name(&path)]), HashSet::new());
+        let mut pages = HashSet::from([page_name(&path)]);
         loop {
             let Fetched { link, body, .. } = self.fetch(&path).await?;
             let page = self.parse(&path, &body)?;
-            let is_ours = |reference: &str| self.contract.is_of_run(self.run.as_str(), reference);
             let at_page = |problem| self.problem(&path, problem);
-            list.read_page(&page, &mut entries, is_ours, &mut take).map_err(at_page)?;
+            take(&page).map_err(at_page)?;
             let next = list.next_page(&self.contract.origin, &path, &page, link.as_deref()).map_err(at_page)?;
             let Some(next) = next else { return Ok(()) };
             if !pages.insert(page_name(&next)) {
@@ -143,7 +182,10 @@ impl ForeignLedger<'_> {
         };
         let mut tried = 0;
         loop {
-            let fetched = fetch(wanted).await?;
+            let fetched = fetch(wanted).await.map_err(|error| match error {
+                ControlError::NotAsAgreed(problem) => self.problem(path, problem),
+                error => error,
+            })?;
             tried += 1;
             match fetched.status {
                 200..=299 => return Ok(fetched),
@@ -182,6 +224,10 @@ impl ForeignLedger<'_> {
     fn problem(&self, path: &str, problem: impl Display) -> ControlError {
         ControlError::NotAsAgreed(self.contract.secrets().redact(&format!("GET {path}: {problem}")))
     }
+}
+
+fn too_long() -> ControlError {
+    ControlError::NotAsAgreed(format!("reading took more than {} s", READING_MAX.as_secs()))
 }
 
 /// The beginning of an answer, for a message.

@@ -29,6 +29,8 @@ pub(super) struct ResponseReader<'a> {
     open: Option<(ResponseHead, Framing)>,
     /// What the body has to decide.
     undecided: Option<Candidates>,
+    /// How long the head of the final response is, which is at the front of `pending`.
+    head_len: usize,
     /// How the body begins, as far as it is of use.
     kept: Kept,
 }
@@ -47,6 +49,8 @@ pub(super) struct Understood {
     pub(super) meaning: Meaning,
     /// What it calls the payment.
     pub(super) identity: Option<String>,
+    /// Its head, if no rule has matched.
+    pub(super) head: Vec<u8>,
     /// How its body begins, if that may say why nothing was acknowledged.
     pub(super) beginning: Vec<u8>,
 }
@@ -101,7 +105,8 @@ enum Framing {
 impl<'a> ResponseReader<'a> {
     /// A reader of one response of this shape.
     pub(super) const fn new(shape: &'a Shape) -> Self {
-        Self { shape, pending: Vec::new(), open: None, undecided: None, kept: Kept { bytes: Vec::new(), len_max: 0 } }
+        let kept = Kept { bytes: Vec::new(), len_max: 0 };
+        Self { shape, pending: Vec::new(), open: None, undecided: None, head_len: 0, kept }
     }
 
     /// Takes bytes as they come.
@@ -116,7 +121,7 @@ impl<'a> ResponseReader<'a> {
                 ParsedHead::Interim { len } => drop(self.pending.drain(..len)),
                 ParsedHead::Final { len, head, mut framing, undecided } => {
                     self.kept.len_max = kept_len(head, undecided.as_ref());
-                    self.undecided = undecided;
+                    (self.undecided, self.head_len) = (undecided, len);
                     let received = framing.take(head, &self.pending[len..], |data| self.kept.keep(data));
                     self.open = Some((head, framing));
                     return received;
@@ -131,7 +136,7 @@ impl<'a> ResponseReader<'a> {
 
     /// What a whole response with this head means.
     pub(super) fn understand(self, head: ResponseHead) -> Understood {
-        let Self { shape, kept: Kept { mut bytes, .. }, undecided, .. } = self;
+        let Self { shape, mut pending, head_len, kept: Kept { mut bytes, .. }, undecided, .. } = self;
         let (meaning, identity) = match &undecided {
             None => (head.meaning, None),
             Some(undecided) => shape.by_body(head.meaning, undecided, &bytes),
@@ -141,7 +146,8 @@ impl<'a> ResponseReader<'a> {
         } else {
             bytes.clear();
         }
-        Understood { meaning, identity, beginning: bytes }
+        pending.truncate(if meaning.rule == Rule::Unmatched { head_len } else { 0 });
+        Understood { meaning, identity, head: pending, beginning: bytes }
     }
 
     /// The connection has ended cleanly, which may also be the end of the response.
@@ -259,6 +265,11 @@ fn read_head(
         reuse = Reuse::Close;
     }
     let ByHead { meaning, undecided } = shape.by_head(status, response.headers);
+    if undecided.is_some() && response.headers.iter().any(is_compressed) {
+        return Err(Malformed(
+            "an answer is compressed (Content-Encoding), although Accept-Encoding: identity was sent, so its body cannot be read",
+        ));
+    }
     Ok(ParsedHead::Final { len, head: ResponseHead { status, meaning, reuse }, framing, undecided })
 }
 
@@ -284,6 +295,11 @@ fn read_field(field: &httparse::Header<'_>, reuse: &mut Reuse, framing: &mut Fra
         *reuse = Reuse::Close;
     }
     Ok(())
+}
+
+/// Whether a field says that the body is compressed.
+fn is_compressed(field: &httparse::Header<'_>) -> bool {
+    field.name.eq_ignore_ascii_case("content-encoding") && !field.value.trim_ascii().eq_ignore_ascii_case(b"identity")
 }
 
 fn length(value: &[u8]) -> Result<u64, Malformed> {
