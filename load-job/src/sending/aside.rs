@@ -78,10 +78,9 @@ impl Unanswered {
         };
         self.count += 1;
         // An answer that was not understood may have settled the payment, so that nobody knows whether the service ever did.
-        self.ending = match self.ending {
-            Some(Ending::NotUnderstood) => Some(Ending::NotUnderstood),
-            _ => Some(ending),
-        };
+        if !matches!(self.ending, Some(Ending::NotUnderstood)) {
+            self.ending = Some(ending);
+        }
     }
 
     /// How the payment ends if it was not answered this often; `None`: it does not end so.
@@ -117,6 +116,10 @@ mod tests {
         again.count(GARBLED);
         assert_eq!(again.after(2), Some(Ending::NotUnderstood));
         again.count(BUSY);
-        assert_eq!(again.after(2), Some(Ending::NotUnderstood), "a service that was not understood is not called stuck");
+        assert_eq!(
+            again.after(2),
+            Some(Ending::NotUnderstood),
+            "a service that was not understood is not called stuck"
+        );
     }
 }
