@@ -5,6 +5,7 @@ mod ledger;
 use std::collections::BTreeMap;
 
 use paylab_core::{client::KeyPolicy, field_error::FieldError};
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use serde_json::Value;
 
 use crate::{
@@ -27,6 +28,9 @@ pub(crate) fn contract(spec: &TargetSpec, key: KeyPolicy, field: &str) -> Result
     let mut errors = Vec::new();
     let at = |name: &str| format!("{field}.{name}");
     let origin = origin(spec, field, &mut errors);
+    if let Some(pem) = &spec.ca {
+        keep(certificates(pem), &at("ca"), &mut errors);
+    }
     let reference = reference(&spec.reference, &at("reference"), &mut errors);
     let pay = pay(spec, key, field, &mut errors);
     let answers = answers(&spec.pay, &at("pay"), &mut errors);
@@ -58,12 +62,23 @@ fn origin(spec: &TargetSpec, field: &str, errors: &mut Errors) -> Option<Origin>
             return None;
         }
     };
-    keep(Origin::parse(&url), &format!("{field}.{name}"), errors)
+    keep(Origin::parse(&url, spec.ca.as_deref()), &format!("{field}.{name}"), errors)
 }
 
 /// What was read, or nothing and its problem among the errors.
 fn keep<T>(read: Result<T, String>, field: &str, errors: &mut Errors) -> Option<T> {
     read.map_err(|problem| errors.push(FieldError::new(field, problem))).ok()
+}
+
+/// Whether there is a certificate in a text, and nothing that cannot be read.
+fn certificates(pem: &str) -> Result<(), String> {
+    let example = "use the certificate of the CA in PEM, which begins with -----BEGIN CERTIFICATE-----";
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    match read {
+        Ok(certificates) if !certificates.is_empty() => Ok(()),
+        Ok(_) => Err(format!("has no certificate; {example}")),
+        Err(error) => Err(format!("is not PEM ({error}); {example}")),
+    }
 }
 
 fn template(text: &str, field: &str, errors: &mut Errors) -> Option<Template> {
@@ -103,10 +118,12 @@ fn pay(spec: &TargetSpec, key: KeyPolicy, field: &str, errors: &mut Errors) -> O
     let common = headers(&spec.headers, key, &format!("{field}.headers"), errors);
     let mut headers = headers(&pay.headers, key, &at("headers"), errors);
     let (kind, body) = body(pay, key, field, errors);
-    let has_kind =
-        |headers: &[(String, Template)]| headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
-    if let (Some(kind), false) = (kind, has_kind(&common) || has_kind(&headers)) {
-        headers.push(("Content-Type".to_owned(), Template::of(Piece::Literal(kind.to_owned()))));
+    // A compressed body could not be looked into.
+    for (name, value) in [("Content-Type", kind), ("Accept-Encoding", Some("identity"))] {
+        let is_set = common.iter().chain(&headers).any(|(known, _)| known.eq_ignore_ascii_case(name));
+        if let (Some(value), false) = (value, is_set) {
+            headers.push((name.to_owned(), Template::of(Piece::Literal(value.to_owned()))));
+        }
     }
     let path = path?;
     demand_reference(&path, &headers, &body, field, errors);

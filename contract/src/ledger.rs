@@ -110,6 +110,17 @@ pub struct ForeignEntry {
 }
 
 impl Ledger {
+    /// The path of the first request, without that of the service's URL; empty where the ledger is in a database.
+    #[must_use]
+    pub fn path(&self, filling: &Filling<'_>, secrets: &Secrets) -> String {
+        match self {
+            Self::List(List { get, .. }) | Self::Lookup(Lookup { get, .. }) | Self::Total(Total { get, .. }) => {
+                get.render(filling, secrets, Escape::Path)
+            }
+            Self::Sql(_) => String::new(),
+        }
+    }
+
     /// Every template of it.
     pub fn templates(&self) -> impl Iterator<Item = Template> {
         let templates = match self {
@@ -123,12 +134,6 @@ impl Ledger {
 }
 
 impl List {
-    /// The path of the first page, without that of the service's URL.
-    #[must_use]
-    pub fn path(&self, filling: &Filling<'_>, secrets: &Secrets) -> String {
-        self.get.render(filling, secrets, Escape::Path)
-    }
-
     /// Hands on the entries of a page whose reference `is_ours`, each with its reference. `seen` are the names of the entries of earlier
     /// pages, which are passed over.
     ///
@@ -196,12 +201,6 @@ impl List {
 }
 
 impl Lookup {
-    /// The path of a request, without that of the service's URL.
-    #[must_use]
-    pub fn path(&self, filling: &Filling<'_>, secrets: &Secrets) -> String {
-        self.get.render(filling, secrets, Escape::Path)
-    }
-
     /// The entries of an answer.
     ///
     /// # Errors
@@ -231,12 +230,6 @@ impl Sql {
 }
 
 impl Total {
-    /// The path of the request, without that of the service's URL.
-    #[must_use]
-    pub fn path(&self, filling: &Filling<'_>, secrets: &Secrets) -> String {
-        self.get.render(filling, secrets, Escape::Path)
-    }
-
     /// The total in an answer.
     ///
     /// # Errors

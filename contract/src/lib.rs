@@ -6,12 +6,13 @@
 //! | [`template`] | texts with placeholders, such as `{reference}` |
 //! | [`request`] | the request of an attempt, made from the templates |
 //! | [`answers`] | what an answer means |
-//! | [`ledger`] | the ledger, page by page |
+//! | [`ledger`] | the ledger, page by page; `diagnosis` beside it says what stands there instead of a payment |
 //!
 //! Everything here is pure. It must not know sockets, clocks or how a run is judged; the load does the talking.
 
 pub mod answers;
 mod compile;
+mod diagnosis;
 pub mod ledger;
 pub mod money;
 mod path;
@@ -128,6 +129,12 @@ impl Contract {
     #[must_use]
     pub fn payment_of(&self, run: &str, reference: &str) -> Option<u64> {
         self.reference.payment_of(run, reference)
+    }
+
+    /// What every reference that only this run can have made begins with.
+    #[must_use]
+    pub fn references_begin(&self, run: &str) -> String {
+        self.reference.before_payment(run)
     }
 
     /// Whether a reference is one that only this run can have made, though it may name no payment of it.

@@ -17,6 +17,8 @@ pub use self::place::{
 pub const URL_LEN_MAX: usize = 2048;
 /// The longest query.
 pub const QUERY_LEN_MAX: usize = 8192;
+/// The longest certificates of authorities, in bytes.
+pub const CA_LEN_MAX: usize = 65_536;
 
 /// A service that is not Paylab's own: how it is paid, what its answers mean, and where its ledger is read. Nothing about the service
 /// is changed.
@@ -33,8 +35,8 @@ pub const QUERY_LEN_MAX: usize = 8192;
     ]))
 )]
 pub struct TargetSpec {
-    /// Where the service is: `http://HOST[:PORT][/PATH]`. The paths of `pay` and `ledger` follow it. Exactly one of `url`, `service` and
-    /// `image`.
+    /// Where the service is: `http://HOST[:PORT][/PATH]`, or the same with `https`. The paths of `pay` and `ledger` follow it. Exactly one
+    /// of `url`, `service` and `image`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(length(min = 1, max = URL_LEN_MAX)))]
     pub url: Option<String>,
@@ -49,6 +51,10 @@ pub struct TargetSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "schema", schemars(length(max = 16)))]
     pub secrets: Vec<SecretSpec>,
+    /// Who may sign the certificate of an `https` service: certificates in PEM. By default the authorities that the machine knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = CA_LEN_MAX)))]
+    pub ca: Option<String>,
     /// How the service is believed to treat repeats, as one of the dedup modes of Paylab's own service. With it the totals are
     /// predicted. If it is absent, nothing is predicted, and the claim alone is judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]

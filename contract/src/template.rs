@@ -262,8 +262,13 @@ impl Template {
     #[must_use]
     pub fn render(&self, filling: &Filling<'_>, secrets: &Secrets, escape: Escape) -> String {
         let mut text = String::new();
-        self.0.iter().for_each(|piece| piece.write(filling, secrets, escape, &mut text));
+        self.write(filling, secrets, escape, &mut text);
         text
+    }
+
+    /// Adds the text with its values to another.
+    pub(crate) fn write(&self, filling: &Filling<'_>, secrets: &Secrets, escape: Escape, out: &mut String) {
+        self.0.iter().for_each(|piece| piece.write(filling, secrets, escape, out));
     }
 
     /// The reference of a payment, for a template of `{run}` and `{payment}`.
@@ -281,9 +286,7 @@ impl Template {
 
     /// The payment whose reference this is, for a template that ends in `{payment}`.
     pub(crate) fn payment_of(&self, run: &str, reference: &str) -> Option<u64> {
-        let number = reference.strip_prefix(&self.before_payment(run))?;
-        let payment: u64 = number.parse().ok()?;
-        (payment.to_string() == number).then_some(payment)
+        number_of(reference.strip_prefix(&self.before_payment(run))?)
     }
 
     /// Whether a reference begins as those of this run do.
@@ -291,7 +294,8 @@ impl Template {
         reference.starts_with(&self.before_payment(run))
     }
 
-    fn before_payment(&self, run: &str) -> String {
+    /// What the references of this run begin with.
+    pub(crate) fn before_payment(&self, run: &str) -> String {
         let mut text = self.reference(run, 0);
         text.pop();
         text
@@ -335,6 +339,12 @@ impl Placeholder {
     }
 }
 
+/// The number that is written as Paylab writes it, without a sign and without zeros before it.
+fn number_of(text: &str) -> Option<u64> {
+    let is_written_so = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    text.parse().ok().filter(|_| is_written_so)
+}
+
 /// Writes a number, which no place changes.
 fn write_digits(number: impl fmt::Display, out: &mut String) {
     // Writing to a String cannot fail.
@@ -346,6 +356,7 @@ impl Escape {
     pub(crate) fn write(self, text: &str, out: &mut String) {
         match self {
             Self::Plain => out.push_str(text),
+            Self::Json if text.bytes().all(|byte| byte >= b' ' && !matches!(byte, b'"' | b'\\')) => out.push_str(text),
             Self::Json => {
                 let quoted = serde_json::Value::from(text).to_string();
                 out.push_str(&quoted[1..quoted.len() - 1]);

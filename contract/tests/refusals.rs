@@ -32,22 +32,14 @@ fn a_good_contract_is_read() {
 
 #[test]
 fn an_url_that_cannot_be_used_is_refused_with_what_can() {
-    let urls = [
-        "localhost:9000",
-        "https://a.example",
-        "http://u:p@a.example",
-        "http://a.example/?x=1",
-        "ftp://a.example",
-        "http://",
-    ];
+    let urls = ["localhost:9000", "http://u:p@a.example", "http://a.example/?x=1", "ftp://a.example", "http://"];
     let refusals = urls.map(|url| refused("http://127.0.0.1:9000", url)).join("\n");
     expect_test::expect![[r#"
-        spec.target.url: is not an http URL; use http://HOST:PORT, such as http://127.0.0.1:9000
-        spec.target.url: https is not supported yet, because the proxy does not speak TLS; use http://HOST:PORT, such as http://127.0.0.1:9000
+        spec.target.url: is not an http or https URL; use http://HOST:PORT, such as http://127.0.0.1:9000, or https://HOST
         spec.target.url: holds a user name or a password; put them into target.headers as {secret.NAME}
-        spec.target.url: must not have a query or a fragment; use http://HOST:PORT, such as http://127.0.0.1:9000
-        spec.target.url: is not an http URL; use http://HOST:PORT, such as http://127.0.0.1:9000
-        spec.target.url: is not a URL (empty host); use http://HOST:PORT, such as http://127.0.0.1:9000"#]].assert_eq(&refusals);
+        spec.target.url: must not have a query or a fragment; use http://HOST:PORT, such as http://127.0.0.1:9000, or https://HOST
+        spec.target.url: is not an http or https URL; use http://HOST:PORT, such as http://127.0.0.1:9000, or https://HOST
+        spec.target.url: is not a URL (empty host); use http://HOST:PORT, such as http://127.0.0.1:9000, or https://HOST"#]].assert_eq(&refusals);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! be found twice. A contract that reads nothing would make every service look safe.
 
 mod rise;
+mod words;
 
 use std::{
     cell::{Cell, RefCell},
@@ -24,9 +25,13 @@ use paylab_core::{
     money::MinorUnits,
     payment::{AttemptId, PaymentId},
     run_id::RunId,
-    witness::attempt::{Acknowledgement, AttemptOutcome, Rejection, Uncertainty},
+    witness::attempt::{AttemptOutcome, Rejection, Uncertainty},
 };
-use tokio::time::{Instant, sleep};
+use paylab_part::tls::TlsDialer;
+use tokio::{
+    net::TcpStream,
+    time::{Instant, sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -34,9 +39,9 @@ use crate::{
     error::Error,
     load::Load,
     sending::resolve,
-    shape::{Contracted, Rule, Shape},
+    shape::{Contracted, Shape},
     source::ForeignLedger,
-    wire::{Answer, Attempted, KeptConnection, Reuse, Wire},
+    wire::{Attempted, KeptConnection, Reuse, Wire},
 };
 
 /// The first pause between two readings of the ledger; each further pause is twice as long.
@@ -204,7 +209,13 @@ impl<'a> Checking<'a> {
             steps.push(step);
             goes_on
         };
-        if note(self.first().await) {
+        if let Some(tls) = &self.load.tls
+            && let Err(problem) = self.shake_hands(tls).await
+        {
+            note(self.unreached(problem));
+            return steps;
+        }
+        if note(self.first(extent).await) {
             if extent == Extent::Full && self.load.plan.client.key == KeyPolicy::PerPayment {
                 note(self.repeat().await);
             }
@@ -216,8 +227,39 @@ impl<'a> Checking<'a> {
         steps
     }
 
+    /// Makes TLS of a connection, to learn in words why that is not possible.
+    async fn shake_hands(&self, tls: &TlsDialer) -> Result<(), String> {
+        let within = self.load.plan.client.attempt_timeout;
+        let made = timeout(within, async {
+            // That nothing listens there is told by the first step.
+            let Ok(socket) = TcpStream::connect(self.wire.proxy).await else { return Ok(()) };
+            tls.handshake(socket).await.map(|_| ()).map_err(|error| error.to_string())
+        });
+        let late = || {
+            format!(
+                "no TLS handshake within {} ms; if the service does not speak TLS, use http:// in spec.target.url",
+                within.as_millis()
+            )
+        };
+        made.await.unwrap_or_else(|_| Err(late()))
+    }
+
+    /// The service is there, and cannot be spoken to.
+    fn unreached(&self, problem: String) -> Step {
+        Step {
+            paid: format!("connected to https://{}", self.contract.origin.host),
+            answered: problem.clone(),
+            ledger: "not read".to_owned(),
+            result: StepResult::Fails(Doubt::ContractNotProven, problem),
+        }
+    }
+
     /// One payment: it must be acknowledged and be found in the ledger.
-    async fn first(&self) -> Step {
+    async fn first(&self, extent: Extent) -> Step {
+        let before = match extent {
+            Extent::Essential => None,
+            Extent::Full => self.ledger().items().await.ok().flatten(),
+        };
         let attempted = self.pay_patiently(FIRST, &self.key(FIRST)).await;
         let is_acknowledged = matches!(attempted.outcome, AttemptOutcome::Acknowledged(_));
         let found = if is_acknowledged { self.found(FIRST, 1).await } else { self.entries_of(FIRST).await };
@@ -230,10 +272,7 @@ impl<'a> Checking<'a> {
                 "a payment must be acknowledged; look at the request (target.pay) and at target.pay.answers",
             ),
             Ok(entries) if entries.len() == 1 && self.is_right(&entries[0]) => StepResult::Holds,
-            Ok(entries) if entries.is_empty() => fails(
-                Doubt::ContractNotProven,
-                "the payment must be found; look at target.ledger and its reference, or give it more time (ledger.settle.within)",
-            ),
+            Ok(entries) if entries.is_empty() => self.not_found().await,
             Ok(_) => fails(
                 Doubt::ContractNotProven,
                 "one entry of the amount that was paid must be found; look at target.ledger",
@@ -241,7 +280,27 @@ impl<'a> Checking<'a> {
             Err(_) => fails(Doubt::ContractNotProven, "the ledger must be readable; look at target.ledger"),
         };
         let paid = format!("paid {} {} as {}", self.load.plan.amount, self.load.plan.currency, self.reference(FIRST));
-        self.step(paid, &[attempted], found, result)
+        let mut step = self.step(paid, &[attempted], found, result);
+        if step.result == StepResult::Holds
+            && let (Some(before), Ok(Some(after))) = (before, self.ledger().items().await)
+            && after > before + 1
+        {
+            let more = after - before;
+            step.ledger += &format!(
+                ", but the list has {more} items more than before; if nobody else pays now, the others are bookings of this payment under other references, which Paylab does not count"
+            );
+        }
+        step
+    }
+
+    /// A payment that was acknowledged is not in the ledger: what is there instead?
+    async fn not_found(&self) -> StepResult {
+        let hint = "the payment must be found; look at target.ledger and its reference, or give it more time (ledger.settle.within)";
+        let PaymentId(payment) = self.id(FIRST).payment;
+        match self.ledger().instead_of(payment).await {
+            Ok(instead) => fails(Doubt::ContractNotProven, &format!("{hint}: {instead}")),
+            Err(_) => fails(Doubt::ContractNotProven, hint),
+        }
     }
 
     /// The same again, with the same key.
@@ -327,7 +386,10 @@ impl<'a> Checking<'a> {
         }
         let id = self.id(payment);
         let request = self.request.encode_with(&self.load.plan, id, amount, key);
-        self.wire.attempt(&self.shape, &request, Reuse::Close, &mut KeptConnection::default()).await
+        match &self.load.tls {
+            None => self.wire.attempt(&self.shape, &request, Reuse::Close, &mut KeptConnection::default()).await,
+            Some(tls) => self.wire.attempt_by_tls(tls, &self.shape, &request).await,
+        }
     }
 
     /// Pays once, and again while the service says that it is busy, or while the load has patience with one that nothing leads to yet.
@@ -368,6 +430,11 @@ impl<'a> Checking<'a> {
         self.contract.reference(self.run.as_str(), self.id(payment).payment.0)
     }
 
+    fn ledger(&self) -> ForeignLedger<'_> {
+        let tls = self.load.tls.as_ref();
+        ForeignLedger { contract: self.contract, plan: &self.load.plan, run: &self.run, tls }
+    }
+
     /// The entries of a payment now.
     async fn entries_of(&self, payment: u64) -> Result<Vec<ForeignEntry>, ControlError> {
         if let Ledger::Total(total) = &self.contract.ledger {
@@ -382,10 +449,6 @@ impl<'a> Checking<'a> {
         let PaymentId(index) = self.id(payment).payment;
         self.ledger().each_entry(index..index + 1, take).await?;
         Ok(entries)
-    }
-
-    const fn ledger(&self) -> ForeignLedger<'_> {
-        ForeignLedger { contract: self.contract, plan: &self.load.plan, run: &self.run }
     }
 
     /// The entries of a payment once there are so many, or when the ledger should have settled.
@@ -434,44 +497,6 @@ impl<'a> Checking<'a> {
         let currency = entry.currency.as_ref().is_none_or(|currency| currency.eq_ignore_ascii_case(&plan.currency));
         entry.amount == plan.amount && currency
     }
-
-    /// `2 entries of 1.00 EUR`.
-    fn entries_in_words(&self, entries: &[ForeignEntry]) -> String {
-        let amounts: Vec<_> = entries.iter().map(|entry| self.amount_in_words(entry)).collect();
-        match &amounts[..] {
-            [] => "no entry in the ledger".to_owned(),
-            [one] => format!("1 entry of {one}"),
-            several => format!("{} entries of {}", several.len(), several.join(", ")),
-        }
-    }
-
-    fn amount_in_words(&self, entry: &ForeignEntry) -> String {
-        let currency = entry.currency.as_ref().unwrap_or(&self.load.plan.currency);
-        format!("{} {}", entry.amount, currency.to_uppercase())
-    }
-
-    /// What came back, and which rule says what it means.
-    fn answered(&self, attempted: &Attempted) -> String {
-        let meaning = meaning(attempted.outcome);
-        match &attempted.answer {
-            None => format!("{meaning} ({})", self.contract.origin.address),
-            Some(Answer::NotUnderstood(reason)) => format!("{reason}, so it is {meaning}"),
-            Some(Answer::Whole { status, rule, identity, beginning }) => {
-                let rule = match rule {
-                    Rule::Matched(rule) => format!(" by answers[{rule}]"),
-                    Rule::Unmatched => " by no rule, as HTTP says".to_owned(),
-                    Rule::Absent => String::new(),
-                };
-                let secrets = self.contract.secrets();
-                let named = |identity: &String| format!(", named {}", secrets.redact(identity));
-                let identity = identity.as_ref().map(named).unwrap_or_default();
-                let beginning = secrets.redact(&String::from_utf8_lossy(beginning));
-                let body =
-                    if beginning.is_empty() { String::new() } else { format!(" ({})", beginning.escape_debug()) };
-                format!("{status}{body}, {meaning}{rule}{identity}")
-            }
-        }
-    }
 }
 
 /// The address of the service. On a cluster its name may not lead anywhere for a moment.
@@ -488,23 +513,6 @@ async fn resolve_patiently(address: &str, patience: Duration) -> Result<SocketAd
 
 fn fails(doubt: Doubt, hint: &str) -> StepResult {
     StepResult::Fails(doubt, hint.to_owned())
-}
-
-/// What an outcome is called.
-const fn meaning(outcome: AttemptOutcome) -> &'static str {
-    match outcome {
-        AttemptOutcome::Acknowledged(Acknowledgement::New) => "acknowledged",
-        AttemptOutcome::Acknowledged(Acknowledgement::Repeat) => "acknowledged as a repeat",
-        AttemptOutcome::Rejected(Rejection::Refused) => "refused",
-        AttemptOutcome::Rejected(Rejection::Unreached) => "nothing answers",
-        AttemptOutcome::Rejected(Rejection::NoPort) => "this machine has no port left",
-        AttemptOutcome::Unknown(Uncertainty::Retryable) => "to be tried again",
-        AttemptOutcome::Unknown(Uncertainty::Garbled) => "not understood",
-        AttemptOutcome::Unknown(Uncertainty::Timeout) => "no answer in time",
-        AttemptOutcome::Unknown(Uncertainty::Reset) => "the connection was reset",
-        AttemptOutcome::Unknown(Uncertainty::Eof) => "the connection ended before the answer",
-        AttemptOutcome::Unknown(Uncertainty::Stopped) => "stopped",
-    }
 }
 
 /// A run id whose references are not those of `run`.

@@ -5,6 +5,7 @@
 use std::{io, path::PathBuf};
 
 use paylab_core::run_id::RunId;
+use paylab_part::tls::TlsError;
 
 use crate::control::ControlError;
 
@@ -71,6 +72,9 @@ pub enum Error {
         /// How many entries of this worker's payments.
         entries: u64,
     },
+    /// TLS to the user's own service cannot be used.
+    #[error("{0}")]
+    Tls(#[from] TlsError),
     /// The system has no thread or descriptor for the load.
     #[error("cannot start a thread for the load: {0}; raise the limits on processes and open files")]
     Start(io::Error),

@@ -47,7 +47,7 @@ use crate::{
     error::Error,
     load::Load,
     shape::{Rule, Shape},
-    wire::{Answer, Attempted, KeptConnection, Reuse, Wire},
+    wire::{Answer, Attempted, KeptConnection, Reuse, Wire, fields_of},
 };
 
 /// The load stops when for this long every try failed to leave this machine.
@@ -398,15 +398,20 @@ impl Delivery {
                 history.answers.count_not_understood(reason);
                 None
             }
-            Some(Answer::Whole { status, rule, identity, beginning }) => {
+            Some(Answer::Whole { status, rule, identity, head, beginning }) => {
                 history.answers.count_status(status);
-                let is_unmatched = rule == Rule::Unmatched;
                 match rule {
                     Rule::Absent => {}
                     Rule::Matched(rule) => history.answers.count_rule(Some(rule)),
-                    Rule::Unmatched => history.answers.count_rule(None),
+                    Rule::Unmatched => {
+                        history.answers.count_rule(None);
+                        if history.answers.first_without_rule.is_none() {
+                            let head = self.without_secrets(fields_of(&head));
+                            history.answers.keep_unmatched(status, &head, &self.without_secrets(&beginning));
+                        }
+                    }
                 }
-                if (is_unmatched || !(200..300).contains(&status)) && history.answers.wants_example(status) {
+                if !(200..300).contains(&status) && history.answers.wants_example(status) {
                     history.answers.keep_example(status, self.without_secrets(&beginning).as_bytes());
                 }
                 if let Some(identity) = identity {

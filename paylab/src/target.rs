@@ -181,6 +181,8 @@ impl Sourced {
         let Some(contract) = self.experiment.contract.clone() else { return Ok(None) };
         let target = self.experiment.resource.spec.target.as_ref();
         check_place(target).map_err(|(field, problem)| self.refuse(field, problem))?;
+        let usable = load_job::Load::tls_of(Some(&contract));
+        usable.map_err(|problem| self.refuse("spec.target", problem.to_string()))?;
         Ok(Some(with_secrets(contract).map_err(|problem| self.refuse("spec.target", problem))?))
     }
 }

@@ -11,6 +11,7 @@ use paylab_core::{
     outcome::{Outcome, Setting, exposure::bug_rate_bound, finding::Finding},
     plan::Plan,
     targets::Target,
+    witness::answers::UnmatchedAnswer,
 };
 
 use crate::counting::counted;
@@ -219,7 +220,7 @@ pub fn finding(finding: &Finding) -> String {
     }
 }
 
-/// How many answers each rule of a contract has matched, such as `answers[0] 201 Acknowledged: 71, no rule: 2`; empty for a service without
+/// How many answers each rule of a contract has matched, such as `answers[0] 201 Acknowledged: 71, no rule: 2 (the first: ...)`; empty for a service without
 /// rules.
 #[must_use]
 pub fn rules(outcome: &Outcome) -> String {
@@ -234,7 +235,12 @@ pub fn matched_rules(outcome: &Outcome) -> Vec<String> {
     let matched = (0..).zip(&service.answers).map(|(index, rule)| {
         format!("answers[{index}] {rule}: {}", answers.rules.get(&index).copied().unwrap_or_default())
     });
-    let others = (answers.without_rule > 0).then(|| format!("no rule: {}", answers.without_rule));
+    let first = answers.first_without_rule.as_ref().map(|UnmatchedAnswer { status, head, text }| {
+        let head = if head.is_empty() { String::new() } else { format!(" [{head}]") };
+        format!(" (the first: {status}{head} {text})")
+    });
+    let others =
+        (answers.without_rule > 0).then(|| format!("no rule: {}{}", answers.without_rule, first.unwrap_or_default()));
     matched.chain(others).collect()
 }
 

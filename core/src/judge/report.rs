@@ -252,6 +252,7 @@ impl Report {
             ledger.phantom_references.clear();
         }
         report.answers.examples.clear();
+        report.answers.first_without_rule = None;
         report.answers.not_understood.clear();
         report.doubts.values_mut().for_each(|note| note.detail = None);
         serde_json::to_string(&report).unwrap_or_default()

@@ -61,6 +61,7 @@ pub fn check(options: &Options) -> anyhow::Result<Exit> {
     let _started = startable.map(target::Startable::start).transpose()?;
     let within = contract.settle.within;
     let address = contract.origin.address.clone();
+    let tls = Load::tls_of(Some(&contract)).map_err(|problem| source.refuse("spec.target", problem.to_string()))?;
     let load = Load {
         plan: experiment.plan,
         run: draw_run_id()?,
@@ -68,6 +69,7 @@ pub fn check(options: &Options) -> anyhow::Result<Exit> {
         control: address.clone(),
         service: address,
         contract: Some(contract.clone()),
+        tls,
         worker: 0,
         lease: Duration::ZERO,
         patience: Duration::ZERO,

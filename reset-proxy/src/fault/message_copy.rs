@@ -5,9 +5,13 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::{io::AsyncWrite, net::TcpStream};
+use tokio::io::AsyncWrite;
 
-use crate::{counter::Counter, http::body::BodyEnd, transport::buffer::Buffer};
+use crate::{
+    counter::Counter,
+    http::body::BodyEnd,
+    transport::{buffer::Buffer, service_stream::Readable},
+};
 
 /// One direction of a connection: the bytes that were read and not yet passed on, and the progress of the message they
 /// belong to.
@@ -97,8 +101,8 @@ impl MessageCopy {
     pub(crate) fn poll_forward(
         &mut self,
         cx: &mut Context<'_>,
-        from: &mut TcpStream,
-        to: &mut TcpStream,
+        from: &mut impl Readable,
+        to: &mut (impl AsyncWrite + Unpin),
         counter: &Counter,
     ) -> Poll<MessageCopyEnd> {
         loop {
@@ -130,7 +134,7 @@ impl MessageCopy {
     }
 
     /// Reads the message to its end and passes none of it on.
-    pub(crate) fn poll_discard(&mut self, cx: &mut Context<'_>, from: &mut TcpStream) -> Poll<MessageCopyEnd> {
+    pub(crate) fn poll_discard(&mut self, cx: &mut Context<'_>, from: &mut impl Readable) -> Poll<MessageCopyEnd> {
         loop {
             self.frame();
             if self.body.is_broken() {
@@ -150,7 +154,7 @@ impl MessageCopy {
     }
 
     /// Reads the message to its end, or until the buffer is full, and keeps it in the buffer.
-    pub(crate) fn poll_collect(&mut self, cx: &mut Context<'_>, from: &mut TcpStream) -> Poll<MessageCopyEnd> {
+    pub(crate) fn poll_collect(&mut self, cx: &mut Context<'_>, from: &mut impl Readable) -> Poll<MessageCopyEnd> {
         loop {
             self.frame();
             if self.body.is_broken() {

@@ -85,7 +85,7 @@ pub(super) async fn read(
     mut take: impl FnMut(&str, ForeignEntry),
 ) -> Result<(), ControlError> {
     install_default_drivers();
-    let ForeignLedger { contract, plan, run } = *ledger;
+    let ForeignLedger { contract, plan, run, tls: _ } = *ledger;
     let filling = filling(plan, run, "", AttemptId { payment: PaymentId(0), attempt: 1 });
     let url = sql.url(&filling, contract.secrets());
     let kind = Kind::of(&url).ok_or_else(|| ControlError::NotAsAgreed(NO_URL.to_owned()))?;
