@@ -7,8 +7,12 @@
 
 mod counting;
 pub mod diagram;
+mod guilt;
 pub mod json;
 pub mod junit;
+pub mod measured;
+pub mod run;
 pub mod sentence;
+mod sequence;
 pub mod status;
 pub mod text;

@@ -188,6 +188,27 @@ impl LedgerTally {
         }
     }
 
+    /// An empty tally of the same share, for another reading.
+    #[must_use]
+    pub fn begun_again(&self) -> Self {
+        Self {
+            rows: PerPayment::new(self.rows.share()),
+            amounts: BTreeMap::new(),
+            stream: SealedStream::default(),
+            lines: 0,
+            last_id: None,
+            sum_minor: 0,
+            entries: 0,
+            booked: MinorUnits::default(),
+            phantoms: 0,
+            phantoms_booked: MinorUnits::default(),
+            phantom_references: Vec::new(),
+            run: self.run.clone(),
+            parties: self.parties.clone(),
+            ..*self
+        }
+    }
+
     /// Takes one line of the ledger, with its newline. A line that cannot be read becomes a flaw, never an error.
     pub fn take(&mut self, line: &[u8]) {
         match serde_json::from_slice(line) {

@@ -47,9 +47,14 @@ pub(crate) struct ForeignLedger<'a> {
 }
 
 /// Reads what the load's share needs, and seals it.
-pub(super) async fn read(load: &Load, contract: &Contract, tally: &mut LedgerTally) -> Result<(), ControlError> {
+pub(super) async fn read(
+    load: &Load,
+    contract: &Contract,
+    tally: &mut LedgerTally,
+    each: &mut impl FnMut(&[u8]),
+) -> Result<(), ControlError> {
     let ledger = ForeignLedger { contract, plan: &load.plan, run: &load.run };
-    let mut sealing = Sealing { ledger, tally, sealer: Sealer::default(), entries: 0, sum_minor: 0 };
+    let mut sealing = Sealing { ledger, tally, each, sealer: Sealer::default(), entries: 0, sum_minor: 0 };
     ledger.each_entry(load.share(), |reference, entry| sealing.take(reference, entry)).await?;
     sealing.close();
     Ok(())
@@ -183,15 +188,16 @@ fn shown(body: &[u8]) -> String {
 }
 
 /// Makes lines of entries, as Paylab's own service sends them.
-struct Sealing<'a> {
+struct Sealing<'a, F> {
     ledger: ForeignLedger<'a>,
     tally: &'a mut LedgerTally,
+    each: &'a mut F,
     sealer: Sealer,
     entries: i64,
     sum_minor: i64,
 }
 
-impl Sealing<'_> {
+impl<F: FnMut(&[u8])> Sealing<'_, F> {
     fn take(&mut self, reference: &str, entry: ForeignEntry) {
         let ForeignLedger { contract, plan, run } = self.ledger;
         let payment = contract.payment_of(run.as_str(), reference);
@@ -207,6 +213,7 @@ impl Sealing<'_> {
         let line = line(&LedgerItem::Entry(entry));
         self.sealer.add(&line);
         self.tally.take(&line);
+        (self.each)(&line);
     }
 
     fn close(self) {
