@@ -77,7 +77,8 @@ const REPORT_EXAMPLES: &str = "\
 Examples:
   paylab run examples/never-pay-too-little.yaml --evidence evidence/
   paylab report evidence/                                 the report again
-  paylab report evidence/ --junit paylab.xml
+  paylab report evidence/ --report report.html            one file that a person opens
+  paylab report evidence/ --junit paylab.xml --markdown paylab.md
 
 Exit codes: 0 the report was made, whatever its verdict, 64 usage or no whole evidence, 70 internal.";
 

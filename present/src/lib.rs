@@ -8,9 +8,12 @@
 mod counting;
 pub mod diagram;
 mod guilt;
+pub mod html;
 pub mod json;
 pub mod junit;
+pub mod markdown;
 pub mod measured;
+mod remedy;
 pub mod run;
 pub mod sentence;
 mod sequence;

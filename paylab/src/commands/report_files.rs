@@ -6,23 +6,29 @@ use std::{
 };
 
 use clap::Args;
-use paylab_present::{junit, run::Run};
+use paylab_present::{html, junit, markdown, run::Run};
 
 use crate::{evidence::Kept, exit::Misuse, output::in_words};
 
 /// Which files are written.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ReportFiles {
+    /// Also write the report as one HTML file, which shows what happened and needs no network
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
     /// Also write the outcome as JUnit XML into this file, for a pipeline
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
+    /// Also write the report as Markdown into this file, for a pull request or the summary of a job
+    #[arg(long, value_name = "FILE")]
+    pub markdown: Option<PathBuf>,
 }
 
 impl ReportFiles {
     /// Every file that is asked for, with its option.
     fn named(&self) -> impl Iterator<Item = (&'static str, &Path)> {
-        let Self { junit } = self;
-        let all = [("--junit", junit)];
+        let Self { report, junit, markdown } = self;
+        let all = [("--report", report), ("--junit", junit), ("--markdown", markdown)];
         all.into_iter().filter_map(|(option, file)| Some((option, file.as_deref()?)))
     }
 
@@ -75,7 +81,11 @@ fn prepare(option: &str, file: &Path) -> anyhow::Result<()> {
 }
 
 fn write(option: &str, file: &Path, runs: &[Run<'_>]) -> anyhow::Result<()> {
-    let text = junit::runs(runs)?;
+    let text = match option {
+        "--junit" => junit::runs(runs)?,
+        "--markdown" => markdown::runs(runs),
+        _ => html::page(runs)?,
+    };
     fs::write(file, text)
         .map_err(|error: io::Error| anyhow::anyhow!("cannot write {option} {}: {}", file.display(), in_words(&error)))
 }
