@@ -92,7 +92,7 @@ fn a_secret_that_is_missing_is_named_and_none_is_printed() {
     let contract = contract.with_secrets(|_| Some("hunter2".to_owned())).unwrap();
     assert!(!format!("{contract:?}").contains("hunter2"));
     // A file ends with a line end, which no header can carry.
-    let of_a_file = contract.with_secrets(|_| Some("hunter2\n".to_owned())).unwrap();
+    let of_a_file = contract.clone().with_secrets(|_| Some("hunter2\n".to_owned())).unwrap();
     let mut headers = String::new();
     of_a_file.pay.write_headers(&filling(""), of_a_file.secrets(), &mut headers);
     assert_eq!(headers.lines().next(), Some("Authorization: Bearer hunter2"));

@@ -9,6 +9,8 @@ pub mod totals;
 
 use std::{fmt, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     claim::{Expectation, Observed, Verdict},
     exposures::ExposureKind,
@@ -49,7 +51,8 @@ pub struct Outcome {
 }
 
 /// Where and how an experiment was run.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Setting {
     /// The name of the experiment.
     pub experiment: String,
@@ -61,6 +64,8 @@ pub struct Setting {
     pub target: Option<String>,
     /// The database that held the ledger, such as `sqlite`; `None`: not known.
     pub database: Option<String>,
+    /// The directory in which the evidence of the run is kept; `None`: it is not kept.
+    pub evidence: Option<String>,
     /// The time from the start of the first part to the verdict; `None`: not measured.
     pub elapsed: Option<Duration>,
 }
@@ -97,6 +102,12 @@ impl Outcome {
     /// Concludes from the report of one of several workers. What only the whole run can show is left out.
     #[must_use]
     pub fn of_share(plan: &Plan, report: Report, setting: Setting) -> Self {
+        Self::conclude(plan, report, setting)
+    }
+
+    /// Concludes again from the report of a whole run that was kept with its doubts.
+    #[must_use]
+    pub fn of_kept(plan: &Plan, report: Report, setting: Setting) -> Self {
         Self::conclude(plan, report, setting)
     }
 

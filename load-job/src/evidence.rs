@@ -21,6 +21,7 @@ use tracing::{debug, warn};
 
 use crate::{
     check::missing_from_ledger,
+    chronicle::Telling,
     control::{self, ControlError, ControlRequest, SILENCE_MAX, read_lines},
     error::Error,
     load::Load,
@@ -89,8 +90,14 @@ pub(crate) async fn baseline(load: &Load) -> Result<Baseline, Error> {
 }
 
 /// Drains the proxy, then the service, then reads both. A ledger that may still change is not read at all.
-pub(crate) async fn gather(load: &Load, baseline: Baseline, patience: Patience, course: Course) -> Evidence {
-    let gathering = Gathering { load, baseline, patience };
+pub(crate) async fn gather(
+    load: &Load,
+    baseline: Baseline,
+    patience: Patience,
+    course: Course,
+    telling: Telling,
+) -> Evidence {
+    let gathering = Gathering { load, baseline, patience, telling };
     let (mut record, mut ledger) = (gathering.new_record(), gathering.new_ledger());
     if let Err(error) = gathering.drain(&load.control).await {
         let cause = format!("the proxy could not be drained: {error}");
@@ -117,11 +124,16 @@ struct Gathering<'a> {
     load: &'a Load,
     baseline: Baseline,
     patience: Patience,
+    telling: Telling,
 }
 
 impl Gathering<'_> {
     fn new_record(&self) -> RecordTally {
-        RecordTally::new(&self.load.plan, &self.load.run, self.load.share())
+        let tally = RecordTally::new(&self.load.plan, &self.load.run, self.load.share());
+        match self.telling {
+            Telling::Verdict => tally,
+            Telling::Chronicle => tally.noting_fates(),
+        }
     }
 
     fn new_ledger(&self) -> LedgerTally {

@@ -114,6 +114,7 @@ fn record(proxy: &Server) -> String {
             rst_client_ok: None,
             rst_service_ok: None,
             held_us: None,
+            took_us: None,
             bytes_reason: None,
             end: End::Relayed,
         })

@@ -9,9 +9,12 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow};
-use load_job::{Load, Progress};
+use load_job::{Load, Progress, Telling};
 use paylab_contract::{Contract, request::Tls};
-use paylab_core::{duration_text::DurationText, judge::report::Report, plan::Plan, run_id::RunId, targets::Target};
+use paylab_core::{
+    chronicle::Chronicle, duration_text::DurationText, judge::report::Report, plan::Plan, run_id::RunId,
+    targets::Target,
+};
 use paylab_part::tls::TlsDialer;
 use payment_service::PaymentService;
 use reset_proxy::{ResetProxy, options::Authority};
@@ -116,10 +119,31 @@ impl Lab {
         progress: &[Progress],
         shutdown: &CancellationToken,
     ) -> anyhow::Result<Report> {
+        Ok(self.measure_telling(plan, run, progress, shutdown, Telling::Verdict).await?.0)
+    }
+
+    /// The same, and merges the chronicles of the shares, if they are asked for.
+    ///
+    /// # Errors
+    /// A load cannot begin.
+    pub async fn measure_telling(
+        &self,
+        plan: &Plan,
+        run: &RunId,
+        progress: &[Progress],
+        shutdown: &CancellationToken,
+        telling: Telling,
+    ) -> anyhow::Result<(Report, Chronicle)> {
         let loads: Vec<_> = (0..plan.client.workers).map(|worker| self.load(plan, run, worker)).collect();
-        let shares = loads.iter().zip(progress).map(|(load, progress)| load_job::execute(load, progress, shutdown));
-        let reports = futures::future::try_join_all(shares).await?;
-        reports.into_iter().reduce(Report::merge).ok_or_else(|| anyhow!("the plan has no workers"))
+        let shares = loads
+            .iter()
+            .zip(progress)
+            .map(|(load, progress)| load_job::execute_telling(load, progress, shutdown, telling));
+        let told = futures::future::try_join_all(shares).await?;
+        let merged = told
+            .into_iter()
+            .reduce(|(report, chronicle), (other, others)| (report.merge(other), chronicle.merge(others)));
+        merged.ok_or_else(|| anyhow!("the plan has no workers"))
     }
 
     /// Ends the service alone, as if it were killed during a load.

@@ -120,6 +120,12 @@ impl Sourced {
         }
     }
 
+    /// The name of the experiment.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.experiment.resource.metadata.name.clone().unwrap_or_default()
+    }
+
     /// The file as a shell reads it, if the other commands can read the experiment from it again: it is no standard input and holds only
     /// this one.
     #[must_use]

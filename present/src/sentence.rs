@@ -86,7 +86,7 @@ fn exposed(outcome: &Outcome) -> String {
     clippy::cast_sign_loss,
     reason = "a number of decimals is small and not negative"
 )]
-fn percent(rate: f64) -> String {
+pub(crate) fn percent(rate: f64) -> String {
     let percent = rate * 100.0;
     let decimals = if percent > 0.0 { (1.0 - percent.log10().floor()).clamp(2.0, 20.0) as usize } else { 2 };
     let scale = 10_f64.powi(i32::try_from(decimals).unwrap_or(2));

@@ -254,6 +254,7 @@ fn request(plan: &Plan, attempt: &PredictedAttempt, seq: u64) -> RecordLine {
         rst_client_ok: reset.then_some(true),
         rst_service_ok: None,
         held_us,
+        took_us: Some(100),
         bytes_reason: None,
         end: match attempt.outcome {
             AttemptOutcome::Unknown(Uncertainty::Timeout) => End::ClientGone,

@@ -53,10 +53,15 @@ pub(crate) struct ForeignLedger<'a> {
 }
 
 /// Reads what the load's share needs, and seals it.
-pub(super) async fn read(load: &Load, contract: &Contract, tally: &mut LedgerTally) -> Result<(), ControlError> {
+pub(super) async fn read(
+    load: &Load,
+    contract: &Contract,
+    tally: &mut LedgerTally,
+    each: &mut impl FnMut(&[u8]),
+) -> Result<(), ControlError> {
     let ledger = ForeignLedger { contract, plan: &load.plan, run: &load.run, tls: load.tls.as_ref() };
     let share = load.share();
-    let mut sealing = Sealing { ledger, share, tally, sealer: Sealer::default(), entries: 0, sum_minor: 0 };
+    let mut sealing = Sealing { ledger, share, tally, each, sealer: Sealer::default(), entries: 0, sum_minor: 0 };
     let mut elsewhere = Elsewhere::default();
     if let Ledger::Total(total) = &contract.ledger {
         elsewhere.amount_minor = ledger.total(total).await?.0;
@@ -261,17 +266,18 @@ fn shown(body: &[u8]) -> String {
 }
 
 /// Makes lines of entries, as Paylab's own service sends them.
-struct Sealing<'a> {
+struct Sealing<'a, F> {
     ledger: ForeignLedger<'a>,
     /// The payments of the load. Those of other workers may still be made while this one reads, and are left out.
     share: Range<u64>,
     tally: &'a mut LedgerTally,
+    each: &'a mut F,
     sealer: Sealer,
     entries: i64,
     sum_minor: i64,
 }
 
-impl Sealing<'_> {
+impl<F: FnMut(&[u8])> Sealing<'_, F> {
     fn take(&mut self, reference: &str, entry: ForeignEntry) {
         let ForeignLedger { contract, plan, run, tls: _ } = self.ledger;
         let payment = contract.payment_of(run.as_str(), reference);
@@ -290,6 +296,7 @@ impl Sealing<'_> {
         let line = line(&LedgerItem::Entry(entry));
         self.sealer.add(&line);
         self.tally.take(&line);
+        (self.each)(&line);
     }
 
     fn close(self, elsewhere: Elsewhere) {

@@ -116,9 +116,11 @@ impl Record {
     }
 
     fn complete(&self, seq: u64, transfer: Transfer, end: End) {
+        let ended_us = self.age_us();
         let mut state = self.lock();
         let Some(mut row) = state.in_flight.remove(&seq) else { return };
         row.transfer = transfer;
+        row.took_us = u32::try_from(ended_us.saturating_sub(row.t_us)).ok();
         row.end = end;
         row.write(self.sampler.faults().len(), &mut state.tail);
         if state.tail.len() >= TAIL_LEN {
