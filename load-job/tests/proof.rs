@@ -34,6 +34,7 @@ async fn checked(address: &str, patience: Duration) -> Result<Vec<Step>, Error> 
         control: address.to_owned(),
         service: address.to_owned(),
         contract: Some(contract.clone()),
+        tls: None,
         worker: 0,
         lease: Duration::ZERO,
         patience,

@@ -216,7 +216,7 @@ fn a_worker_that_pays_longer_does_not_unsettle_the_ledger_of_the_others() {
         }
         honest(request, shop)
     }
-    let retry = "workers: 3, retry: {backoff: {base: 10ms, cap: 50ms}}, idempotencyKey";
+    let retry = "workers: 3, retry: {stuckAfter: 1000, backoff: {base: 10ms, cap: 50ms}}, idempotencyKey";
     let file =
         file("").replace("idempotencyKey", retry).replace("quiet: 20ms, within: 400ms", "quiet: 250ms, within: 600ms");
     let status = run_json(start(slow_for_the_last), &file, 0);
@@ -408,7 +408,7 @@ fn options_about_a_target_are_refused_where_there_is_none() {
         let told = text(&output.stderr);
         assert_eq!(output.status.code(), Some(64), "{told}");
         assert!(
-            told.contains("spec.target: is absent, so that --target and --target-command have no meaning"),
+            told.contains("spec.target: is absent, so that --target, --target-command and --ledger-url have no meaning"),
             "{told}"
         );
     }

@@ -3,7 +3,6 @@
 use paylab_core::{judge::doubt::Doubt, outcome::finding::Finding};
 
 /// What would remove a doubt.
-
 pub(crate) const fn of_doubt(doubt: Doubt) -> &'static str {
     match doubt {
         Doubt::EnvironmentChanged => {
@@ -42,7 +41,6 @@ pub(crate) const fn of_doubt(doubt: Doubt) -> &'static str {
 }
 
 /// What would remove a finding.
-
 pub(crate) const fn of_finding(finding: &Finding) -> &'static str {
     match finding {
         Finding::Timeouts(_) => "Raise client.retry.attemptTimeout, or find out why the service is slow.",

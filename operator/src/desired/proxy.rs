@@ -31,7 +31,7 @@ const CONNECTIONS_SPARE: u32 = 256;
 
 /// The Deployment, with one pod, because there must be one record.
 pub(super) fn deployment(experiment: &PlannedExperiment, settings: &Settings, owner: &OwnerReference) -> Deployment {
-    let arguments = [
+    let mut arguments = vec![
         "--listen".to_owned(),
         format!("0.0.0.0:{PROXY_PORT}"),
         "--control".to_owned(),
@@ -41,8 +41,9 @@ pub(super) fn deployment(experiment: &PlannedExperiment, settings: &Settings, ow
         "--connections-max".to_owned(),
         connections(experiment).to_string(),
     ];
+    arguments.extend(upstream_tls(experiment));
     let options = PodOptions {
-        arguments: arguments.into(),
+        arguments,
         volume: Some(directory("record", RECORD_DIRECTORY)),
         probe: Some(started(CONTROL_PORT)),
         ..PodOptions::default()
@@ -79,6 +80,15 @@ fn upstream(experiment: &PlannedExperiment) -> String {
     }
 }
 
+/// How the proxy knows a service that speaks TLS; nothing for any other.
+fn upstream_tls(experiment: &PlannedExperiment) -> Vec<String> {
+    let Some(tls) = experiment.contract.as_ref().and_then(|contract| contract.origin.tls.as_ref()) else {
+        return Vec::new();
+    };
+    let ca = tls.ca.iter().flat_map(|pem| ["--upstream-ca".to_owned(), pem.clone()]);
+    ["--upstream-tls-name".to_owned(), tls.name.clone()].into_iter().chain(ca).collect()
+}
+
 /// The proxy's limit of connections, which is more than the load can have in flight.
 fn connections(experiment: &PlannedExperiment) -> u32 {
     let client = &experiment.plan.client;
@@ -89,10 +99,27 @@ fn connections(experiment: &PlannedExperiment) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::fixtures::planned;
+
+    #[test]
+    fn the_proxy_knows_whom_to_trust_where_the_service_speaks_tls() {
+        let tls_of = |place: &Value| {
+            let mut target = json!({
+                "pay": {"post": "/p", "text": "{reference}"},
+                "ledger": {"list": {"get": "/p", "items": "$[*]", "reference": "$.r", "minor": "$.m"}},
+            });
+            for (field, value) in place.as_object().unwrap() {
+                target[field] = value.clone();
+            }
+            upstream_tls(&planned(&json!({"target": target})))
+        };
+        assert!(tls_of(&json!({"url": "http://shop.example"})).is_empty());
+        assert_eq!(tls_of(&json!({"url": "https://shop.example"})), ["--upstream-tls-name", "shop.example"]);
+        assert!(tls_of(&json!({"service": {"name": "shop", "port": 443}})).is_empty());
+    }
 
     #[test]
     fn the_proxy_allows_all_connections_that_the_load_can_have_in_flight() {

@@ -25,7 +25,7 @@ const LINE_LEN_MAX: u64 = 1024 * 1024;
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", untagged)]
 enum Line {
-    Attempt(AttemptLine),
+    Attempt(Box<AttemptLine>),
     Footer { footer: Footer },
 }
 
@@ -83,7 +83,7 @@ pub(super) fn read(file: impl Read, run_id: &str) -> anyhow::Result<Vec<PaymentS
             return Err(cut());
         }
         match serde_json::from_slice(&line).map_err(|_| anyhow!("holds a line that cannot be read; it was changed"))? {
-            Line::Attempt(attempt) => add(&mut stories, attempt),
+            Line::Attempt(attempt) => add(&mut stories, *attempt),
             Line::Footer { footer } => {
                 return if footer.run_id != run_id {
                     Err(anyhow!("is of run {}, and the others are of run {run_id}", footer.run_id))
@@ -111,7 +111,7 @@ fn with_newline(line: &impl Serialize) -> io::Result<Vec<u8>> {
 
 fn lines(story: &PaymentStory) -> Vec<Line> {
     let line = |attempt: Option<&AttemptStory>| {
-        Line::Attempt(AttemptLine {
+        Line::Attempt(Box::new(AttemptLine {
             payment: story.payment,
             attempt: attempt.map(|attempt| attempt.attempt),
             client: attempt.and_then(|attempt| attempt.client),
@@ -121,7 +121,7 @@ fn lines(story: &PaymentStory) -> Vec<Line> {
             anomalies: story.anomalies.clone(),
             belief: story.belief,
             ending: story.ending,
-        })
+        }))
     };
     if story.attempts.is_empty() { vec![line(None)] } else { story.attempts.iter().map(|it| line(Some(it))).collect() }
 }
