@@ -1,6 +1,7 @@
 //! The proof of a contract, on a path without faults: one payment must be found in the ledger, and one that is made twice on purpose must
 //! be found twice. A contract that reads nothing would make every service look safe.
 
+mod reading;
 mod rise;
 mod words;
 
@@ -40,7 +41,6 @@ use crate::{
     load::Load,
     sending::resolve,
     shape::{Contracted, Shape},
-    source::ForeignLedger,
     wire::{Attempted, KeptConnection, Reuse, Wire},
 };
 
@@ -428,68 +428,6 @@ impl<'a> Checking<'a> {
 
     fn reference(&self, payment: u64) -> String {
         self.contract.reference(self.run.as_str(), self.id(payment).payment.0)
-    }
-
-    fn ledger(&self) -> ForeignLedger<'_> {
-        let tls = self.load.tls.as_ref();
-        ForeignLedger { contract: self.contract, plan: &self.load.plan, run: &self.run, tls }
-    }
-
-    /// The entries of a payment now.
-    async fn entries_of(&self, payment: u64) -> Result<Vec<ForeignEntry>, ControlError> {
-        if let Ledger::Total(total) = &self.contract.ledger {
-            return self.risen(total, payment).await;
-        }
-        let (reference, mut entries) = (self.reference(payment), Vec::new());
-        let take = |of: &str, entry| {
-            if of == reference {
-                entries.push(entry);
-            }
-        };
-        let PaymentId(index) = self.id(payment).payment;
-        self.ledger().each_entry(index..index + 1, take).await?;
-        Ok(entries)
-    }
-
-    /// The entries of a payment once there are so many, or when the ledger should have settled.
-    async fn found(&self, payment: u64, many: usize) -> Result<Vec<ForeignEntry>, ControlError> {
-        self.found_within(payment, many, self.contract.settle.within.duration()).await
-    }
-
-    async fn found_within(
-        &self,
-        payment: u64,
-        many: usize,
-        within: Duration,
-    ) -> Result<Vec<ForeignEntry>, ControlError> {
-        let begun = Instant::now();
-        let mut pause = PAUSE_MIN;
-        loop {
-            let found = self.entries_of(payment).await?;
-            if found.len() >= many {
-                self.lag.set(self.lag.get().max(begun.elapsed()));
-                return Ok(found);
-            }
-            if begun.elapsed() + pause > within {
-                return Ok(found);
-            }
-            sleep(pause).await;
-            pause = (pause * 2).min(self.contract.settle.quiet.duration().max(PAUSE_MIN));
-        }
-    }
-
-    /// The entries of a payment, once two readings are the same.
-    async fn settled(&self, payment: u64) -> Result<Vec<ForeignEntry>, ControlError> {
-        let until = Instant::now() + self.contract.settle.within.duration();
-        let mut before = self.entries_of(payment).await?;
-        loop {
-            sleep(self.contract.settle.quiet.duration()).await;
-            let now = self.entries_of(payment).await?;
-            if now == before || Instant::now() >= until {
-                return Ok(now);
-            }
-            before = now;
-        }
     }
 
     fn is_right(&self, entry: &ForeignEntry) -> bool {

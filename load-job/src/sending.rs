@@ -13,12 +13,8 @@ mod life;
 mod progress;
 pub(crate) mod trace;
 
-use std::{
-    cell::{Cell, OnceCell, RefCell},
-    net::SocketAddr,
-    thread,
-    time::Duration,
-};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::{net::SocketAddr, thread, time::Duration};
 
 use futures::future::join_all;
 use paylab_core::{

@@ -408,7 +408,9 @@ fn options_about_a_target_are_refused_where_there_is_none() {
         let told = text(&output.stderr);
         assert_eq!(output.status.code(), Some(64), "{told}");
         assert!(
-            told.contains("spec.target: is absent, so that --target, --target-command and --ledger-url have no meaning"),
+            told.contains(
+                "spec.target: is absent, so that --target, --target-command and --ledger-url have no meaning"
+            ),
             "{told}"
         );
     }

@@ -99,7 +99,12 @@ fn a_service_that_compresses_although_it_was_asked_not_to_is_told_and_not_judged
         assert_eq!((run.status.code(), told(&run).contains(sentence)), (Some(2), true), "{}", told(&run));
     }
     let run = paylab(&["run"], sometimes, &file());
-    assert_eq!((run.status.code(), told(&run).contains("payments were not understood")), (Some(2), true), "{}", told(&run));
+    assert_eq!(
+        (run.status.code(), told(&run).contains("payments were not understood")),
+        (Some(2), true),
+        "{}",
+        told(&run)
+    );
 }
 
 #[test]
