@@ -158,6 +158,8 @@ fn invalid_targets() -> Vec<(Value, &'static str, &'static str)> {
     let target = |changes: Value| target(&changes);
     let list = |changes: Value| target(json!({"ledger": {"list": changes}}));
     let answer = |answer: Value| target(json!({"pay": {"answers": [answer]}}));
+    let mut several = target(json!({"ledger": {"list": null, "total": {"get": "/t", "minor": "$"}}}));
+    merge(&mut several, &json!({"claim": "ExactTotal", "client": {"workers": 2}}));
     let mut both = target(json!({}));
     merge(&mut both, &json!({"service": {"dedup": "UniqueKey"}}));
     vec![
@@ -165,7 +167,24 @@ fn invalid_targets() -> Vec<(Value, &'static str, &'static str)> {
         (target(json!({"pay": null})), "spec.target.pay", "Required"),
         (target(json!({"model": "Magic"})), "spec.target.model", "UniqueKey"),
         (target(json!({"control": {"reference": "other"}})), "spec.target.control.reference", "same"),
-        (target(json!({"ledger": {"list": null}})), "spec.target.ledger", "exactly one of list and lookup"),
+        (target(json!({"ledger": {"list": null}})), "spec.target.ledger", "exactly one of list, lookup, sql and total"),
+        (
+            target(json!({"ledger": {"list": null, "sql": {"url": "{secret.x}", "query": "select 1"}}})),
+            "spec.target.ledger.sql",
+            "exactly one amount",
+        ),
+        (
+            target(json!({"ledger": {"list": null, "total": {"get": "/t", "minor": "$", "major": "$"}}})),
+            "spec.target.ledger.total",
+            "exactly one amount",
+        ),
+        (
+            target(json!({"ledger": {"list": null, "total": {"get": "/t", "minor": "$"}}})),
+            "spec.claim",
+            "ExactTotal is what a total can prove",
+        ),
+        (json!({"claim": "ExactTotal"}), "spec.claim", "ExactTotal is what a total can prove"),
+        (several, "spec.client.workers", "says nothing of the shares of several workers"),
         (target(json!({"ledger": {"settle": {"quiet": "long"}}})), "spec.target.ledger.settle.quiet", "match"),
         (list(json!({"minor": null})), "spec.target.ledger.list", "exactly one amount"),
         (list(json!({"major": "$.a"})), "spec.target.ledger.list", "exactly one amount"),
