@@ -230,6 +230,17 @@ mod tests {
     }
 
     #[test]
+    fn a_proxy_that_waits_for_its_service_is_not_named_before_it() {
+        let mut observed = lab();
+        observed.deployments[0] = deployment(Part::PaymentService, 0);
+        // In the order of their names, the proxy's comes first here.
+        let unready = |part, name: &str| pod(part, name, waiting("ContainerCreating", ""));
+        observed.pods = vec![unready(Part::ResetProxy, "a-proxy"), unready(Part::PaymentService, "b-service")];
+        let late = decided(&observed, Some(Phase::Preparing), 301);
+        assert!(matches!(&late, Decision::Fail(problem) if problem.message.contains("pod b-service")), "{late:?}");
+    }
+
+    #[test]
     fn pods_that_a_quota_forbids_fail_the_experiment_with_the_message_of_the_quota() {
         let mut observed = lab();
         observed.pods.clear();

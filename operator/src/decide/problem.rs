@@ -9,8 +9,11 @@ use k8s_openapi::{
 };
 use kube::ResourceExt as _;
 
-use crate::observe::pods::{
-    condition, container, end_text, is_ready, last_termination, phase, quoted, termination, termination_text,
+use crate::{
+    names::{PART_LABEL, Part},
+    observe::pods::{
+        condition, container, end_text, is_ready, last_termination, phase, quoted, termination, termination_text,
+    },
 };
 
 /// Kubernetes' reason for a container that exits again and again. It is reported only while the container waits for a restart.
@@ -60,9 +63,13 @@ impl PodProblem {
     }
 }
 
-/// Of the problems of these pods, the one that is tolerated least.
+/// Of the problems of these pods, the one that is tolerated least. The proxy is not ready while the service is not, so that it is named only
+/// if nothing else is wrong.
 pub(crate) fn worst<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> Option<PodProblem> {
-    pods.into_iter().filter_map(of_pod).min_by_key(|problem| problem.tolerance)
+    let is_proxy = |pod: &Pod| pod.labels().get(PART_LABEL).is_some_and(|part| part == Part::ResetProxy.name());
+    let problems = pods.into_iter().filter_map(|pod| Some((of_pod(pod)?, is_proxy(pod))));
+    let worst = problems.min_by_key(|(problem, is_of_proxy)| (problem.tolerance, *is_of_proxy));
+    worst.map(|(problem, _)| problem)
 }
 
 /// What keeps a Deployment from creating its pods, such as a quota.

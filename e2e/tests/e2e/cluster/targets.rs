@@ -164,11 +164,9 @@ fn unpayable(node: &Node) {
     let ns = Namespace::restricted(node, "target-failures");
     ns.apply(&shop("mollie").replace("selector: {app: shop}", "selector: {app: nobody}"));
     let absent_image = "image: {image: registry.local/absent:1, imagePullPolicy: Never, port: 80}";
-    let unready = image_with("stripe", ", readyPath: /nowhere");
     let cases = [
         ("no-image", absent_image.to_owned(), "ErrImageNeverPull", "registry.local/absent:1"),
         ("crash", image_with("no-such-shape", ""), "CrashLoopBackOff", "invalid value 'no-such-shape'"),
-        ("unready", unready, "NotReady", "GET /nowhere at its port 9000 is not answered"),
         ("no-service", "service: {name: absent, port: 80}".to_owned(), "ServiceNotFound", "has no Service absent"),
         ("no-port", "service: {name: shop, port: 81}".to_owned(), "PortNotFound", "has the port 80, not 81"),
         ("no-pod", "service: {name: shop, port: 80}".to_owned(), "NoEndpoints", "leads to no pod"),
@@ -181,8 +179,7 @@ fn unpayable(node: &Node) {
         ),
     ];
     for (name, place, ..) in &cases {
-        let deadline = if *name == "unready" { "  activeDeadline: 1m\n" } else { "" };
-        ns.apply(&(example("stripe", name, place) + deadline));
+        ns.apply(&example("stripe", name, place));
     }
     for (name, _, reason, text) in cases {
         let status = ns.final_status(name);
