@@ -171,12 +171,6 @@ fn unpayable(node: &Node) {
         ("no-port", "service: {name: shop, port: 81}".to_owned(), "PortNotFound", "has the port 80, not 81"),
         ("no-pod", "service: {name: shop, port: 80}".to_owned(), "NoEndpoints", "leads to no pod"),
         ("laptop", EXAMPLE_URL.to_owned(), "Refused", "spec.target.url: 127.0.0.1 leads from a pod"),
-        (
-            "no-host",
-            "url: http://absent.invalid".to_owned(),
-            "ReportMissing",
-            "cannot find the service absent.invalid:80",
-        ),
     ];
     for (name, place, ..) in &cases {
         ns.apply(&example("stripe", name, place));
