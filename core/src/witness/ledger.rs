@@ -103,9 +103,9 @@ pub struct Baseline {
     pub total_minor: i64,
 }
 
-/// The ledger added up by payment, one line at a time.
+/// What each entry is compared with: the same for every reading of the ledger.
 #[derive(Debug, Clone)]
-pub struct LedgerTally {
+struct Asked {
     run: RunId,
     count: u64,
     parties: (String, String),
@@ -118,6 +118,12 @@ pub struct LedgerTally {
     shows_total_only: bool,
     /// Whether the footer's counts are all about this share, so that they can be compared: one worker, one process that serves it.
     counts_compare: bool,
+}
+
+/// The ledger added up by payment, one line at a time.
+#[derive(Debug, Clone)]
+pub struct LedgerTally {
+    asked: Asked,
     rows: PerPayment<LedgerRow>,
     /// The amounts of each payment's entries, kept only where repeats may ask for other amounts.
     amounts: BTreeMap<u64, Vec<i64>>,
@@ -169,35 +175,30 @@ impl LedgerTally {
     /// An empty tally for the payments of a share, in a ledger that was at `baseline` before the load.
     #[must_use]
     pub fn new(plan: &Plan, run: &RunId, share: Range<u64>, baseline: Baseline) -> Self {
-        Self {
+        let asked = Asked {
             run: run.clone(),
-            rows: PerPayment::new(share),
             count: plan.count,
             parties: (plan.from.clone(), plan.to.clone()),
             amount_minor: plan.amount.0,
             drift: plan.client.body_drift,
             amount_most_minor: plan.amount_most().0,
-            counts_compare: plan.target.counts_all_requests() && plan.client.workers == 1,
-            shows_total_only: plan.target.shows_total_only(),
             baseline,
-            amounts: BTreeMap::new(),
-            stream: SealedStream::default(),
-            lines: 0,
-            last_id: None,
-            sum_minor: 0,
-            entries: 0,
-            booked: MinorUnits::default(),
-            phantoms: 0,
-            phantoms_booked: MinorUnits::default(),
-            phantom_references: Vec::new(),
-        }
+            shows_total_only: plan.target.shows_total_only(),
+            counts_compare: plan.target.counts_all_requests() && plan.client.workers == 1,
+        };
+        Self::empty(asked, share)
     }
 
     /// An empty tally of the same share, for another reading.
     #[must_use]
     pub fn begun_again(&self) -> Self {
+        Self::empty(self.asked.clone(), self.rows.share())
+    }
+
+    fn empty(asked: Asked, share: Range<u64>) -> Self {
         Self {
-            rows: PerPayment::new(self.rows.share()),
+            asked,
+            rows: PerPayment::new(share),
             amounts: BTreeMap::new(),
             stream: SealedStream::default(),
             lines: 0,
@@ -208,9 +209,6 @@ impl LedgerTally {
             phantoms: 0,
             phantoms_booked: MinorUnits::default(),
             phantom_references: Vec::new(),
-            run: self.run.clone(),
-            parties: self.parties.clone(),
-            ..*self
         }
     }
 
@@ -233,7 +231,7 @@ impl LedgerTally {
     /// What the ledger held before the load.
     #[must_use]
     pub const fn baseline(&self) -> Baseline {
-        self.baseline
+        self.asked.baseline
     }
 
     /// What the ledger holds, as the baseline of a load that begins now.
@@ -258,7 +256,7 @@ impl LedgerTally {
     /// Whether it says of each payment what was booked: it was read whole, and shows entries.
     #[must_use]
     pub fn shows_payments(&self) -> bool {
-        self.stream.is_whole() && !self.shows_total_only
+        self.stream.is_whole() && !self.asked.shows_total_only
     }
 
     /// How many payments of the share have an entry.
@@ -270,8 +268,8 @@ impl LedgerTally {
     /// Whether a payment has an entry of an amount.
     #[must_use]
     pub fn holds(&self, payment: PaymentId, amount: MinorUnits) -> bool {
-        match self.drift {
-            BodyDrift::None => amount.0 == self.amount_minor && self.row(payment).entries() > 0,
+        match self.asked.drift {
+            BodyDrift::None => amount.0 == self.asked.amount_minor && self.row(payment).entries() > 0,
             BodyDrift::Amount => self.amounts.get(&payment.0).is_some_and(|amounts| amounts.contains(&amount.0)),
         }
     }
@@ -282,15 +280,15 @@ impl LedgerTally {
         if footer.total_minor != self.sum_minor.saturating_add(amount_minor) {
             self.stream.spoil(Flaw::WrongSum);
         }
-        if !self.counts_compare {
+        if !self.asked.counts_compare {
             return;
         }
         if footer.counters.in_flight > 0 {
             let cause = format!("{} requests are in flight", footer.counters.in_flight);
             self.stream.reject(Flaw::Unsettled, cause);
         }
-        let counted = footer.counters.booked.checked_sub(self.baseline.booked);
-        let new = (self.lines + entries).checked_sub(self.baseline.entries);
+        let counted = footer.counters.booked.checked_sub(self.asked.baseline.booked);
+        let new = (self.lines + entries).checked_sub(self.asked.baseline.entries);
         // A request that has failed may have been booked nevertheless, if the database did not answer to its commit.
         let fits = counted
             .zip(new)
@@ -309,23 +307,23 @@ impl LedgerTally {
         }
         self.last_id = Some(entry.id);
         self.sum_minor = self.sum_minor.saturating_add(entry.amount_minor);
-        let payment = entry.reference.as_deref().and_then(|reference| self.run.payment_of(reference));
-        match payment.filter(|payment| payment.0 < self.count) {
+        let payment = entry.reference.as_deref().and_then(|reference| self.asked.run.payment_of(reference));
+        match payment.filter(|payment| payment.0 < self.asked.count) {
             Some(payment) => self.add_to(payment, entry),
             // What was there before the load is not of its making.
-            None if self.baseline.last_id.is_some_and(|last| entry.id <= last) => {}
+            None if self.asked.baseline.last_id.is_some_and(|last| entry.id <= last) => {}
             None => self.add_phantom(entry),
         }
     }
 
     fn add_to(&mut self, payment: PaymentId, entry: &Entry) {
         let Some(row) = self.rows.row_mut(payment) else { return };
-        let amount_fits = match self.drift {
-            BodyDrift::None => entry.amount_minor == self.amount_minor,
-            BodyDrift::Amount => (self.amount_minor..=self.amount_most_minor).contains(&entry.amount_minor),
+        let amount_fits = match self.asked.drift {
+            BodyDrift::None => entry.amount_minor == self.asked.amount_minor,
+            BodyDrift::Amount => (self.asked.amount_minor..=self.asked.amount_most_minor).contains(&entry.amount_minor),
         };
-        row.add(!amount_fits || (&entry.src, &entry.dest) != (&self.parties.0, &self.parties.1));
-        if self.drift == BodyDrift::Amount {
+        row.add(!amount_fits || (&entry.src, &entry.dest) != (&self.asked.parties.0, &self.asked.parties.1));
+        if self.asked.drift == BodyDrift::Amount {
             self.amounts.entry(payment.0).or_default().push(entry.amount_minor);
         }
         self.entries += 1;
