@@ -32,7 +32,8 @@ fn the_first_broken_payments_are_named_and_the_others_counted() {
         let payment = evidence.run.payment_of(entry.reference.as_deref().unwrap()).unwrap();
         *entries.entry(payment.0).or_insert(0) += 1;
     }
-    let doubled: Vec<u64> = entries.into_iter().filter(|(_, entries)| *entries > 1).map(|(payment, _)| payment).collect();
+    let doubled: Vec<u64> =
+        entries.into_iter().filter(|(_, entries)| *entries > 1).map(|(payment, _)| payment).collect();
     let (record, ledger) = (record_of(&evidence, |tally| tally), ledger_of(&evidence));
     assert_eq!(doubled.len(), 329, "the lesson's own number");
     for most in [0, 1, 7, 329, 500] {

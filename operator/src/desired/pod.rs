@@ -8,7 +8,6 @@ use k8s_openapi::{
     apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
 };
 use paylab_contract::spec::SecretKeyRef;
-use paylab_part::contract::READY_PATH;
 
 use super::settings::Settings;
 use crate::{
@@ -94,13 +93,10 @@ pub(super) fn directory(name: &str, path: &str) -> (Volume, VolumeMount) {
     (volume, mount)
 }
 
-/// A probe for the start only, which asks Paylab's own path.
-pub(super) fn started(port: u16) -> Probe {
-    let get = HTTPGetAction {
-        path: Some(READY_PATH.to_owned()),
-        port: IntOrString::Int(port.into()),
-        ..HTTPGetAction::default()
-    };
+/// A probe for the start only, which asks one of the paths of Paylab's parts.
+pub(super) fn started(path: &str, port: u16) -> Probe {
+    let get =
+        HTTPGetAction { path: Some(path.to_owned()), port: IntOrString::Int(port.into()), ..HTTPGetAction::default() };
     Probe { http_get: Some(get), ..start_probe() }
 }
 

@@ -7,7 +7,7 @@ use k8s_openapi::{
     },
     apimachinery::pkg::apis::meta::v1::OwnerReference,
 };
-use paylab_part::contract::{CONTROL_PORT, PROXY_PORT, SERVICE_PORT};
+use paylab_part::contract::{CONTROL_PORT, HEALTH_PATH, PROXY_PORT, READY_PATH, SERVICE_PORT};
 
 use super::{
     deployment,
@@ -45,7 +45,7 @@ pub(super) fn deployment(experiment: &PlannedExperiment, settings: &Settings, ow
     let options = PodOptions {
         arguments,
         volume: Some(directory("record", RECORD_DIRECTORY)),
-        probe: Some(started(CONTROL_PORT)),
+        probe: Some(started(awaited_path(experiment), CONTROL_PORT)),
         ..PodOptions::default()
     };
     deployment::of_part(
@@ -77,6 +77,15 @@ fn upstream(experiment: &PlannedExperiment) -> String {
         Paid::Image(image) => target::address(experiment, image),
         Paid::Service(service) => format!("{}:{}", service.name, service.port),
         Paid::Elsewhere(address) => address.to_owned(),
+    }
+}
+
+/// The proxy is ready when it can reach the service. One outside of the cluster is not waited for: the load reaches it or says at once why
+/// it cannot, while a proxy that is not ready could not tell a wrong name from one that appears in a moment.
+fn awaited_path(experiment: &PlannedExperiment) -> &'static str {
+    match experiment.paid() {
+        Paid::Ours | Paid::Image(_) | Paid::Service(_) => READY_PATH,
+        Paid::Elsewhere(_) => HEALTH_PATH,
     }
 }
 
@@ -119,6 +128,21 @@ mod tests {
         assert!(tls_of(&json!({"url": "http://shop.example"})).is_empty());
         assert_eq!(tls_of(&json!({"url": "https://shop.example"})), ["--upstream-tls-name", "shop.example"]);
         assert!(tls_of(&json!({"service": {"name": "shop", "port": 443}})).is_empty());
+    }
+
+    #[test]
+    fn a_service_outside_of_the_cluster_is_not_waited_for() {
+        let awaited = |target: &Value| awaited_path(&planned(&json!({"target": target})));
+        let mut target = json!({
+            "pay": {"post": "/p", "text": "{reference}"},
+            "ledger": {"list": {"get": "/p", "items": "$[*]", "reference": "$.r", "minor": "$.m"}},
+            "url": "http://shop.example",
+        });
+        assert_eq!(awaited(&target), HEALTH_PATH);
+        target.as_object_mut().unwrap().remove("url");
+        target["service"] = json!({"name": "shop", "port": 80});
+        assert_eq!(awaited(&target), READY_PATH);
+        assert_eq!(awaited_path(&planned(&json!({}))), READY_PATH);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use k8s_openapi::{
     },
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
 };
-use paylab_part::contract::SERVICE_PORT;
+use paylab_part::contract::{READY_PATH, SERVICE_PORT};
 use serde_json::Value;
 
 use super::{
@@ -30,7 +30,7 @@ pub(super) fn deployment(experiment: &PlannedExperiment, settings: &Settings, ow
     let options = PodOptions {
         environment: [database(experiment), behaviour(experiment)].concat(),
         volume: has_own_ledger.then(|| directory("ledger", LEDGER_DIRECTORY)),
-        probe: Some(started(SERVICE_PORT)),
+        probe: Some(started(READY_PATH, SERVICE_PORT)),
         ..PodOptions::default()
     };
     let pod = template(experiment, settings, Part::PaymentService, options);

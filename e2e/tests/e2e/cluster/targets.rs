@@ -108,12 +108,15 @@ spec:
 fn service(node: &Node) {
     let ns = Namespace::restricted(node, "target-service");
     // The experiment is there first, and waits for the Service and its pod.
-    let several = |text: String| text.replace("client: {", "client: {workers: 2, ");
-    ns.apply(&several(example("mollie", "shopping", "service: {name: shop, port: 80}")));
+    let text = example("mollie", "shopping", "service: {name: shop, port: 80}");
+    let text = text.replace("client: {", "client: {workers: 2, ");
+    ns.apply(&text);
     ns.status_when("shopping", |status| message(status).contains("the namespace has no Service shop"));
     ns.apply(&shop("mollie"));
     let status = ns.final_status("shopping");
     assert_eq!((&status["verdict"], &status["payments"]["booked"]), (&json!("Upheld"), &json!(500)), "{status:#}");
+    let here = on_one_machine(&text, Shape::Mollie, Conduct::Correct);
+    assert_eq!(comparable(status), comparable(here), "the outcome is that of one machine");
     ns.wait_until_no_lab_objects();
     assert!(ns.kubectl(&["get", "deployments,services", "--output=name"]).contains("service/shop"));
 }
@@ -164,6 +167,8 @@ fn unpayable(node: &Node) {
     let ns = Namespace::restricted(node, "target-failures");
     ns.apply(&shop("mollie").replace("selector: {app: shop}", "selector: {app: nobody}"));
     let absent_image = "image: {image: registry.local/absent:1, imagePullPolicy: Never, port: 80}";
+    let unready = image_with("stripe", ", readyPath: /nowhere");
+    let no_host = "url: http://absent.invalid".to_owned();
     let cases = [
         ("no-image", absent_image.to_owned(), "ErrImageNeverPull", "registry.local/absent:1"),
         ("crash", image_with("no-such-shape", ""), "CrashLoopBackOff", "invalid value 'no-such-shape'"),
@@ -171,9 +176,12 @@ fn unpayable(node: &Node) {
         ("no-port", "service: {name: shop, port: 81}".to_owned(), "PortNotFound", "has the port 80, not 81"),
         ("no-pod", "service: {name: shop, port: 80}".to_owned(), "NoEndpoints", "leads to no pod"),
         ("laptop", EXAMPLE_URL.to_owned(), "Refused", "spec.target.url: 127.0.0.1 leads from a pod"),
+        ("unready", unready, "NotReady", "GET /nowhere at its port 9000 is not answered with 2xx"),
+        ("no-host", no_host, "ReportMissing", "cannot find the service absent.invalid:80"),
     ];
     for (name, place, ..) in &cases {
-        ns.apply(&example("stripe", name, place));
+        let deadline = if *name == "unready" { "  activeDeadline: 30s\n" } else { "" };
+        ns.apply(&(example("stripe", name, place) + deadline));
     }
     for (name, _, reason, text) in cases {
         let status = ns.final_status(name);
