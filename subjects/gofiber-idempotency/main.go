@@ -36,5 +36,9 @@ func main() {
 		end := min(after+100, len(ledger))
 		return c.JSON(fiber.Map{"data": ledger[after:end], "has_more": end < len(ledger)})
 	})
-	panic(app.Listen("127.0.0.1:" + os.Getenv("PORT")))
+	host := os.Getenv("HOST")
+	if host == "" {
+		host = "127.0.0.1"
+	}
+	panic(app.Listen(host + ":" + os.Getenv("PORT")))
 }

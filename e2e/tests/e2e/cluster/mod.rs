@@ -34,6 +34,6 @@ pub(crate) const SUITE: Suite = Suite {
 
 fn prepare(node: &Node) {
     import_image(node);
-    targets::import_apis(node);
+    targets::import_services(node);
     install_chart(node, "paylab", &[]).unwrap();
 }

@@ -1,5 +1,5 @@
 //! Tests of services that are not Paylab's own: deployed for the run from an image, or behind a Service of the namespace. They are the
-//! small services of `testbed/apis`.
+//! small services of `testbed/apis`, and one of the published libraries in `subjects`.
 
 use std::{path::PathBuf, process::Command};
 
@@ -13,6 +13,7 @@ use crate::support::{Namespace, Test, condition, message, root, run_here, writte
 
 pub(crate) const TESTS: &[Test] = &[
     ("an_image_is_judged_as_the_same_service_is_on_one_machine", image),
+    ("a_published_library_is_judged_in_an_image", library),
     ("a_service_of_the_namespace_is_paid_by_several_workers", service),
     ("a_secret_reaches_the_service_and_nobody_else", secrets),
     ("a_target_that_cannot_be_paid_is_told_with_the_reason", unpayable),
@@ -25,13 +26,15 @@ const EXAMPLE_URL: &str = "url: http://127.0.0.1:9000";
 /// A part of every secret value.
 const MARK: &str = "planted4711";
 
-/// Builds the image of `testbed/apis`, if it is not in the cache, and imports it.
-pub(crate) fn import_apis(node: &Node) {
-    let script = root().join("e2e/images/apis");
-    let output = Command::new(&script).stderr(std::process::Stdio::inherit()).output().unwrap();
-    assert!(output.status.success(), "{} failed", script.display());
-    let archive = PathBuf::from(String::from_utf8(output.stdout).unwrap().trim());
-    node.import_image(&archive).unwrap();
+/// Builds the images of the services, if they are not in the cache, and imports them.
+pub(crate) fn import_services(node: &Node) {
+    for image in ["apis", "gofiber"] {
+        let script = root().join("e2e/images").join(image);
+        let output = Command::new(&script).stderr(std::process::Stdio::inherit()).output().unwrap();
+        assert!(output.status.success(), "{} failed", script.display());
+        let archive = PathBuf::from(String::from_utf8(output.stdout).unwrap().trim());
+        node.import_image(&archive).unwrap();
+    }
 }
 
 /// An example of a target under another name and at another place. A busy node may take long to answer, and an attempt that times out
@@ -73,6 +76,22 @@ fn image(node: &Node) {
     }
     // Both verdicts are as expected, so nothing is kept.
     ns.wait_until_no_lab_objects();
+}
+
+fn library(node: &Node) {
+    let ns = Namespace::restricted(node, "target-library");
+    let text = std::fs::read_to_string(root().join("subjects/gofiber-idempotency/experiment.yaml")).unwrap();
+    let place = "image: {image: registry.local/gofiber:lab, port: 9000, env: [{name: HOST, value: 0.0.0.0}]}";
+    let (drift, expected, timeout) = ("bodyDrift: Amount, ", "expect: Violated", "attemptTimeout: 5s");
+    assert!([EXAMPLE_URL, drift, expected, timeout].iter().all(|part| text.contains(part)), "{text}");
+    let broken = text.replace(EXAMPLE_URL, place).replace(timeout, "attemptTimeout: 30s");
+    let correct = broken.replace("name: gofiber-idempotency", "name: same-amount");
+    let correct = correct.replace(drift, "").replace(expected, "expect: Upheld");
+    ns.apply(&broken);
+    ns.apply(&correct);
+    let (broken, correct) = (ns.final_status("gofiber-idempotency"), ns.final_status("same-amount"));
+    assert_eq!((&broken["verdict"], &broken["reason"]), (&json!("Violated"), &json!("Mismatched")), "{broken:#}");
+    assert_eq!((&correct["verdict"], &correct["payments"]["booked"]), (&json!("Upheld"), &json!(40)), "{correct:#}");
 }
 
 /// The Deployment and the Service of a shop.
