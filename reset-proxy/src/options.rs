@@ -2,7 +2,9 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    num::NonZero,
     path::PathBuf,
+    thread::available_parallelism,
     time::Duration,
 };
 
@@ -37,6 +39,11 @@ pub struct Options {
     #[arg(long, env = "PAYLAB_CONNECTIONS_MAX", value_name = "COUNT", default_value_t = CONNECTIONS_MAX,
         value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     pub connections_max: u32,
+
+    /// How many threads relay connections, 1 to 256; by default as many as there are cores that this process may use, which a limit of its
+    /// CPU time lowers.
+    #[arg(long, env = "PAYLAB_THREADS", value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub threads: Option<u32>,
 
     /// The longest head of a message that is read as HTTP/1, in bytes, 1024 to 1048576; 102400 by default. A message with a longer one is
     /// passed on as bytes, which the record says.
@@ -103,6 +110,12 @@ impl Options {
     pub fn upstream(&self) -> Authority {
         let default = || Authority::from(SocketAddr::from((Ipv4Addr::LOCALHOST, SERVICE_PORT)));
         self.upstream.clone().unwrap_or_else(default)
+    }
+
+    /// How many threads relay connections.
+    pub(crate) fn threads(&self) -> usize {
+        let given = self.threads.and_then(|count| usize::try_from(count).ok());
+        given.unwrap_or_else(|| available_parallelism().map_or(1, NonZero::get)).max(1)
     }
 
     /// How large the head of a message may be.
@@ -189,6 +202,7 @@ mod tests {
         for arguments in [
             ["--upstream", "8080"],
             ["--connections-max", "0"],
+            ["--threads", "0"],
             ["--dial-timeout", "5"],
             ["--listen", "x"],
             ["--port", "x"],

@@ -114,9 +114,10 @@ impl ClientConnection {
     }
 
     async fn tunnel(&mut self, service: &mut TcpStream) -> TunnelResult {
+        let splices = (self.up.take_splice(), self.down.take_splice());
         let buffers = (&mut self.up.buffer, &mut self.down.buffer);
         let counters = (&self.plane.counters.bytes_up, &self.plane.counters.bytes_down);
-        tunnel(&mut self.client, service, buffers, counters).await
+        tunnel(&mut self.client, service, buffers, splices, counters).await
     }
 
     fn end_tunnel(self, service: TcpStream, result: TunnelResult, transfer: Transfer, entry: Option<OpenEntry>) {

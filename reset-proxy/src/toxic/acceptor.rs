@@ -1,9 +1,9 @@
 //! Accepts the connections of a named proxy, dials the upstream for each, and starts its session.
 
-use std::{sync::Arc, time::Duration};
+use std::{net, sync::Arc, time::Duration};
 
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     sync::{Semaphore, watch},
 };
 use tokio_util::task::TaskTracker;
@@ -15,7 +15,8 @@ use crate::{
         session::{Session, Toxics},
         traffic::Traffic,
     },
-    transport::{accept::accept, endings::close, upstream::Upstream},
+    transport::{accept::Acceptor, endings::close, upstream::Upstream},
+    workers::Workers,
 };
 
 /// What all named proxies share.
@@ -27,6 +28,8 @@ pub(crate) struct ProxyShared {
     pub(crate) dial_timeout: Duration,
     /// The connections of all proxies.
     pub(crate) sessions: TaskTracker,
+    /// The threads that serve them.
+    pub(crate) workers: Arc<Workers>,
 }
 
 /// What each new connection of a proxy is given.
@@ -43,24 +46,31 @@ pub(crate) struct ConnectionContext {
 struct OpenConnection(Arc<Traffic>);
 
 /// Accepts connections, each to a task of its own, up to the bound of connections.
-pub(crate) async fn serve(listener: TcpListener, context: ConnectionContext, shared: ProxyShared) {
+pub(crate) async fn serve(listener: Acceptor, context: ConnectionContext, shared: ProxyShared) {
     let room = Arc::new(Semaphore::new(shared.connections_max as usize));
     // The semaphore is never closed, so this loop does not end by itself.
     while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
-        let (client, address) = accept(&listener, Some(&context.key.proxy)).await;
+        let socket = listener.accept(Some(&context.key.proxy)).await;
         let mut context = context.clone();
         context.key.connection = context.traffic.connections.increment();
-        debug!(proxy = %context.key.proxy, client = %address, connection = context.key.connection, "accepted");
-        shared.sessions.spawn(async move {
-            let _permit = permit;
-            connect(client, context).await;
-        });
+        debug!(proxy = %context.key.proxy, client = ?socket.peer_addr(), connection = context.key.connection, "accepted");
+        let place = shared.workers.place();
+        let runtime = place.runtime();
+        let serving = async move {
+            let (_permit, _place) = (permit, place);
+            connect(socket, context).await;
+        };
+        shared.sessions.spawn_on(serving, &runtime);
     }
 }
 
-async fn connect(client: TcpStream, context: ConnectionContext) {
+async fn connect(socket: net::TcpStream, context: ConnectionContext) {
     let ConnectionContext { key, upstream, traffic, mut toxics } = context;
     let _open = OpenConnection(Arc::clone(&traffic));
+    let client = match TcpStream::from_std(socket) {
+        Ok(client) => client,
+        Err(error) => return warn!(proxy = %key.proxy, %error, "could not serve a connection"),
+    };
     let dialled = tokio::select! {
         biased;
         dialled = upstream.dial() => dialled,

@@ -54,12 +54,13 @@ impl Splice {
         self.last >= WORTHWHILE_LEN
     }
 
-    /// Takes the bytes that a socket has and returns their number, 0 at the end of the stream. Must be called only on an
-    /// empty pipe, because a full one would return 0 too.
-    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>, from: &TcpStream) -> Poll<io::Result<usize>> {
+    /// Takes the bytes that a socket has, `most` at most, and returns their number, 0 at the end of the stream. Must be called only on
+    /// an empty pipe, because a full one would return 0 too.
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>, from: &TcpStream, most: u64) -> Poll<io::Result<usize>> {
+        let most = usize::try_from(most).unwrap_or(PIPE_LEN).min(PIPE_LEN);
         loop {
             ready!(from.poll_read_ready(cx))?;
-            match from.try_io(Interest::READABLE, || shift(from, &self.sink, PIPE_LEN)) {
+            match from.try_io(Interest::READABLE, || shift(from, &self.sink, most)) {
                 Ok(count) => {
                     (self.held, self.last) = (count, count);
                     return Poll::Ready(Ok(count));

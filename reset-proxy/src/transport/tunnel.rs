@@ -69,14 +69,15 @@ pub(crate) enum TunnelEnd {
     ServiceGone,
 }
 
-/// Copies bytes until both sides have ended or one fails. The buffers `up` and `down` may hold bytes already.
+/// Copies bytes until both sides have ended or one fails. The buffers `up` and `down` may hold bytes already, and so may `up_splice` or
+/// `down_splice`, whose buffer is empty then.
 pub(crate) async fn tunnel(
     client: &mut TcpStream,
     service: &mut TcpStream,
     (up, down): (&mut Buffer, &mut Buffer),
+    (mut up_splice, mut down_splice): (Option<Splice>, Option<Splice>),
     (bytes_up, bytes_down): (&Counter, &Counter),
 ) -> TunnelResult {
-    let (mut up_splice, mut down_splice) = (None, None);
     let mut up = CopyLoop::new(up, &mut up_splice, bytes_up);
     let mut down = CopyLoop::new(down, &mut down_splice, bytes_down);
     let ended = std::future::poll_fn(|cx| {
@@ -150,7 +151,7 @@ impl<'a> CopyLoop<'a> {
 
     fn poll_fill(&mut self, cx: &mut Context<'_>, from: &mut TcpStream) -> Poll<io::Result<usize>> {
         match self.splice {
-            Some(splice) if splice.is_worthwhile() => splice.poll_fill(cx, from),
+            Some(splice) if splice.is_worthwhile() => splice.poll_fill(cx, from, u64::MAX),
             Some(_) | None => {
                 *self.splice = None;
                 let count = ready!(self.buffer.poll_fill(cx, from))?;
