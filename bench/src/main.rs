@@ -21,7 +21,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    lab::{lesson, scale, tcp_baseline, throughput},
+    lab::{lesson, scale, target, tcp_baseline, throughput},
     settings::Settings,
 };
 
@@ -49,6 +49,8 @@ enum Measurement {
     All,
     /// Attempts per second and CPU time of each part, compared with bare TCP
     Lab,
+    /// The load's CPU time by a contract, compared with Paylab's own wire
+    Target,
     /// The proxy compared with Toxiproxy, HAProxy and no proxy: CPU time, rates and memory
     Proxy,
     /// Group commit compared with one commit for each request, on both databases
@@ -91,12 +93,14 @@ fn main() -> anyhow::Result<()> {
     match measurement {
         Measurement::All => {
             throughput::measure(&settings)?;
+            target::measure(&settings)?;
             lesson::measure(&settings)?;
             proxy::measure(&settings)?;
             booking::measure(&settings)?;
             scale::measure(&settings, &scale::PAYMENTS)
         }
         Measurement::Lab => throughput::measure(&settings),
+        Measurement::Target => target::measure(&settings),
         Measurement::Proxy => proxy::measure(&settings),
         Measurement::Booking => booking::measure(&settings),
         Measurement::Scale { payments } => scale::measure(&settings, &payments),

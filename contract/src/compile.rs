@@ -1,18 +1,19 @@
 //! Reads a contract and refuses what cannot work, each problem with the path of its field.
 
+mod ledger;
+
 use std::collections::BTreeMap;
 
 use paylab_core::{client::KeyPolicy, field_error::FieldError};
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use serde_json::Value;
 
 use crate::{
     Contract,
     answers::{Answers, Rule},
-    ledger::{EntryPaths, Ledger, List, Lookup, Next, NextKind},
-    money::AmountPath,
     path::{Condition, Path},
     request::{Origin, Request, form_pieces, json_pieces, mention, text_pieces},
-    spec::{AnswerSpec, LedgerSpec, NextSpec, PaySpec, SettleSpec, TargetSpec},
+    spec::{AnswerSpec, PaySpec, Place, TargetSpec},
     template::{Escape, Piece, Placeholder, Secrets, Template},
 };
 
@@ -26,12 +27,15 @@ type Errors = Vec<FieldError>;
 pub(crate) fn contract(spec: &TargetSpec, key: KeyPolicy, field: &str) -> Result<Contract, Errors> {
     let mut errors = Vec::new();
     let at = |name: &str| format!("{field}.{name}");
-    let origin = keep(Origin::parse(&spec.url), &at("url"), &mut errors);
+    let origin = origin(spec, field, &mut errors);
+    if let Some(pem) = &spec.ca {
+        keep(certificates(pem), &at("ca"), &mut errors);
+    }
     let reference = reference(&spec.reference, &at("reference"), &mut errors);
     let pay = pay(spec, key, field, &mut errors);
     let answers = answers(&spec.pay, &at("pay"), &mut errors);
-    let ledger = ledger(&spec.ledger, key, &at("ledger"), &mut errors);
-    settle(spec.ledger.settle, &at("ledger.settle"), &mut errors);
+    let ledger = ledger::ledger(&spec.ledger, key, &at("ledger"), &mut errors);
+    ledger::settle(spec.ledger.settle, &at("ledger.settle"), &mut errors);
     match (origin, reference, pay, ledger) {
         (Some(origin), Some(reference), Some(pay), Some(ledger)) if errors.is_empty() => Ok(Contract {
             origin,
@@ -47,9 +51,34 @@ pub(crate) fn contract(spec: &TargetSpec, key: KeyPolicy, field: &str) -> Result
     }
 }
 
+/// Where the service is. Whoever deploys an image replaces its place by a URL; until then it has a name that leads nowhere.
+fn origin(spec: &TargetSpec, field: &str, errors: &mut Errors) -> Option<Origin> {
+    let (url, name) = match spec.place() {
+        Some(Place::Url(url)) => (url.to_owned(), "url"),
+        Some(Place::Service(service)) => (format!("http://{}:{}", service.name, service.port), "service"),
+        Some(Place::Image(image)) => (format!("http://image.invalid:{}", image.port), "image"),
+        None => {
+            errors.push(FieldError::new(field, "needs exactly one of url, service and image"));
+            return None;
+        }
+    };
+    keep(Origin::parse(&url, spec.ca.as_deref()), &format!("{field}.{name}"), errors)
+}
+
 /// What was read, or nothing and its problem among the errors.
 fn keep<T>(read: Result<T, String>, field: &str, errors: &mut Errors) -> Option<T> {
     read.map_err(|problem| errors.push(FieldError::new(field, problem))).ok()
+}
+
+/// Whether there is a certificate in a text, and nothing that cannot be read.
+fn certificates(pem: &str) -> Result<(), String> {
+    let example = "use the certificate of the CA in PEM, which begins with -----BEGIN CERTIFICATE-----";
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    match read {
+        Ok(certificates) if !certificates.is_empty() => Ok(()),
+        Ok(_) => Err(format!("has no certificate; {example}")),
+        Err(error) => Err(format!("is not PEM ({error}); {example}")),
+    }
 }
 
 fn template(text: &str, field: &str, errors: &mut Errors) -> Option<Template> {
@@ -89,10 +118,12 @@ fn pay(spec: &TargetSpec, key: KeyPolicy, field: &str, errors: &mut Errors) -> O
     let common = headers(&spec.headers, key, &format!("{field}.headers"), errors);
     let mut headers = headers(&pay.headers, key, &at("headers"), errors);
     let (kind, body) = body(pay, key, field, errors);
-    let has_kind =
-        |headers: &[(String, Template)]| headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
-    if let (Some(kind), false) = (kind, has_kind(&common) || has_kind(&headers)) {
-        headers.push(("Content-Type".to_owned(), Template::of(Piece::Literal(kind.to_owned()))));
+    // A compressed body could not be looked into.
+    for (name, value) in [("Content-Type", kind), ("Accept-Encoding", Some("identity"))] {
+        let is_set = common.iter().chain(&headers).any(|(known, _)| known.eq_ignore_ascii_case(name));
+        if let (Some(value), false) = (value, is_set) {
+            headers.push((name.to_owned(), Template::of(Piece::Literal(value.to_owned()))));
+        }
     }
     let path = path?;
     demand_reference(&path, &headers, &body, field, errors);
@@ -222,137 +253,4 @@ pub(crate) fn rules(specs: &[AnswerSpec], field: &str, errors: &mut Errors) -> V
 fn conditions(written: &BTreeMap<String, Vec<Value>>, field: &str, errors: &mut Errors) -> Vec<Condition> {
     let read = written.iter().map(|(path, values)| Condition::new(path, values));
     read.filter_map(|read| keep(read, field, errors)).collect()
-}
-
-fn ledger(spec: &LedgerSpec, key: KeyPolicy, field: &str, errors: &mut Errors) -> Option<Ledger> {
-    match (&spec.list, &spec.lookup) {
-        (Some(list), None) => {
-            let field = format!("{field}.list");
-            let entry = entry([&list.minor, &list.major], list.currency.as_ref(), &list.counts, &field, errors);
-            let get = path_template(&list.get, &format!("{field}.get"), errors);
-            let items = path(&list.items, &format!("{field}.items"), errors);
-            let reference = path(&list.reference, &format!("{field}.reference"), errors);
-            let next = next(list.next.as_ref(), &format!("{field}.next"), errors);
-            let id = match &list.id {
-                None => None,
-                Some(text) => Some(path(text, &format!("{field}.id"), errors)?),
-            };
-            if let Some(get) = &get {
-                refuse_attempts(get, &format!("{field}.get"), errors);
-            }
-            Some(Ledger::List(List { get: get?, items: items?, reference: reference?, id, entry: entry?, next: next? }))
-        }
-        (None, Some(lookup)) => {
-            let field = format!("{field}.lookup");
-            let entry = entry([&lookup.minor, &lookup.major], lookup.currency.as_ref(), &lookup.counts, &field, errors);
-            let get = path_template(&lookup.get, &format!("{field}.get"), errors);
-            let items = path(&lookup.items, &format!("{field}.items"), errors);
-            if let Some(get) = &get {
-                demand_payment(get, key, &format!("{field}.get"), errors);
-            }
-            let absent = lookup.absent.iter().filter_map(|status| u16::try_from(*status).ok()).collect();
-            Some(Ledger::Lookup(Lookup { get: get?, items: items?, entry: entry?, absent }))
-        }
-        (None, None) => {
-            errors.push(FieldError::new(field, "is empty; say where the money is read: list or lookup"));
-            None
-        }
-        (Some(_), Some(_)) => {
-            errors.push(FieldError::new(field, "has two ledgers; use either list or lookup"));
-            None
-        }
-    }
-}
-
-/// Two readings must be apart, and there must be time for both.
-fn settle(SettleSpec { quiet, within }: SettleSpec, field: &str, errors: &mut Errors) {
-    if quiet.ms() == 0 {
-        errors.push(FieldError::new(
-            format!("{field}.quiet"),
-            "0s leaves no time in which a late entry could come; use at least 1ms",
-        ));
-    }
-    if within < quiet {
-        errors.push(FieldError::new(
-            format!("{field}.within"),
-            format!("{within} is shorter than quiet; use at least {quiet}"),
-        ));
-    }
-}
-
-/// A list is about all payments, so that nothing of one payment can stand in its path.
-fn refuse_attempts(get: &Template, field: &str, errors: &mut Errors) {
-    for (placeholder, name) in
-        [(Placeholder::Reference, "{reference}"), (Placeholder::Key, "{key}"), (Placeholder::Payment, "{payment}")]
-    {
-        if get.mentions(&placeholder) {
-            errors.push(FieldError::new(
-                field,
-                format!("has {name}, but a list is about all payments; use lookup instead"),
-            ));
-        }
-    }
-}
-
-/// A lookup must say which payment it is about.
-fn demand_payment(get: &Template, key: KeyPolicy, field: &str, errors: &mut Errors) {
-    let by_key = get.mentions(&Placeholder::Key);
-    if by_key && key != KeyPolicy::PerPayment {
-        let problem =
-            "has {key}, but only client.idempotencyKey: PerPayment gives each payment one key; use {reference}";
-        errors.push(FieldError::new(field, problem));
-    }
-    if !by_key && !get.mentions(&Placeholder::Reference) && !get.mentions(&Placeholder::Payment) {
-        errors.push(FieldError::new(field, "does not say which payment it is about; put {reference} or {key} into it"));
-    }
-}
-
-fn entry(
-    amounts: [&Option<String>; 2],
-    currency: Option<&String>,
-    counts: &BTreeMap<String, Vec<Value>>,
-    field: &str,
-    errors: &mut Errors,
-) -> Option<EntryPaths> {
-    let amount = amount(amounts, field, errors);
-    let counts = conditions(counts, &format!("{field}.counts"), errors);
-    let currency = match currency {
-        None => None,
-        Some(text) => Some(path(text, &format!("{field}.currency"), errors)?),
-    };
-    Some(EntryPaths { amount: amount?, currency, counts })
-}
-
-fn amount([minor, major]: [&Option<String>; 2], field: &str, errors: &mut Errors) -> Option<AmountPath> {
-    match (minor, major) {
-        (Some(minor), None) => path(minor, &format!("{field}.minor"), errors).map(AmountPath::Minor),
-        (None, Some(major)) => path(major, &format!("{field}.major"), errors).map(AmountPath::Major),
-        _ => {
-            errors.push(FieldError::new(field, "needs exactly one amount: minor or major"));
-            None
-        }
-    }
-}
-
-fn next(spec: Option<&NextSpec>, field: &str, errors: &mut Errors) -> Option<Next> {
-    let Some(spec) = spec else { return Some(Next { kind: NextKind::OnePage, while_true: None }) };
-    let while_true = match &spec.while_true {
-        None => None,
-        Some(text) => Some(path(text, &format!("{field}.while"), errors)?),
-    };
-    let kind = match (&spec.query, &spec.url, &spec.link) {
-        (Some(query), None, None) => {
-            let read = |(name, text): (&String, &String)| {
-                Some((name.clone(), path(text, &format!("{field}.query.{name}"), errors)?))
-            };
-            NextKind::Query(query.iter().map(read).collect::<Option<_>>()?)
-        }
-        (None, Some(url), None) => NextKind::Url(path(url, &format!("{field}.url"), errors)?),
-        (None, None, Some(link)) => NextKind::Link(link.clone()),
-        _ => {
-            errors.push(FieldError::new(field, "needs exactly one of query, url and link"));
-            return None;
-        }
-    };
-    Some(Next { kind, while_true })
 }

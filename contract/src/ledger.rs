@@ -7,10 +7,10 @@ use serde_json::Value;
 use url::Url;
 
 use crate::{
-    money::AmountPath,
+    money::{AmountPath, Unit},
     path::{Condition, Path},
     request::Origin,
-    template::Template,
+    template::{Escape, Filling, Secrets, Template},
 };
 
 /// A list has at most this many pages.
@@ -25,6 +25,10 @@ pub enum Ledger {
     List(List),
     /// One request for each payment.
     Lookup(Lookup),
+    /// The rows of a query.
+    Sql(Sql),
+    /// The total of all payments.
+    Total(Total),
 }
 
 /// A list of all payments, page by page.
@@ -46,6 +50,26 @@ pub struct Lookup {
     pub(crate) entry: EntryPaths,
     /// The statuses that say that there is no entry.
     pub absent: Vec<u16>,
+}
+
+/// The rows of a query to a database.
+#[derive(Debug, Clone)]
+pub struct Sql {
+    pub(crate) url: Template,
+    pub(crate) query: Template,
+    /// The column of the reference.
+    pub reference: String,
+    /// The column of the amount, and its unit.
+    pub amount: (String, Unit),
+    /// The column of the currency.
+    pub currency: Option<String>,
+}
+
+/// The total of all payments.
+#[derive(Debug, Clone)]
+pub struct Total {
+    pub(crate) get: Template,
+    pub(crate) amount: AmountPath,
 }
 
 /// Where amount and currency stand in an entry, and which entries count.
@@ -86,18 +110,26 @@ pub struct ForeignEntry {
 }
 
 impl Ledger {
-    /// The path of the first request.
+    /// The path of the first request, without that of the service's URL; empty where the ledger is in a database.
     #[must_use]
-    pub const fn get(&self) -> &Template {
+    pub fn path(&self, filling: &Filling<'_>, secrets: &Secrets) -> String {
         match self {
-            Self::List(list) => &list.get,
-            Self::Lookup(lookup) => &lookup.get,
+            Self::List(List { get, .. }) | Self::Lookup(Lookup { get, .. }) | Self::Total(Total { get, .. }) => {
+                get.render(filling, secrets, Escape::Path)
+            }
+            Self::Sql(_) => String::new(),
         }
     }
 
     /// Every template of it.
     pub fn templates(&self) -> impl Iterator<Item = Template> {
-        std::iter::once(self.get().clone())
+        let templates = match self {
+            Self::List(List { get, .. }) | Self::Lookup(Lookup { get, .. }) | Self::Total(Total { get, .. }) => {
+                vec![get.clone()]
+            }
+            Self::Sql(sql) => vec![sql.url.clone(), sql.query.clone()],
+        };
+        templates.into_iter()
     }
 }
 
@@ -179,6 +211,31 @@ impl Lookup {
             entries.extend(self.entry.read(item).map_err(|problem| format!("its entry {problem}"))?);
         }
         Ok(entries)
+    }
+}
+
+impl Sql {
+    /// The URL of the database, with its secrets. A secret that is a part of it may have any characters.
+    #[must_use]
+    pub fn url(&self, filling: &Filling<'_>, secrets: &Secrets) -> String {
+        let escape = if self.url.only().is_some() { Escape::Plain } else { Escape::Path };
+        self.url.render(filling, secrets, escape)
+    }
+
+    /// The query of a run.
+    #[must_use]
+    pub fn query(&self, filling: &Filling<'_>, secrets: &Secrets) -> String {
+        self.query.render(filling, secrets, Escape::Plain)
+    }
+}
+
+impl Total {
+    /// The total in an answer.
+    ///
+    /// # Errors
+    /// The answer is not what the contract says.
+    pub fn read(&self, answer: &Value) -> Result<MinorUnits, String> {
+        self.amount.read(answer).map_err(|problem| format!("the answer {problem}"))
     }
 }
 

@@ -6,12 +6,13 @@
 //! | [`template`] | texts with placeholders, such as `{reference}` |
 //! | [`request`] | the request of an attempt, made from the templates |
 //! | [`answers`] | what an answer means |
-//! | [`ledger`] | the ledger, page by page |
+//! | [`ledger`] | the ledger, page by page; `diagnosis` beside it says what stands there instead of a payment |
 //!
 //! Everything here is pure. It must not know sockets, clocks or how a run is judged; the load does the talking.
 
 pub mod answers;
 mod compile;
+mod diagnosis;
 pub mod ledger;
 pub mod money;
 mod path;
@@ -21,14 +22,18 @@ pub mod template;
 
 use std::collections::BTreeSet;
 
-use paylab_core::{client::KeyPolicy, field_error::FieldError, targets::theirs::TheirService};
+use paylab_core::{
+    client::KeyPolicy,
+    field_error::FieldError,
+    targets::theirs::{LedgerDetail, TheirService},
+};
 
 use crate::{
     answers::Answers,
-    ledger::Ledger,
+    ledger::{Ledger, Sql},
     request::{Origin, Request},
     spec::{ControlReference, SettleSpec, TargetSpec},
-    template::{Filling, Secrets, Template},
+    template::{Piece, Placeholder, Secrets, Template},
 };
 
 /// A contract that is ready to be used.
@@ -62,7 +67,15 @@ impl Contract {
     /// What the core knows of the service.
     #[must_use]
     pub fn service(&self, spec: &TargetSpec) -> TheirService {
-        TheirService { model: spec.model, repeats: self.answers.repeat_answer(), answers: self.answers.labels() }
+        TheirService {
+            model: spec.model,
+            repeats: self.answers.repeat_answer(),
+            answers: self.answers.labels(),
+            ledger: match &self.ledger {
+                Ledger::List(_) | Ledger::Lookup(_) | Ledger::Sql(_) => LedgerDetail::Entries,
+                Ledger::Total(_) => LedgerDetail::Total,
+            },
+        }
     }
 
     /// The names of the secrets that it mentions.
@@ -73,15 +86,30 @@ impl Contract {
         names
     }
 
-    /// The same contract, with its secrets.
+    /// The same contract, with its secrets. A line end after a value is none of it: files have one.
     ///
     /// # Errors
     /// The name of the first secret that is not there.
     pub fn with_secrets(mut self, secret: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
-        for name in self.secret_names() {
+        for name in self.secret_names().into_iter().filter(|name| !self.secrets.has(name)).collect::<Vec<_>>() {
             let value = secret(&name).ok_or_else(|| name.clone())?;
-            self.secrets.insert(name, value);
+            self.secrets.insert(name, value.trim_end_matches(['\r', '\n']).to_owned());
         }
+        Ok(self)
+    }
+
+    /// The same contract, with its ledger in another database than the one that it names.
+    ///
+    /// # Errors
+    /// Its ledger is not in a database.
+    pub fn with_ledger_url(mut self, url: String) -> Result<Self, String> {
+        let Ledger::Sql(Sql { url: template, .. }) = &mut self.ledger else {
+            return Err("is not in a database, so that no URL of one can replace it; use ledger.sql".to_owned());
+        };
+        // It holds a password, so that it is kept as secrets are. No secret of a file can have this name.
+        let name = "--ledger-url".to_owned();
+        *template = Template::of(Piece::Slot(Placeholder::Secret(name.clone())));
+        self.secrets.insert(name, url);
         Ok(self)
     }
 
@@ -103,15 +131,15 @@ impl Contract {
         self.reference.payment_of(run, reference)
     }
 
+    /// What every reference that only this run can have made begins with.
+    #[must_use]
+    pub fn references_begin(&self, run: &str) -> String {
+        self.reference.before_payment(run)
+    }
+
     /// Whether a reference is one that only this run can have made, though it may name no payment of it.
     #[must_use]
     pub fn is_of_run(&self, run: &str, reference: &str) -> bool {
         self.reference.is_of_run(run, reference)
-    }
-
-    /// The path and query of the first page of the ledger, or of a payment's entries.
-    #[must_use]
-    pub fn ledger_path(&self, filling: &Filling<'_>) -> String {
-        self.origin.path(&self.ledger.get().render(filling, &self.secrets, template::Escape::Path))
     }
 }

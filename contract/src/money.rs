@@ -14,6 +14,39 @@ pub enum AmountPath {
     Major(Path),
 }
 
+/// The unit in which an amount is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Minor units, such as cents.
+    Minor,
+    /// Major units, such as euros.
+    Major,
+}
+
+impl Unit {
+    /// The amount that a text is; `None`: it is not a whole number of minor units.
+    #[must_use]
+    pub fn read(self, text: &str) -> Option<MinorUnits> {
+        let minor = match self {
+            Self::Minor => {
+                let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+                whole.parse().ok().filter(|_| fraction.bytes().all(|digit| digit == b'0'))
+            }
+            Self::Major => minor_of(text),
+        };
+        minor.map(MinorUnits)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Minor => "minor",
+            Self::Major => "major",
+        }
+    }
+}
+
 impl AmountPath {
     /// The amount in a value.
     ///
@@ -21,16 +54,13 @@ impl AmountPath {
     /// There is none, or it is not a whole number of minor units.
     pub fn read(&self, value: &Value) -> Result<MinorUnits, String> {
         let (path, unit) = match self {
-            Self::Minor(path) => (path, "minor"),
-            Self::Major(path) => (path, "major"),
+            Self::Minor(path) => (path, Unit::Minor),
+            Self::Major(path) => (path, Unit::Major),
         };
         let text = path.text(value).ok_or_else(|| format!("has no amount at {}", path.as_str()))?;
-        let read = match self {
-            Self::Minor(_) => text.parse().ok().or_else(|| text.strip_suffix(".0")?.parse().ok()),
-            Self::Major(_) => minor_of(&text),
-        };
-        read.map(MinorUnits)
-            .ok_or_else(|| format!("has \"{text:.40}\" at {}, which is no amount in {unit} units", path.as_str()))
+        unit.read(&text).ok_or_else(|| {
+            format!("has \"{text:.40}\" at {}, which is no amount in {} units", path.as_str(), unit.name())
+        })
     }
 }
 

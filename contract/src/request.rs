@@ -6,6 +6,9 @@ use url::Url;
 
 use crate::template::{Escape, Filling, Piece, Placeholder, Secrets, Template};
 
+/// What would end the line of a header.
+const LINE_ENDS: [char; 3] = ['\r', '\n', '\0'];
+
 /// Where a service is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
@@ -13,9 +16,20 @@ pub struct Origin {
     pub address: String,
     /// As the header `Host` names it.
     pub host: String,
+    /// How it is reached under TLS; `None`: it speaks plain HTTP.
+    pub tls: Option<Tls>,
     /// The path before all paths, without a slash at its end.
     base: String,
     url: Url,
+}
+
+/// What TLS to a service needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// Whom the certificate must be for: a name or an address.
+    pub name: String,
+    /// Who may sign it, as certificates in PEM; `None`: the authorities that the machine knows.
+    pub ca: Option<String>,
 }
 
 /// How a payment is asked for.
@@ -29,28 +43,34 @@ pub struct Request {
 }
 
 impl Origin {
-    /// Reads the URL of a target.
+    /// Reads the URL of a target. `ca` says who may sign its certificate, if it is an https URL.
     ///
     /// # Errors
     /// It is no URL that can be used.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let example = "use http://HOST:PORT, such as http://127.0.0.1:9000";
+    pub fn parse(text: &str, ca: Option<&str>) -> Result<Self, String> {
+        let example = "use http://HOST:PORT, such as http://127.0.0.1:9000, or https://HOST";
         let url = Url::parse(text).map_err(|error| format!("is not a URL ({error}); {example}"))?;
-        if url.scheme() == "https" {
-            return Err(format!("https is not supported yet, because the proxy does not speak TLS; {example}"));
-        }
-        let host = url.host_str().filter(|host| url.scheme() == "http" && !host.is_empty());
-        let host = host.ok_or_else(|| format!("is not an http URL; {example}"))?;
+        let host = url.host_str().filter(|host| matches!(url.scheme(), "http" | "https") && !host.is_empty());
+        let host = host.ok_or_else(|| format!("is not an http or https URL; {example}"))?;
+        // Certificates name an IPv6 address without its brackets.
+        let name = host.trim_matches(['[', ']']).to_owned();
+        let tls = (url.scheme() == "https").then(|| Tls { name, ca: ca.map(str::to_owned) });
         if !url.username().is_empty() || url.password().is_some() {
             return Err("holds a user name or a password; put them into target.headers as {secret.NAME}".to_owned());
         }
         if url.query().is_some() || url.fragment().is_some() {
             return Err(format!("must not have a query or a fragment; {example}"));
         }
-        let port = url.port().unwrap_or(80);
+        let port = url.port_or_known_default().unwrap_or(80);
         let named = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
         let base = url.path().trim_end_matches('/').to_owned();
-        Ok(Self { address: format!("{host}:{port}"), host: named, base, url })
+        Ok(Self { address: format!("{host}:{port}"), host: named, tls, base, url })
+    }
+
+    /// The path of its URL, which is before all paths.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
     }
 
     /// A path of the service, behind the path of its URL.
@@ -95,16 +115,25 @@ impl Request {
         std::iter::once(self.path.clone()).chain(headers).chain(body)
     }
 
-    /// The path and query.
-    #[must_use]
-    pub fn path(&self, filling: &Filling<'_>, secrets: &Secrets) -> String {
-        self.path.render(filling, secrets, Escape::Path)
+    /// Adds the path and query to a text.
+    pub fn write_path(&self, filling: &Filling<'_>, secrets: &Secrets, out: &mut String) {
+        self.path.write(filling, secrets, Escape::Path, out);
     }
 
-    /// The headers, each with its line end.
-    #[must_use]
-    pub fn headers(&self, filling: &Filling<'_>, secrets: &Secrets) -> String {
-        render_headers(self.common.iter().chain(&self.headers), filling, secrets)
+    /// Adds the headers to a text, each with its line end.
+    pub fn write_headers(&self, filling: &Filling<'_>, secrets: &Secrets, out: &mut String) {
+        for (name, value) in self.common.iter().chain(&self.headers) {
+            out.push_str(name);
+            out.push_str(": ");
+            let begin = out.len();
+            value.write(filling, secrets, Escape::Plain, out);
+            if out[begin..].contains(LINE_ENDS) {
+                let value = header_value(&out[begin..]);
+                out.truncate(begin);
+                out.push_str(&value);
+            }
+            out.push_str("\r\n");
+        }
     }
 
     /// The headers that go with every request, such as those for the ledger.
@@ -124,24 +153,9 @@ impl Request {
     }
 }
 
-fn render_headers<'a>(
-    headers: impl Iterator<Item = &'a (String, Template)>,
-    filling: &Filling<'_>,
-    secrets: &Secrets,
-) -> String {
-    let mut text = String::with_capacity(256);
-    for (name, value) in headers {
-        text.push_str(name);
-        text.push_str(": ");
-        text.push_str(&header_value(&value.render(filling, secrets, Escape::Plain)));
-        text.push_str("\r\n");
-    }
-    text
-}
-
 /// A value without line ends, which would be further headers.
 fn header_value(text: &str) -> String {
-    if text.contains(['\r', '\n', '\0']) { text.replace(['\r', '\n', '\0'], " ") } else { text.to_owned() }
+    text.replace(LINE_ENDS, " ")
 }
 
 /// The pieces of a JSON body. Members whose whole value is `{key}` are left out where the client sends no key.

@@ -1,23 +1,60 @@
 //! The contract as a user writes it.
 
+mod place;
+
 use std::collections::BTreeMap;
 
 use paylab_core::{duration_text::DurationText, targets::ours::Dedup};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use self::place::{
+    EnvSpec, ImageSpec, Place, PullPolicy, QuantityText, ResourcesSpec, SecretKeyRef, SecretName, SecretSpec,
+    SecurityContextSpec, ServiceSpec, ValueFrom,
+};
+
 /// The longest URL or path.
 pub const URL_LEN_MAX: usize = 2048;
+/// The longest query.
+pub const QUERY_LEN_MAX: usize = 8192;
+/// The longest certificates of authorities, in bytes.
+pub const CA_LEN_MAX: usize = 65_536;
 
 /// A service that is not Paylab's own: how it is paid, what its answers mean, and where its ledger is read. Nothing about the service
 /// is changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "schema",
+    schemars(extend("x-kubernetes-validations" = [
+        {"rule": "[has(self.url), has(self.service), has(self.image)].filter(one, one).size() == 1",
+         "message": "needs exactly one of url, service and image"},
+        {"rule": "!has(self.secrets) || self.secrets.all(s, self.secrets.exists_one(t, t.name.lowerAscii() == s.name.lowerAscii()))",
+         "fieldPath": ".secrets", "message": "each secret needs a name of its own, in any case"},
+    ]))
+)]
 pub struct TargetSpec {
-    /// Where the service is: `http://HOST[:PORT][/PATH]`. The paths of `pay` and `ledger` follow it.
+    /// Where the service is: `http://HOST[:PORT][/PATH]`, or the same with `https`. The paths of `pay` and `ledger` follow it. Exactly one
+    /// of `url`, `service` and `image`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(length(min = 1, max = URL_LEN_MAX)))]
-    pub url: String,
+    pub url: Option<String>,
+    /// The Service behind which it runs on a cluster. On one machine `--target` or `--target-command` replaces it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceSpec>,
+    /// The container image that is deployed on a cluster for the run. On one machine `--target` or `--target-command` replaces it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageSpec>,
+    /// Where the secrets are on a cluster that the contract calls `{secret.NAME}`. Their values are in no status, event, log or
+    /// `ConfigMap`. On one machine they are in the environment, as `PAYLAB_SECRET_NAME`, and this field is ignored.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "schema", schemars(length(max = 16)))]
+    pub secrets: Vec<SecretSpec>,
+    /// Who may sign the certificate of an `https` service: certificates in PEM. By default the authorities that the machine knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = CA_LEN_MAX)))]
+    pub ca: Option<String>,
     /// How the service is believed to treat repeats, as one of the dedup modes of Paylab's own service. With it the totals are
     /// predicted. If it is absent, nothing is predicted, and the claim alone is judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -33,7 +70,7 @@ pub struct TargetSpec {
     pub reference: String,
     /// How a payment is asked for, and what the answers mean.
     pub pay: PaySpec,
-    /// Where the money is read. Either `list` or `lookup`.
+    /// Where the money is read: exactly one of `list`, `lookup`, `sql` and `total`.
     pub ledger: LedgerSpec,
     /// What the control of `paylab check` pays with, which proves that the ledger can show a payment that was booked twice. By default
     /// the same reference under another key.
@@ -123,7 +160,8 @@ pub enum Meaning {
 #[cfg_attr(
     feature = "schema",
     schemars(extend("x-kubernetes-validations" = [
-        {"rule": "has(self.list) != has(self.lookup)", "message": "needs exactly one of list and lookup"},
+        {"rule": "[has(self.list), has(self.lookup), has(self.sql), has(self.total)].filter(one, one).size() == 1",
+         "message": "needs exactly one of list, lookup, sql and total"},
     ]))
 )]
 pub struct LedgerSpec {
@@ -133,6 +171,12 @@ pub struct LedgerSpec {
     /// One request for each payment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lookup: Option<LookupSpec>,
+    /// The rows of a query to the service's database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sql: Option<SqlSpec>,
+    /// The total of all payments, where the service shows no more than that. It suffices for the claim `ExactTotal` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<TotalSpec>,
     /// When the ledger counts as settled.
     #[serde(default)]
     pub settle: SettleSpec,
@@ -255,6 +299,67 @@ pub struct LookupSpec {
     pub counts: BTreeMap<String, Vec<Value>>,
 }
 
+/// The rows of a query to the service's database: one row for each entry. The query is run in a transaction that reads only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "schema",
+    schemars(extend("x-kubernetes-validations" = [
+        {"rule": "has(self.minor) != has(self.major)", "message": "needs exactly one amount: minor or major"},
+    ]))
+)]
+pub struct SqlSpec {
+    /// The database: `postgres://USER@HOST[:PORT]/DATABASE`, `mysql://USER@HOST[:PORT]/DATABASE` or `sqlite:FILE`. A password is
+    /// written as `{secret.NAME}`, and the whole URL may be a secret. `--ledger-url` replaces it.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = URL_LEN_MAX)))]
+    pub url: String,
+    /// The query, a `SELECT`. `{run}` in it becomes the 8 hexadecimal digits that the run's references have and no other run's. Rows
+    /// with other references are passed over.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = QUERY_LEN_MAX)))]
+    pub query: String,
+    /// The column of the reference.
+    #[serde(default = "reference_column")]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 63)))]
+    pub reference: String,
+    /// The column of the amount in minor units, such as cents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 63)))]
+    pub minor: Option<String>,
+    /// The column of the amount in major units, such as euros.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 63)))]
+    pub major: Option<String>,
+    /// The column of the currency. It is compared in any case. If it is absent, it is not looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 63)))]
+    pub currency: Option<String>,
+}
+
+/// The total of all payments. What it was before the load is subtracted, so that nobody else may pay meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "schema",
+    schemars(extend("x-kubernetes-validations" = [
+        {"rule": "has(self.minor) != has(self.major)", "message": "needs exactly one amount: minor or major"},
+    ]))
+)]
+pub struct TotalSpec {
+    /// The path of the request.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = URL_LEN_MAX)))]
+    pub get: String,
+    /// The total in minor units, such as cents, as a JSONPath.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 256)))]
+    pub minor: Option<String>,
+    /// The total in major units, such as euros, as a JSONPath.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 256)))]
+    pub major: Option<String>,
+}
+
 /// When the ledger counts as settled: two readings of it are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -295,6 +400,10 @@ impl Default for SettleSpec {
 
 fn default_reference() -> String {
     "{run}-{payment}".to_owned()
+}
+
+fn reference_column() -> String {
+    "reference".to_owned()
 }
 
 fn whole_body() -> String {

@@ -12,6 +12,10 @@ pub const KNOWN: &str = "{reference}, {key}, {payment}, {attempt}, {run}, {amoun
 const RUN_LEN: usize = 8;
 /// What has a meaning of its own in a path or a query.
 const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// What is shown in place of a secret.
+const REDACTED: &str = "(secret)";
+/// A text that ends with so many bytes of a secret, or more, was cut there.
+const CUT_LEN_MIN: usize = 4;
 /// What a header cannot carry.
 const IN_HEADER: &AsciiSet = CONTROLS;
 
@@ -108,23 +112,46 @@ impl Secrets {
         self.0.insert(name, value);
     }
 
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
     fn get(&self, name: &str) -> &str {
         self.0.get(name).map_or("", String::as_str)
     }
 
-    /// A text without the secrets that it may hold, however they are written there.
+    /// A text without the secrets that it may hold, however they are written there, and without the beginning of one at its end, because
+    /// the text may have been cut there.
     #[must_use]
     pub fn redact(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        for value in self.0.values().filter(|value| !value.is_empty()) {
-            for escape in [Escape::Plain, Escape::Json, Escape::Path, Escape::Form] {
-                let mut written = String::new();
-                escape.write(value, &mut written);
-                text = text.replace(&written, "(secret)");
-            }
-        }
-        text
+        let forms = self.forms();
+        let cut = forms.iter().filter_map(|form| cut_len(text, form)).max();
+        let (kept, end) = cut.map_or((text, ""), |len| (&text[..text.len() - len], REDACTED));
+        forms.iter().fold(kept.to_owned(), |text, form| text.replace(form, REDACTED)) + end
     }
+
+    /// The secrets as they may be written, the longest first, because one may be a part of another.
+    fn forms(&self) -> Vec<String> {
+        let escapes = [Escape::Plain, Escape::Json, Escape::Path, Escape::Form];
+        let values = self.0.values().filter(|value| !value.is_empty());
+        let mut forms: Vec<_> = values
+            .flat_map(|value| {
+                escapes.map(|escape| {
+                    let mut form = String::new();
+                    escape.write(value, &mut form);
+                    form
+                })
+            })
+            .collect();
+        forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+        forms
+    }
+}
+
+/// How much of a secret, from its beginning, a text ends with.
+fn cut_len(text: &str, form: &str) -> Option<usize> {
+    let ends_with = |len: &usize| form.is_char_boundary(*len) && text.ends_with(&form[..*len]);
+    (CUT_LEN_MIN..=form.len()).rev().find(ends_with)
 }
 
 impl Placeholder {
@@ -235,8 +262,13 @@ impl Template {
     #[must_use]
     pub fn render(&self, filling: &Filling<'_>, secrets: &Secrets, escape: Escape) -> String {
         let mut text = String::new();
-        self.0.iter().for_each(|piece| piece.write(filling, secrets, escape, &mut text));
+        self.write(filling, secrets, escape, &mut text);
         text
+    }
+
+    /// Adds the text with its values to another.
+    pub(crate) fn write(&self, filling: &Filling<'_>, secrets: &Secrets, escape: Escape, out: &mut String) {
+        self.0.iter().for_each(|piece| piece.write(filling, secrets, escape, out));
     }
 
     /// The reference of a payment, for a template of `{run}` and `{payment}`.
@@ -254,9 +286,7 @@ impl Template {
 
     /// The payment whose reference this is, for a template that ends in `{payment}`.
     pub(crate) fn payment_of(&self, run: &str, reference: &str) -> Option<u64> {
-        let number = reference.strip_prefix(&self.before_payment(run))?;
-        let payment: u64 = number.parse().ok()?;
-        (payment.to_string() == number).then_some(payment)
+        number_of(reference.strip_prefix(&self.before_payment(run))?)
     }
 
     /// Whether a reference begins as those of this run do.
@@ -264,7 +294,8 @@ impl Template {
         reference.starts_with(&self.before_payment(run))
     }
 
-    fn before_payment(&self, run: &str) -> String {
+    /// What the references of this run begin with.
+    pub(crate) fn before_payment(&self, run: &str) -> String {
         let mut text = self.reference(run, 0);
         text.pop();
         text
@@ -272,6 +303,14 @@ impl Template {
 }
 
 impl Piece {
+    /// The text that stays as it is; `None`: it is a placeholder.
+    pub(crate) fn literal(&self) -> Option<&str> {
+        match self {
+            Self::Literal(text) => Some(text),
+            Self::Slot(_) => None,
+        }
+    }
+
     /// Writes it with its value.
     pub(crate) fn write(&self, filling: &Filling<'_>, secrets: &Secrets, escape: Escape, out: &mut String) {
         match self {
@@ -300,6 +339,12 @@ impl Placeholder {
     }
 }
 
+/// The number that is written as Paylab writes it, without a sign and without zeros before it.
+fn number_of(text: &str) -> Option<u64> {
+    let is_written_so = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    text.parse().ok().filter(|_| is_written_so)
+}
+
 /// Writes a number, which no place changes.
 fn write_digits(number: impl fmt::Display, out: &mut String) {
     // Writing to a String cannot fail.
@@ -311,6 +356,7 @@ impl Escape {
     pub(crate) fn write(self, text: &str, out: &mut String) {
         match self {
             Self::Plain => out.push_str(text),
+            Self::Json if text.bytes().all(|byte| byte >= b' ' && !matches!(byte, b'"' | b'\\')) => out.push_str(text),
             Self::Json => {
                 let quoted = serde_json::Value::from(text).to_string();
                 out.push_str(&quoted[1..quoted.len() - 1]);
@@ -412,5 +458,17 @@ mod tests {
         for written in ["a \"b/c", "a \\\"b/c", "a%20%22b%2Fc", "a+%22b%2Fc"] {
             assert_eq!(secrets.redact(&format!("?k={written}&x")), "?k=(secret)&x");
         }
+    }
+
+    #[test]
+    fn a_secret_that_is_cut_or_a_part_of_another_is_not_shown_either() {
+        let mut secrets = Secrets::default();
+        secrets.insert("token".to_owned(), "hunter2".to_owned());
+        secrets.insert("longer".to_owned(), "hunter2-and-more".to_owned());
+        assert_eq!(secrets.redact("bad hunter2-and-more, bad hunter2"), "bad (secret), bad (secret)");
+        assert_eq!(secrets.redact("bad hunter2-and-m"), "bad (secret)");
+        assert_eq!(secrets.redact("bad hunter2-and-more"), "bad (secret)");
+        assert_eq!(secrets.redact("bad hunte"), "bad (secret)");
+        assert_eq!(secrets.redact("what a hun"), "what a hun");
     }
 }

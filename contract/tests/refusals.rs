@@ -32,22 +32,14 @@ fn a_good_contract_is_read() {
 
 #[test]
 fn an_url_that_cannot_be_used_is_refused_with_what_can() {
-    let urls = [
-        "localhost:9000",
-        "https://a.example",
-        "http://u:p@a.example",
-        "http://a.example/?x=1",
-        "ftp://a.example",
-        "http://",
-    ];
+    let urls = ["localhost:9000", "http://u:p@a.example", "http://a.example/?x=1", "ftp://a.example", "http://"];
     let refusals = urls.map(|url| refused("http://127.0.0.1:9000", url)).join("\n");
     expect_test::expect![[r#"
-        spec.target.url: is not an http URL; use http://HOST:PORT, such as http://127.0.0.1:9000
-        spec.target.url: https is not supported yet, because the proxy does not speak TLS; use http://HOST:PORT, such as http://127.0.0.1:9000
+        spec.target.url: is not an http or https URL; use http://HOST:PORT, such as http://127.0.0.1:9000, or https://HOST
         spec.target.url: holds a user name or a password; put them into target.headers as {secret.NAME}
-        spec.target.url: must not have a query or a fragment; use http://HOST:PORT, such as http://127.0.0.1:9000
-        spec.target.url: is not an http URL; use http://HOST:PORT, such as http://127.0.0.1:9000
-        spec.target.url: is not a URL (empty host); use http://HOST:PORT, such as http://127.0.0.1:9000"#]].assert_eq(&refusals);
+        spec.target.url: must not have a query or a fragment; use http://HOST:PORT, such as http://127.0.0.1:9000, or https://HOST
+        spec.target.url: is not an http or https URL; use http://HOST:PORT, such as http://127.0.0.1:9000, or https://HOST
+        spec.target.url: is not a URL (empty host); use http://HOST:PORT, such as http://127.0.0.1:9000, or https://HOST"#]].assert_eq(&refusals);
 }
 
 #[test]
@@ -115,11 +107,49 @@ fn ledgers_are_refused_that_are_none_or_two_or_ask_for_nobody() {
     ]
     .join("\n");
     expect_test::expect![[r#"
-        spec.target.ledger: is empty; say where the money is read: list or lookup
-        spec.target.ledger: has two ledgers; use either list or lookup
+        spec.target.ledger: is empty; say where the money is read: list, lookup, sql or total
+        spec.target.ledger: has several ledgers; use one of list, lookup, sql and total
         spec.target.ledger.lookup.get: does not say which payment it is about; put {reference} or {key} into it
         spec.target.ledger.lookup.get: has {key}, but only client.idempotencyKey: PerPayment gives each payment one key; use {reference}
         spec.target.ledger.list.next: needs exactly one of query, url and link"#]].assert_eq(&refusals);
+}
+
+#[test]
+fn queries_and_totals_are_refused_that_cannot_be_used_or_show_a_password() {
+    let list = &GOOD[GOOD.find("{list").unwrap()..];
+    let sql = |sql: &str| refused(list, &format!("{{sql: {{{sql}}}}}"));
+    let refusals = [
+        sql("url: 'postgres://u:hunter2@h/d', query: select 1, minor: m"),
+        sql("url: 'postgres://u@h/d?password=hunter2', query: select 1, minor: m"),
+        sql("url: 'postgres://{run}@h/d', query: select 1, minor: m"),
+        sql("url: 'sqlite:f', query: 'select {reference}', minor: m"),
+        sql("url: 'sqlite:f', query: select 1, minor: m, major: m"),
+        sql("url: 'sqlite:f', query: select 1, minor: 'm) from x --', reference: 1a, currency: ''"),
+        refused(list, "{total: {get: '/stats?key={key}', minor: $.m}}"),
+        refused(list, "{total: {get: stats, minor: $.m}}"),
+        refused(list, "{total: {get: /stats}}"),
+    ]
+    .join("\n");
+    expect_test::expect![[r#"
+        spec.target.ledger.sql.url: holds a password that everybody can read; write it as {secret.NAME}
+        spec.target.ledger.sql.url: holds a password that everybody can read; write it as {secret.NAME}
+        spec.target.ledger.sql.url: has a placeholder that has no value here; use only {secret.NAME}
+        spec.target.ledger.sql.query: has a placeholder that has no value here; use only {run}
+        spec.target.ledger.sql: needs exactly one amount: minor or major
+        spec.target.ledger.sql.reference: "1a" is not the name of a column; give the query's column a simple one, as in: select x as amount
+        spec.target.ledger.sql.minor: "m) from x --" is not the name of a column; give the query's column a simple one, as in: select x as amount
+        spec.target.ledger.sql.currency: "" is not the name of a column; give the query's column a simple one, as in: select x as amount
+        spec.target.ledger.total.get: is about one payment, but a total is about all; use lookup instead
+        spec.target.ledger.total.get: "stats" is not a path; begin with / and use no spaces
+        spec.target.ledger.total: needs exactly one amount: minor or major"#]].assert_eq(&refusals);
+    for good in [
+        "{sql: {url: 'postgres://u:{secret.password}@h/d', query: \"select * from p where r like '{run}-%';\", major: m}}",
+        "{sql: {url: '{secret.ledger}', query: select 1, reference: Ref_1, minor: m, currency: c}}",
+        "{total: {get: '/stats?run={run}', major: $}}",
+    ] {
+        let spec: TargetSpec = serde_saphyr::from_str(&GOOD.replace(list, good)).unwrap();
+        assert!(Contract::new(&spec, KeyPolicy::PerPayment, "spec.target").is_ok(), "{good}");
+    }
 }
 
 #[test]

@@ -50,9 +50,10 @@ fn a_request_is_filled_as_its_places_demand() {
     let body_of = |pay: &Value, policy: KeyPolicy| {
         let contract = contract_for(&paying(pay), policy).with_secrets(secret).unwrap();
         let filling = filling("k/1");
-        let (body, headers) =
-            (contract.pay.body(&filling, contract.secrets()), contract.pay.headers(&filling, contract.secrets()));
-        (contract.origin.path(&contract.pay.path(&filling, contract.secrets())), headers, body)
+        let (mut path, mut headers) = (contract.origin.base().to_owned(), String::new());
+        contract.pay.write_path(&filling, contract.secrets(), &mut path);
+        contract.pay.write_headers(&filling, contract.secrets(), &mut headers);
+        (path, headers, contract.pay.body(&filling, contract.secrets()))
     };
     let (path, headers, body) = body_of(
         &json!({"post": "/pay/{reference}", "headers": key, "json": {"ref": "{reference}", "minor": "{amount.minor}",
@@ -60,7 +61,10 @@ fn a_request_is_filled_as_its_places_demand() {
         KeyPolicy::PerPayment,
     );
     assert_eq!(path, "/base/pay/0123abcd-7");
-    assert_eq!(headers, "Authorization: Bearer s3cret&\r\nIdempotency-Key: k/1\r\nContent-Type: application/json\r\n");
+    assert_eq!(
+        headers,
+        "Authorization: Bearer s3cret&\r\nIdempotency-Key: k/1\r\nContent-Type: application/json\r\nAccept-Encoding: identity\r\n"
+    );
     let body: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(
         body,
@@ -69,7 +73,7 @@ fn a_request_is_filled_as_its_places_demand() {
 
     let (_, headers, body) =
         body_of(&json!({"post": "/p", "form": {"a[b]": "{key}", "c": "x y {reference}"}}), KeyPolicy::PerPayment);
-    assert!(headers.ends_with("Content-Type: application/x-www-form-urlencoded\r\n"), "{headers}");
+    assert!(headers.contains("Content-Type: application/x-www-form-urlencoded\r\n"), "{headers}");
     assert_eq!(body, "a%5Bb%5D=k%2F1&c=x+y+0123abcd-7");
 
     let text = json!({"post": "/p", "headers": {"Content-Type": "text/csv"}, "text": "{reference},{amount.minor}"});
@@ -87,6 +91,20 @@ fn a_secret_that_is_missing_is_named_and_none_is_printed() {
     assert_eq!(contract.clone().with_secrets(|_| None).unwrap_err(), "token");
     let contract = contract.with_secrets(|_| Some("hunter2".to_owned())).unwrap();
     assert!(!format!("{contract:?}").contains("hunter2"));
+    // A file ends with a line end, which no header can carry.
+    let of_a_file = contract.clone().with_secrets(|_| Some("hunter2\n".to_owned())).unwrap();
+    let mut headers = String::new();
+    of_a_file.pay.write_headers(&filling(""), of_a_file.secrets(), &mut headers);
+    assert_eq!(headers.lines().next(), Some("Authorization: Bearer hunter2"));
+    // Not even its beginning, where a text was cut.
+    for (text, shown) in [
+        ("who is hunter2?", "who is (secret)?"),
+        ("who is hunter", "who is (secret)"),
+        ("who is hunt", "who is (secret)"),
+        ("who hun", "who hun"),
+    ] {
+        assert_eq!(contract.secrets().redact(text), shown);
+    }
 }
 
 /// Reads a list whose pages are these, from the first on.
@@ -101,7 +119,8 @@ fn read_list(
     });
     let contract = contract_for(&target, KeyPolicy::None);
     let Ledger::List(list) = &contract.ledger else { unreachable!("it is a list") };
-    let (mut here, mut entries, mut read) = (contract.ledger_path(&filling("")), Vec::new(), 0);
+    let first = contract.origin.path(&contract.ledger.path(&filling(""), contract.secrets()));
+    let (mut here, mut entries, mut read) = (first, Vec::new(), 0);
     let mut seen = HashSet::new();
     loop {
         let (page, link) = pages.get(here.as_str()).ok_or_else(|| format!("asked for {here}"))?;
@@ -216,8 +235,8 @@ fn a_lookup_reads_the_entries_of_one_payment() {
         "ledger": {"lookup": {"get": "/p?ref={reference}&key={key}", "items": "$.p[*]", "major": "$.a", "currency": "$.c", "absent": [404, 410]}},
     });
     let contract = contract_for(&target, KeyPolicy::PerPayment);
-    assert_eq!(contract.ledger_path(&filling("k/1")), "/p?ref=0123abcd-7&key=k%2F1");
     let Ledger::Lookup(lookup) = &contract.ledger else { unreachable!("it is a lookup") };
+    assert_eq!(contract.ledger.path(&filling("k/1"), contract.secrets()), "/p?ref=0123abcd-7&key=k%2F1");
     let entry = |minor, currency: &str| ForeignEntry { amount: MinorUnits(minor), currency: Some(currency.to_owned()) };
     let read = lookup.read(&json!({"p": [{"a": "10.50", "c": "eur"}, {"a": 1, "c": "USD"}]}));
     assert_eq!(read, Ok(vec![entry(1050, "eur"), entry(100, "USD")]));
@@ -230,4 +249,24 @@ fn a_lookup_reads_the_entries_of_one_payment() {
 fn a_page_has_one_name_in_whatever_order_its_parameters_are() {
     assert_eq!(page_name("/p?a=1&b=2"), page_name("/p?b=2&a=1"));
     assert_ne!(page_name("/p?a=1"), page_name("/p?a=2"));
+}
+
+#[test]
+fn an_https_service_is_reached_at_its_own_port_by_its_own_name() {
+    use paylab_contract::request::{Origin, Tls};
+    for (url, address, host, name) in [
+        ("https://pay.example", "pay.example:443", "pay.example", "pay.example"),
+        ("https://pay.example:8443/v1/", "pay.example:8443", "pay.example:8443", "pay.example"),
+        ("https://127.0.0.1:8443", "127.0.0.1:8443", "127.0.0.1:8443", "127.0.0.1"),
+        ("https://[::1]", "[::1]:443", "[::1]", "::1"),
+    ] {
+        let origin = Origin::parse(url, None).unwrap();
+        let tls = origin.tls.clone().unwrap();
+        assert_eq!((origin.address.as_str(), origin.host.as_str(), tls.name.as_str()), (address, host, name));
+        // Neither a page in plain HTTP nor one of another port is followed.
+        assert!(origin.follow("/", &url.replace("https", "http")).is_err());
+    }
+    let with_ca = Origin::parse("https://pay.example", Some("PEM")).unwrap().tls;
+    assert_eq!(with_ca, Some(Tls { name: "pay.example".to_owned(), ca: Some("PEM".to_owned()) }));
+    assert_eq!(Origin::parse("http://pay.example", Some("PEM")).unwrap().tls, None);
 }

@@ -12,6 +12,9 @@ pub enum Claim {
     AtLeastOnce,
     /// Every payment is booked exactly once.
     ExactlyOnce,
+    /// The ledger's total is that of all payments, each booked once. It is for a ledger that shows nothing but a total, in which a payment
+    /// that is lost and one that is booked twice cancel each other out.
+    ExactTotal,
 }
 
 /// The verdict that makes an experiment a success.
@@ -59,6 +62,7 @@ impl Claim {
             Self::AtMostOnce => "AtMostOnce",
             Self::AtLeastOnce => "AtLeastOnce",
             Self::ExactlyOnce => "ExactlyOnce",
+            Self::ExactTotal => "ExactTotal",
         }
     }
 }

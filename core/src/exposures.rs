@@ -67,7 +67,7 @@ impl ExposureKind {
     pub const fn of(claim: Claim, client: &ClientPlan) -> Self {
         match (claim, client.max_attempts, client.recovery) {
             (Claim::AtMostOnce, Some(1), None) => Self::Arrived,
-            (Claim::AtMostOnce, _, _) | (Claim::ExactlyOnce, _, _) => Self::Repeats,
+            (Claim::AtMostOnce | Claim::ExactlyOnce | Claim::ExactTotal, _, _) => Self::Repeats,
             (Claim::AtLeastOnce, _, _) => Self::Undelivered,
         }
     }

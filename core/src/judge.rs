@@ -6,11 +6,13 @@ pub mod doubt;
 pub mod evidence;
 pub mod report;
 
+use std::collections::BTreeMap;
+
 use crate::{
     exposures::Exposures,
     judge::{
         anomaly::{Anomaly, Basis, Example},
-        report::{LedgerTotals, PaymentTotals, ProxyTotals, RecordTotals, Report},
+        report::{LedgerSum, LedgerTotals, PaymentTotals, ProxyTotals, RecordTotals, Report},
     },
     payment::PaymentId,
     plan::Plan,
@@ -45,19 +47,12 @@ pub fn judge(plan: &Plan, history: &History, record: &RecordTally, ledger: &Ledg
         answers: history.answers.clone(),
         record: record_totals(record),
         ledger: ledger_totals(ledger),
+        total: ledger_sum(plan, history, ledger),
         ..Report::default()
     };
-    report.exposures = report.record.as_ref().zip(report.ledger.as_ref()).map(|_| Exposures::default());
-    let (record_is_whole, ledger_is_whole) = (report.record.is_some(), report.ledger.is_some());
-    for (payment, client) in history.rows() {
-        let witnesses = Witnesses {
-            payment,
-            client,
-            proxy: record_is_whole.then(|| record.row(payment)),
-            ledger: ledger_is_whole.then(|| ledger.row(payment)),
-            is_stable: !history.is_unstable(payment),
-            is_mismatched: is_mismatched(plan, payment, client, ledger),
-        };
+    let ledger_is_read = report.ledger.is_some() || report.total.is_some();
+    report.exposures = report.record.as_ref().filter(|_| ledger_is_read).map(|_| Exposures::default());
+    for witnesses in witnesses(plan, history, record, ledger) {
         witnesses.count(plan, &mut report);
         for anomaly in Anomaly::ALL.into_iter().filter(|anomaly| witnesses.show(*anomaly)) {
             report.anomalies.entry(anomaly).or_default().add(witnesses.example());
@@ -65,6 +60,49 @@ pub fn judge(plan: &Plan, history: &History, record: &RecordTally, ledger: &Ledg
     }
     evidence::doubt_share(history, record, ledger, &mut report);
     report
+}
+
+/// The first payments that have an anomaly, in ascending order, each with all of its anomalies, and how many more there are.
+#[must_use]
+pub fn broken_payments(
+    plan: &Plan,
+    history: &History,
+    record: &RecordTally,
+    ledger: &LedgerTally,
+    most: usize,
+) -> (BTreeMap<u64, Vec<Anomaly>>, u64) {
+    let (mut broken, mut others) = (BTreeMap::new(), 0);
+    for witnesses in witnesses(plan, history, record, ledger) {
+        let shown: Vec<_> = Anomaly::ALL.into_iter().filter(|anomaly| witnesses.show(*anomaly)).collect();
+        if shown.is_empty() {
+            continue;
+        }
+        if broken.len() < most {
+            broken.insert(witnesses.payment.0, shown);
+        } else {
+            others += 1;
+        }
+    }
+    (broken, others)
+}
+
+/// What the witnesses say about each payment of a share.
+fn witnesses<'a>(
+    plan: &'a Plan,
+    history: &'a History,
+    record: &'a RecordTally,
+    ledger: &'a LedgerTally,
+) -> impl Iterator<Item = Witnesses<'a>> {
+    let record_is_whole = record.stream.is_whole();
+    let ledger_is_whole = ledger.shows_payments();
+    history.rows().map(move |(payment, client)| Witnesses {
+        payment,
+        client,
+        proxy: record_is_whole.then(|| record.row(payment)),
+        ledger: ledger_is_whole.then(|| ledger.row(payment)),
+        is_stable: !history.is_unstable(payment),
+        is_mismatched: is_mismatched(plan, payment, client, ledger),
+    })
 }
 
 impl Witnesses<'_> {
@@ -100,6 +138,8 @@ impl Witnesses<'_> {
             && (entries > 0 || self.client.ending != Ending::Refused)
         {
             let attempts = u64::from(self.client.attempts);
+            // A total does not say which payments were booked; the service has said it of those that it acknowledged.
+            let entries = if report.total.is_some() { u64::from(acknowledged) } else { entries };
             *exposures = exposures.plus(Exposures::of_payment(attempts, forwarded, entries));
         }
     }
@@ -110,6 +150,8 @@ impl Witnesses<'_> {
             Basis::History => true,
             Basis::Ledger => self.ledger.is_some(),
             Basis::Record | Basis::OneSender => self.ledger.is_some() && self.whole_record().is_some(),
+            // A total says nothing of one payment.
+            Basis::Total | Basis::TotalOfOneSender => false,
         };
         can_show && self.has(anomaly)
     }
@@ -139,6 +181,7 @@ impl Witnesses<'_> {
             Anomaly::RefusedRepeat => entries > 0 && belief == Belief::Unknown && ending == Ending::Refused,
             Anomaly::Stuck => ending == Ending::Stuck && !proxy.is_broken() && (entries > 0 || !was_answered),
             Anomaly::Lost => entries == 0 && ending == Ending::GaveUp && !proxy.is_broken() && !was_answered,
+            Anomaly::Shortfall | Anomaly::Surplus => false,
             Anomaly::Refused => entries == 0 && ending == Ending::Refused && !was_answered,
         }
     }
@@ -153,7 +196,7 @@ fn is_mismatched(plan: &Plan, payment: PaymentId, client: &PaymentHistory, ledge
 
 /// What the record says beside its rows; `None`: it is not whole.
 fn record_totals(record: &RecordTally) -> Option<RecordTotals> {
-    let footer = record.stream.footer().filter(|_| record.stream.flaw().is_none())?;
+    let footer = record.stream.footer().filter(|_| record.stream.is_whole())?;
     let RecordFooter {
         seal: _,
         run_id: _,
@@ -168,9 +211,24 @@ fn record_totals(record: &RecordTally) -> Option<RecordTotals> {
     Some(RecordTotals { recorded: 0, forwarded: 0, faults: record.faults.clone(), proxy })
 }
 
-/// What the ledger says beside its rows; `None`: it is not whole.
+/// What a ledger that shows a total and no entry says; `None`: it was not read, or it shows its entries.
+fn ledger_sum(plan: &Plan, history: &History, ledger: &LedgerTally) -> Option<LedgerSum> {
+    let footer = ledger.stream.footer().filter(|_| plan.target.shows_total_only() && ledger.stream.is_whole())?;
+    let is_due = |client: &PaymentHistory| client.ending != Ending::Refused || client.belief == Belief::Acknowledged;
+    let due = history.rows().filter(|(_, client)| is_due(client));
+    // What was acknowledged is due, and where nothing was, what the first attempt asked for.
+    let amounts = due.map(|(_, client)| plan.amount_of(u32::from(client.acknowledged_by.max(1))).0);
+    Some(LedgerSum {
+        before_minor: ledger.baseline().total_minor,
+        after_minor: footer.total_minor,
+        due_minor: amounts.fold(0, i64::saturating_add),
+        refused: history.rows().filter(|(_, client)| !is_due(client)).count() as u64,
+    })
+}
+
+/// What the ledger says beside its rows; `None`: it is not whole, or it shows a total and no row.
 fn ledger_totals(ledger: &LedgerTally) -> Option<LedgerTotals> {
-    let footer = ledger.stream.footer().filter(|_| ledger.stream.flaw().is_none())?;
+    let footer = ledger.stream.footer().filter(|_| ledger.shows_payments())?;
     Some(LedgerTotals {
         entries: ledger.entries,
         booked_minor: ledger.booked.0,

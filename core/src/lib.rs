@@ -5,6 +5,7 @@
 //!
 //! The feature `schema` adds JSON schemas for the custom resource; the feature `outcome` adds [`outcome`] and [`theory`].
 
+pub mod chronicle;
 pub mod claim;
 pub mod client;
 pub mod duration_text;

@@ -9,6 +9,8 @@ pub mod totals;
 
 use std::{fmt, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     claim::{Expectation, Observed, Verdict},
     exposures::ExposureKind,
@@ -49,7 +51,8 @@ pub struct Outcome {
 }
 
 /// Where and how an experiment was run.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Setting {
     /// The name of the experiment.
     pub experiment: String,
@@ -61,6 +64,8 @@ pub struct Setting {
     pub target: Option<String>,
     /// The database that held the ledger, such as `sqlite`; `None`: not known.
     pub database: Option<String>,
+    /// The directory in which the evidence of the run is kept; `None`: it is not kept.
+    pub evidence: Option<String>,
     /// The time from the start of the first part to the verdict; `None`: not measured.
     pub elapsed: Option<Duration>,
 }
@@ -100,6 +105,12 @@ impl Outcome {
         Self::conclude(plan, report, setting)
     }
 
+    /// Concludes again from the report of a whole run that was kept with its doubts.
+    #[must_use]
+    pub fn of_kept(plan: &Plan, report: Report, setting: Setting) -> Self {
+        Self::conclude(plan, report, setting)
+    }
+
     fn conclude(plan: &Plan, report: Report, setting: Setting) -> Self {
         let broken = broken(plan, &report);
         let (verdict, reason) = match (broken.first(), report.doubts.keys().next()) {
@@ -135,8 +146,8 @@ impl Outcome {
 fn broken(plan: &Plan, report: &Report) -> Vec<Anomaly> {
     let is_found = |anomaly: Anomaly| match anomaly.basis() {
         // What one worker's evidence shows is true even if another's says nothing.
-        Basis::History | Basis::Ledger | Basis::Record => report.count(anomaly) > 0,
-        Basis::OneSender => report.count(anomaly) > 0 && can_show(report, anomaly),
+        Basis::History | Basis::Ledger | Basis::Record | Basis::Total => report.count(anomaly) > 0,
+        Basis::OneSender | Basis::TotalOfOneSender => report.count(anomaly) > 0 && can_show(report, anomaly),
     };
     Anomaly::ALL.into_iter().filter(|anomaly| anomaly.violates(plan.claim) && is_found(*anomaly)).collect()
 }
@@ -148,6 +159,8 @@ fn can_show(report: &Report, anomaly: Anomaly) -> bool {
         Basis::Ledger => report.ledger.is_some(),
         Basis::Record => report.ledger.is_some() && report.record.is_some(),
         Basis::OneSender => report.ledger.is_some() && report.is_one_sender(),
+        Basis::Total => report.total.is_some(),
+        Basis::TotalOfOneSender => report.total.is_some() && report.is_one_sender(),
     }
 }
 

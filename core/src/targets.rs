@@ -10,7 +10,11 @@ use std::time::Duration;
 
 use crate::{
     client::ClientPlan,
-    targets::{handling::Treatment, ours::OurService, theirs::TheirService},
+    targets::{
+        handling::Treatment,
+        ours::OurService,
+        theirs::{LedgerDetail, TheirService},
+    },
 };
 
 /// The service that an experiment pays.
@@ -57,6 +61,12 @@ impl Target {
             Self::Ours(service) => service.processing_time,
             Self::Theirs(_) => Duration::ZERO,
         }
+    }
+
+    /// Whether the ledger shows a total and no entry.
+    #[must_use]
+    pub fn shows_total_only(&self) -> bool {
+        matches!(self, Self::Theirs(service) if service.ledger == LedgerDetail::Total)
     }
 
     /// Whether one process counts all requests that reach the target, so that its count can be compared with the proxy's.

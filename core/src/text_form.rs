@@ -43,6 +43,32 @@ pub const ACCOUNT_OR_KEY: TextForm = TextForm {
     pattern: "^[A-Za-z0-9._-]+$",
     mismatch: "is not an account or key; use letters, digits, dots, dashes and underscores",
 };
+/// What a contract calls a secret.
+pub const SECRET_OF_CONTRACT: TextForm = TextForm {
+    pattern: "^[A-Za-z0-9_]+$",
+    mismatch: "is not what a contract can call a secret; use letters, digits and underscores",
+};
+/// The name of an environment variable.
+pub const VARIABLE: TextForm = TextForm {
+    pattern: "^[-._A-Za-z][-._A-Za-z0-9]*$",
+    mismatch: "is not the name of a variable; use letters, digits, dots, dashes and underscores, and begin with no digit",
+};
+/// An amount of a resource of Kubernetes, which may also be a whole number.
+pub const QUANTITY: TextForm = TextForm {
+    pattern: r"^[0-9]+(\.[0-9]+)?([KMGTPE]i|[numkMGTPE]|[eE][0-9]+)?$",
+    mismatch: "is not a quantity; use a number with a suffix such as 500m or 64Mi",
+};
 
 /// Every form.
-pub const ALL: [TextForm; 7] = [EXPERIMENT_NAME, FAULT_NAME, DURATION, AMOUNT, CURRENCY, SECRET_NAME, ACCOUNT_OR_KEY];
+pub const ALL: [TextForm; 10] = [
+    EXPERIMENT_NAME,
+    FAULT_NAME,
+    DURATION,
+    AMOUNT,
+    CURRENCY,
+    SECRET_NAME,
+    ACCOUNT_OR_KEY,
+    SECRET_OF_CONTRACT,
+    VARIABLE,
+    QUANTITY,
+];

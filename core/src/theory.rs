@@ -4,10 +4,11 @@
 //! with `s = (1-u)(1-d)`; at most `K` attempts. Counts of payments are binomial; attempts and entries of unlimited
 //! retries are negative binomial; those of limited retries are sums of many bounded numbers, so the normal interval is used.
 
+mod distribution;
 mod interval;
 
-pub use self::interval::Estimate;
 use self::interval::{binomial, float, negative_binomial, sum};
+pub use self::{distribution::Distributions, interval::Estimate};
 use crate::{
     client::{ATTEMPTS_MAX, BodyDrift},
     fault::sampler::Fault,

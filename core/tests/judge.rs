@@ -13,7 +13,7 @@ use paylab_core::{
     prediction,
     targets::handling::Handling,
     witness::{
-        attempt::{AttemptOutcome, Ending, Rejection, Uncertainty},
+        attempt::{AttemptOutcome, Belief, Ending, Rejection, Uncertainty},
         history::{History, Stop},
         record::End,
         seal::Flaw,
@@ -384,18 +384,21 @@ fn streams_without_their_footers_or_with_other_lines_prove_nothing() {
 
 #[test]
 fn shares_that_are_merged_come_to_the_same_as_the_whole() {
-    let evidence = Evidence::of(lesson(&json!({})));
+    // Some payments are given up, some of them booked.
+    let three = json!({"client": {"retry": {"maxAttempts": 3}}});
+    let evidence = Evidence::of(lesson(&three));
     let (record, ledger) = (evidence.record(), evidence.ledger());
     let whole = evidence.judge_share(&evidence.history, &record, &ledger);
     let shares = [0..300, 300..1000].map(|share| {
         let mut history = History::new(share.clone());
-        let mut part = Evidence::of(lesson(&json!({})));
+        let mut part = Evidence::of(lesson(&three));
         part.requests.retain(|request| share.contains(&request.payment));
         for payment in share.map(PaymentId) {
-            prediction::walk(&part.plan, payment, |attempt| {
+            let belief = prediction::walk(&part.plan, payment, |attempt| {
                 history.note(payment, attempt.id.attempt, attempt.outcome);
             });
-            history.end(payment, Ending::Acknowledged);
+            let is_known = belief == Belief::Acknowledged;
+            history.end(payment, if is_known { Ending::Acknowledged } else { Ending::GaveUp });
         }
         part.judge_share(&history, &part.record(), &ledger)
     });

@@ -16,6 +16,42 @@ fn predict(plan: &Plan) -> Prediction {
 }
 
 #[test]
+fn the_prediction_of_two_shares_is_their_sum() {
+    let keyed = |service: &str| {
+        json!({"client": {"idempotencyKey": "PerPayment", "bodyDrift": "Amount", "retry": {"maxAttempts": 3}},
+               "service": {"dedup": service}})
+    };
+    let slow = json!({"client": {"retry": {"attemptTimeout": "1s"}},
+                      "faults": [{"name": "slow", "probability": 0.3, "delay": {"at": "BeforeRequest", "for": "2s"}}]});
+    let mut sum = Prediction::default();
+    for changes in [json!({"client": {"retry": {"maxAttempts": 3}}}), keyed("UniqueKey"), keyed("Replay"), slow] {
+        let plan = lesson(&changes);
+        let whole = predict(&plan);
+        let shares = [0..400, 400..plan.count].map(|share| Prediction::of(&plan, share));
+        let [first, second] = shares.clone();
+        assert_eq!(first.plus(second), whole, "{changes}");
+        assert!(whole.faults.iter().all(|fault| fault.effective > 1), "{changes}");
+        sum = sum.plus(whole);
+    }
+    // Every total was put to the test.
+    let Prediction { attempts, forwarded, entries, booked_total, acknowledged, booked, lost, .. } = sum;
+    let counts = [attempts, forwarded, entries, acknowledged, booked, lost];
+    let Prediction { duplicated, booked_unknown, repeats, mismatched, exposures, timeouts, .. } = sum;
+    let rest = [duplicated, booked_unknown, repeats, mismatched, exposures.repeats, timeouts];
+    assert!(counts.iter().chain(&rest).all(|count| *count > 1) && booked_total.0 > 1, "{counts:?} {rest:?}");
+}
+
+#[test]
+fn a_payment_that_was_booked_and_then_refused_is_exposed() {
+    let drifting = json!({"client": {"idempotencyKey": "PerPayment", "bodyDrift": "Amount"},
+                          "service": {"dedup": "Replay"}});
+    let prediction = predict(&lesson(&drifting));
+    // Each of them is booked by its first request that arrives, and every further one is a chance to book it again.
+    assert_eq!(prediction.exposures.repeats, prediction.forwarded - prediction.booked);
+    assert!(prediction.acknowledged < prediction.booked, "some repeats were refused: {prediction:?}");
+}
+
+#[test]
 fn the_lesson_has_the_documented_totals() {
     let keyed = |most: i32| json!({"client": {"retry": {"maxAttempts": most}, "idempotencyKey": "PerPayment"}, "service": {"dedup": "UniqueKey"}});
     // attempts, entries without and with dedup, acknowledged, lost, duplicated, gave up but booked, 208

@@ -13,7 +13,7 @@ use paylab_core::{
         spec::{FAULTS_MAX, FaultSpec},
     },
     plan::Plan,
-    theory::{Estimate, Theory},
+    theory::{Distributions, Estimate, Theory},
 };
 use paylab_testbed::evidence::lesson;
 
@@ -193,4 +193,21 @@ fn intervals_of_few_payments_are_those_of_the_distribution() {
         [Theory::of(&plan).unwrap().lost, Theory::of(&plan).unwrap().entries].map(shown),
         ["18.0 15..20", "2.0 0..5"]
     );
+}
+
+#[test]
+fn distributions_have_the_means_of_the_theory() {
+    let safe = json!({"client": {"idempotencyKey": "PerPayment"}, "service": {"dedup": "UniqueKey"}});
+    let recovery = json!({"client": {"retry": {"maxAttempts": 2}, "recovery": {"attempts": 1}}});
+    let once = json!({"client": {"retry": {"maxAttempts": 1}}});
+    for changes in [json!({}), safe, recovery, once] {
+        let plan = lesson(&changes);
+        let (theory, spread) = (Theory::of(&plan).unwrap(), Distributions::of(&plan).unwrap());
+        for (payments, estimate) in [(spread.attempts, theory.attempts), (spread.entries, theory.entries)] {
+            let mean: f64 = (0..).zip(&payments).map(|(number, payments)| f64::from(number) * payments).sum();
+            let all: f64 = payments.iter().sum();
+            assert!((all - 1000.0).abs() < 1e-6, "{changes}: {all}");
+            assert!((mean - estimate.mean).abs() < 1e-3, "{changes}: {mean} and {}", estimate.mean);
+        }
+    }
 }

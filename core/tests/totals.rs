@@ -22,6 +22,8 @@ fn check(changes: &Value) -> Report {
     let excess_minor = i64::try_from(predicted.entries - predicted.booked).unwrap() * 100;
     assert_eq!((ledger.booked_minor, ledger.excess_minor), (predicted.booked_total.0, excess_minor), "{changes}");
     assert_eq!(ledger.service_requests, predicted.forwarded, "{changes}");
+    let told = (report.entries(), report.booked_minor(), report.lost());
+    assert_eq!(told, (Some(predicted.entries), Some(predicted.booked_total.0), Some(predicted.lost)), "{changes}");
     assert_eq!((report.payments.intended, report.payments.acknowledged), (1000, predicted.acknowledged), "{changes}");
     report
 }

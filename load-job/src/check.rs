@@ -1,19 +1,38 @@
 //! The proof of a contract, on a path without faults: one payment must be found in the ledger, and one that is made twice on purpose must
 //! be found twice. A contract that reads nothing would make every service look safe.
 
-use std::{cell::Cell, fmt, sync::Arc, time::Duration};
+mod reading;
+mod rise;
+mod words;
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    fmt,
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::future::join;
-use paylab_contract::{Contract, ledger::ForeignEntry, spec::ControlReference};
+use paylab_contract::{
+    Contract,
+    ledger::{ForeignEntry, Ledger},
+    spec::ControlReference,
+};
 use paylab_core::{
     client::KeyPolicy,
     judge::doubt::Doubt,
     money::MinorUnits,
     payment::{AttemptId, PaymentId},
     run_id::RunId,
-    witness::attempt::{Acknowledgement, AttemptOutcome, Rejection, Uncertainty},
+    witness::attempt::{AttemptOutcome, Rejection, Uncertainty},
 };
-use tokio::time::{Instant, sleep};
+use paylab_part::tls::TlsDialer;
+use tokio::{
+    net::TcpStream,
+    time::{Instant, sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -21,9 +40,8 @@ use crate::{
     error::Error,
     load::Load,
     sending::resolve,
-    shape::{Contracted, Rule, Shape},
-    source::ForeignLedger,
-    wire::{Answer, Attempted, KeptConnection, Reuse, Wire},
+    shape::{Contracted, Shape},
+    wire::{Attempted, KeptConnection, Reuse, Wire},
 };
 
 /// The first pause between two readings of the ledger; each further pause is twice as long.
@@ -114,6 +132,8 @@ struct Checking<'a> {
     request: Contracted,
     /// The longest time after which an expected entry was found.
     lag: Cell<Duration>,
+    /// What a ledger that shows only a total showed before each payment.
+    totals_before: RefCell<BTreeMap<u64, MinorUnits>>,
 }
 
 /// Checks the contract of a load, and tells each step when it has ended. It ends after the first step that fails.
@@ -165,7 +185,7 @@ pub(crate) async fn missing_from_ledger(
 
 impl<'a> Checking<'a> {
     async fn new(load: &'a Load, contract: &'a Arc<Contract>) -> Result<Self, Error> {
-        let service = resolve(&contract.origin.address).await?;
+        let service = resolve_patiently(&contract.origin.address, load.patience).await?;
         let run = other_run(&load.run);
         let request = || Contracted::new(contract.clone(), &load.plan, &run);
         Ok(Self {
@@ -176,6 +196,7 @@ impl<'a> Checking<'a> {
             contract,
             run,
             lag: Cell::default(),
+            totals_before: RefCell::default(),
         })
     }
 
@@ -188,7 +209,13 @@ impl<'a> Checking<'a> {
             steps.push(step);
             goes_on
         };
-        if note(self.first().await) {
+        if let Some(tls) = &self.load.tls
+            && let Err(problem) = self.shake_hands(tls).await
+        {
+            note(self.unreached(problem));
+            return steps;
+        }
+        if note(self.first(extent).await) {
             if extent == Extent::Full && self.load.plan.client.key == KeyPolicy::PerPayment {
                 note(self.repeat().await);
             }
@@ -200,8 +227,39 @@ impl<'a> Checking<'a> {
         steps
     }
 
+    /// Makes TLS of a connection, to learn in words why that is not possible.
+    async fn shake_hands(&self, tls: &TlsDialer) -> Result<(), String> {
+        let within = self.load.plan.client.attempt_timeout;
+        let made = timeout(within, async {
+            // That nothing listens there is told by the first step.
+            let Ok(socket) = TcpStream::connect(self.wire.proxy).await else { return Ok(()) };
+            tls.handshake(socket).await.map(|_| ()).map_err(|error| error.to_string())
+        });
+        let late = || {
+            format!(
+                "no TLS handshake within {} ms; if the service does not speak TLS, use http:// in spec.target.url",
+                within.as_millis()
+            )
+        };
+        made.await.unwrap_or_else(|_| Err(late()))
+    }
+
+    /// The service is there, and cannot be spoken to.
+    fn unreached(&self, problem: String) -> Step {
+        Step {
+            paid: format!("connected to https://{}", self.contract.origin.host),
+            answered: problem.clone(),
+            ledger: "not read".to_owned(),
+            result: StepResult::Fails(Doubt::ContractNotProven, problem),
+        }
+    }
+
     /// One payment: it must be acknowledged and be found in the ledger.
-    async fn first(&self) -> Step {
+    async fn first(&self, extent: Extent) -> Step {
+        let before = match extent {
+            Extent::Essential => None,
+            Extent::Full => self.ledger().items().await.ok().flatten(),
+        };
         let attempted = self.pay_patiently(FIRST, &self.key(FIRST)).await;
         let is_acknowledged = matches!(attempted.outcome, AttemptOutcome::Acknowledged(_));
         let found = if is_acknowledged { self.found(FIRST, 1).await } else { self.entries_of(FIRST).await };
@@ -214,10 +272,7 @@ impl<'a> Checking<'a> {
                 "a payment must be acknowledged; look at the request (target.pay) and at target.pay.answers",
             ),
             Ok(entries) if entries.len() == 1 && self.is_right(&entries[0]) => StepResult::Holds,
-            Ok(entries) if entries.is_empty() => fails(
-                Doubt::ContractNotProven,
-                "the payment must be found; look at target.ledger and its reference, or give it more time (ledger.settle.within)",
-            ),
+            Ok(entries) if entries.is_empty() => self.not_found().await,
             Ok(_) => fails(
                 Doubt::ContractNotProven,
                 "one entry of the amount that was paid must be found; look at target.ledger",
@@ -225,7 +280,27 @@ impl<'a> Checking<'a> {
             Err(_) => fails(Doubt::ContractNotProven, "the ledger must be readable; look at target.ledger"),
         };
         let paid = format!("paid {} {} as {}", self.load.plan.amount, self.load.plan.currency, self.reference(FIRST));
-        self.step(paid, &[attempted], found, result)
+        let mut step = self.step(paid, &[attempted], found, result);
+        if step.result == StepResult::Holds
+            && let (Some(before), Ok(Some(after))) = (before, self.ledger().items().await)
+            && after > before + 1
+        {
+            let more = after - before;
+            step.ledger += &format!(
+                ", but the list has {more} items more than before; if nobody else pays now, the others are bookings of this payment under other references, which Paylab does not count"
+            );
+        }
+        step
+    }
+
+    /// A payment that was acknowledged is not in the ledger: what is there instead?
+    async fn not_found(&self) -> StepResult {
+        let hint = "the payment must be found; look at target.ledger and its reference, or give it more time (ledger.settle.within)";
+        let PaymentId(payment) = self.id(FIRST).payment;
+        match self.ledger().instead_of(payment).await {
+            Ok(instead) => fails(Doubt::ContractNotProven, &format!("{hint}: {instead}")),
+            Err(_) => fails(Doubt::ContractNotProven, hint),
+        }
     }
 
     /// The same again, with the same key.
@@ -293,6 +368,7 @@ impl<'a> Checking<'a> {
     ) -> Step {
         let answered: Vec<_> = attempts.iter().map(|attempted| self.answered(attempted)).collect();
         let ledger = match found {
+            Ok(entries) if self.load.plan.target.shows_total_only() => self.rise_in_words(&entries),
             Ok(entries) => self.entries_in_words(&entries),
             Err(error) => format!("the ledger cannot be read: {error}"),
         };
@@ -305,16 +381,27 @@ impl<'a> Checking<'a> {
     }
 
     async fn pay(&self, payment: u64, amount: MinorUnits, key: &str) -> Attempted {
+        if let Ledger::Total(total) = &self.contract.ledger {
+            self.note_total(total, payment).await;
+        }
         let id = self.id(payment);
         let request = self.request.encode_with(&self.load.plan, id, amount, key);
-        self.wire.attempt(&self.shape, &request, Reuse::Close, &mut KeptConnection::default()).await
+        match &self.load.tls {
+            None => self.wire.attempt(&self.shape, &request, Reuse::Close, &mut KeptConnection::default()).await,
+            Some(tls) => self.wire.attempt_by_tls(tls, &self.shape, &request).await,
+        }
     }
 
-    /// Pays once, and again while the service says that it is busy.
+    /// Pays once, and again while the service says that it is busy, or while the load has patience with one that nothing leads to yet.
     async fn pay_patiently(&self, payment: u64, key: &str) -> Attempted {
-        let mut tried = 0;
+        let (begun, mut tried) = (Instant::now(), 0);
         loop {
             let attempted = self.pay(payment, self.load.plan.amount, key).await;
+            let is_unreached = attempted.outcome == AttemptOutcome::Rejected(Rejection::Unreached);
+            if is_unreached && begun.elapsed() < self.load.patience {
+                sleep(RETRY_PAUSE).await;
+                continue;
+            }
             tried += 1;
             if attempted.outcome != AttemptOutcome::Unknown(Uncertainty::Retryable) || tried == TRIES {
                 return attempted;
@@ -343,123 +430,27 @@ impl<'a> Checking<'a> {
         self.contract.reference(self.run.as_str(), self.id(payment).payment.0)
     }
 
-    /// The entries of a payment now.
-    async fn entries_of(&self, payment: u64) -> Result<Vec<ForeignEntry>, ControlError> {
-        let ledger = ForeignLedger { contract: self.contract, plan: &self.load.plan, run: &self.run };
-        let (reference, mut entries) = (self.reference(payment), Vec::new());
-        let take = |of: &str, entry| {
-            if of == reference {
-                entries.push(entry);
-            }
-        };
-        let PaymentId(index) = self.id(payment).payment;
-        ledger.each_entry(index..index + 1, take).await?;
-        Ok(entries)
-    }
-
-    /// The entries of a payment once there are so many, or when the ledger should have settled.
-    async fn found(&self, payment: u64, many: usize) -> Result<Vec<ForeignEntry>, ControlError> {
-        self.found_within(payment, many, self.contract.settle.within.duration()).await
-    }
-
-    async fn found_within(
-        &self,
-        payment: u64,
-        many: usize,
-        within: Duration,
-    ) -> Result<Vec<ForeignEntry>, ControlError> {
-        let begun = Instant::now();
-        let mut pause = PAUSE_MIN;
-        loop {
-            let found = self.entries_of(payment).await?;
-            if found.len() >= many {
-                self.lag.set(self.lag.get().max(begun.elapsed()));
-                return Ok(found);
-            }
-            if begun.elapsed() + pause > within {
-                return Ok(found);
-            }
-            sleep(pause).await;
-            pause = (pause * 2).min(self.contract.settle.quiet.duration().max(PAUSE_MIN));
-        }
-    }
-
-    /// The entries of a payment, once two readings are the same.
-    async fn settled(&self, payment: u64) -> Result<Vec<ForeignEntry>, ControlError> {
-        let until = Instant::now() + self.contract.settle.within.duration();
-        let mut before = self.entries_of(payment).await?;
-        loop {
-            sleep(self.contract.settle.quiet.duration()).await;
-            let now = self.entries_of(payment).await?;
-            if now == before || Instant::now() >= until {
-                return Ok(now);
-            }
-            before = now;
-        }
-    }
-
     fn is_right(&self, entry: &ForeignEntry) -> bool {
         let plan = &self.load.plan;
         let currency = entry.currency.as_ref().is_none_or(|currency| currency.eq_ignore_ascii_case(&plan.currency));
         entry.amount == plan.amount && currency
     }
+}
 
-    /// `2 entries of 1.00 EUR`.
-    fn entries_in_words(&self, entries: &[ForeignEntry]) -> String {
-        let amounts: Vec<_> = entries.iter().map(|entry| self.amount_in_words(entry)).collect();
-        match &amounts[..] {
-            [] => "no entry in the ledger".to_owned(),
-            [one] => format!("1 entry of {one}"),
-            several => format!("{} entries of {}", several.len(), several.join(", ")),
-        }
-    }
-
-    fn amount_in_words(&self, entry: &ForeignEntry) -> String {
-        let currency = entry.currency.as_ref().unwrap_or(&self.load.plan.currency);
-        format!("{} {}", entry.amount, currency.to_uppercase())
-    }
-
-    /// What came back, and which rule says what it means.
-    fn answered(&self, attempted: &Attempted) -> String {
-        let meaning = meaning(attempted.outcome);
-        match &attempted.answer {
-            None => format!("{meaning} ({})", self.contract.origin.address),
-            Some(Answer::NotUnderstood(reason)) => format!("{reason}, so it is {meaning}"),
-            Some(Answer::Whole { status, rule, identity, beginning }) => {
-                let rule = match rule {
-                    Rule::Matched(rule) => format!(" by answers[{rule}]"),
-                    Rule::Unmatched => " by no rule, as HTTP says".to_owned(),
-                    Rule::Absent => String::new(),
-                };
-                let identity = identity.as_ref().map(|identity| format!(", named {identity}")).unwrap_or_default();
-                let beginning = self.contract.secrets().redact(&String::from_utf8_lossy(beginning));
-                let body =
-                    if beginning.is_empty() { String::new() } else { format!(" ({})", beginning.escape_debug()) };
-                format!("{status}{body}, {meaning}{rule}{identity}")
-            }
+/// The address of the service. On a cluster its name may not lead anywhere for a moment.
+async fn resolve_patiently(address: &str, patience: Duration) -> Result<SocketAddr, Error> {
+    let begun = Instant::now();
+    loop {
+        match resolve(address).await {
+            Err(_) if begun.elapsed() < patience => sleep(RETRY_PAUSE).await,
+            Err(Error::Address { address, cause }) => return Err(Error::Service { address, cause }),
+            resolved => return resolved,
         }
     }
 }
 
 fn fails(doubt: Doubt, hint: &str) -> StepResult {
     StepResult::Fails(doubt, hint.to_owned())
-}
-
-/// What an outcome is called.
-const fn meaning(outcome: AttemptOutcome) -> &'static str {
-    match outcome {
-        AttemptOutcome::Acknowledged(Acknowledgement::New) => "acknowledged",
-        AttemptOutcome::Acknowledged(Acknowledgement::Repeat) => "acknowledged as a repeat",
-        AttemptOutcome::Rejected(Rejection::Refused) => "refused",
-        AttemptOutcome::Rejected(Rejection::Unreached) => "nothing answers",
-        AttemptOutcome::Rejected(Rejection::NoPort) => "this machine has no port left",
-        AttemptOutcome::Unknown(Uncertainty::Retryable) => "to be tried again",
-        AttemptOutcome::Unknown(Uncertainty::Garbled) => "not understood",
-        AttemptOutcome::Unknown(Uncertainty::Timeout) => "no answer in time",
-        AttemptOutcome::Unknown(Uncertainty::Reset) => "the connection was reset",
-        AttemptOutcome::Unknown(Uncertainty::Eof) => "the connection ended before the answer",
-        AttemptOutcome::Unknown(Uncertainty::Stopped) => "stopped",
-    }
 }
 
 /// A run id whose references are not those of `run`.

@@ -14,7 +14,12 @@ use hyper::{
     header::{CONNECTION, CONTENT_TYPE, HOST},
 };
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, time::timeout};
+use paylab_part::tls::{HandshakeError, TlsDialer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::timeout,
+};
 use tokio_util::task::AbortOnDropHandle;
 
 pub(crate) use self::{
@@ -49,6 +54,9 @@ pub enum ControlError {
     /// The connection could not be made, or it broke.
     #[error("{0}")]
     Broken(#[source] io::Error),
+    /// The connection did not become TLS.
+    #[error("{0}")]
+    Tls(HandshakeError),
     /// Nothing came for too long.
     #[error("no answer for {} s", .0.as_secs())]
     Silent(Duration),
@@ -100,7 +108,7 @@ pub(crate) async fn send(request: ControlRequest<'_>, sink: impl FnMut(&[u8])) -
 
 async fn exchange(request: ControlRequest<'_>, mut sink: impl FnMut(&[u8])) -> Result<(), ControlError> {
     let (address, silence_max) = (request.address, request.silence_max);
-    let Answered { response, _connection } = ask(address, silence_max, request.into_http()?).await?;
+    let Answered { response, _connection } = ask(address, None, silence_max, request.into_http()?).await?;
     if response.status().is_success() {
         read_body(response, |piece| sink(piece)).await
     } else {
@@ -116,9 +124,28 @@ struct Answered {
 }
 
 /// Sends a request over a connection of its own.
-async fn ask(address: &str, silence_max: Duration, request: Request<Full<Bytes>>) -> Result<Answered, ControlError> {
+async fn ask(
+    address: &str,
+    tls: Option<&TlsDialer>,
+    silence_max: Duration,
+    request: Request<Full<Bytes>>,
+) -> Result<Answered, ControlError> {
     let stream = promptly(TcpStream::connect(address)).await?.map_err(ControlError::Broken)?;
     stream.set_nodelay(true).map_err(ControlError::Broken)?;
+    match tls {
+        None => converse(stream, silence_max, request).await,
+        Some(tls) => {
+            let stream = promptly(tls.handshake(stream)).await?.map_err(ControlError::Tls)?;
+            converse(stream, silence_max, request).await
+        }
+    }
+}
+
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    silence_max: Duration,
+    request: Request<Full<Bytes>>,
+) -> Result<Answered, ControlError> {
     let handshake = http1::handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = handshake.map_err(|error| ControlError::of_hyper(&error))?;
     let _connection = AbortOnDropHandle::new(tokio::spawn(connection));

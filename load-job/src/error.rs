@@ -5,6 +5,7 @@
 use std::{io, path::PathBuf};
 
 use paylab_core::run_id::RunId;
+use paylab_part::tls::TlsError;
 
 use crate::control::ControlError;
 
@@ -29,6 +30,14 @@ pub enum Error {
     #[error("cannot find the proxy {address}: {cause}; check --proxy, which is HOST:PORT")]
     Address {
         /// `HOST:PORT` as given.
+        address: String,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// The name of the user's own service cannot be resolved.
+    #[error("cannot find the service {address}: {cause}; check spec.target, or --target")]
+    Service {
+        /// `HOST:PORT` as the contract says.
         address: String,
         /// What the system says.
         cause: io::Error,
@@ -63,6 +72,9 @@ pub enum Error {
         /// How many entries of this worker's payments.
         entries: u64,
     },
+    /// TLS to the user's own service cannot be used.
+    #[error("{0}")]
+    Tls(#[from] TlsError),
     /// The system has no thread or descriptor for the load.
     #[error("cannot start a thread for the load: {0}; raise the limits on processes and open files")]
     Start(io::Error),

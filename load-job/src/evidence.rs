@@ -21,6 +21,7 @@ use tracing::{debug, warn};
 
 use crate::{
     check::missing_from_ledger,
+    chronicle::Telling,
     control::{self, ControlError, ControlRequest, SILENCE_MAX, read_lines},
     error::Error,
     load::Load,
@@ -89,8 +90,14 @@ pub(crate) async fn baseline(load: &Load) -> Result<Baseline, Error> {
 }
 
 /// Drains the proxy, then the service, then reads both. A ledger that may still change is not read at all.
-pub(crate) async fn gather(load: &Load, baseline: Baseline, patience: Patience, course: Course) -> Evidence {
-    let gathering = Gathering { load, baseline, patience };
+pub(crate) async fn gather(
+    load: &Load,
+    baseline: Baseline,
+    patience: Patience,
+    course: Course,
+    telling: Telling,
+) -> Evidence {
+    let gathering = Gathering { load, baseline, patience, telling };
     let (mut record, mut ledger) = (gathering.new_record(), gathering.new_ledger());
     if let Err(error) = gathering.drain(&load.control).await {
         let cause = format!("the proxy could not be drained: {error}");
@@ -117,11 +124,16 @@ struct Gathering<'a> {
     load: &'a Load,
     baseline: Baseline,
     patience: Patience,
+    telling: Telling,
 }
 
 impl Gathering<'_> {
     fn new_record(&self) -> RecordTally {
-        RecordTally::new(&self.load.plan, &self.load.run, self.load.share())
+        let tally = RecordTally::new(&self.load.plan, &self.load.run, self.load.share());
+        match self.telling {
+            Telling::Verdict => tally,
+            Telling::Chronicle => tally.noting_fates(),
+        }
     }
 
     fn new_ledger(&self) -> LedgerTally {
@@ -221,7 +233,9 @@ impl Gathering<'_> {
             // Of several workers, each reads while others may still pay, so that only the lines of its own share are settled.
             let is_alone = self.load.plan.client.workers == 1;
             let same_counters = again.stream.footer().is_some_and(|footer| footer.counters == counters);
-            let is_same = again.stream.seal() == ledger.stream.seal() && (same_counters || !is_alone);
+            let total = |tally: &LedgerTally| tally.stream.footer().map(|footer| footer.total_minor);
+            let same_lines = again.stream.seal() == ledger.stream.seal() && total(&again) == total(&ledger);
+            let is_same = same_lines && (same_counters || !is_alone);
             ledger = again;
             let is_over = Instant::now() >= until;
             if is_same && (counters.in_flight == 0 || !is_alone) && (is_over || !self.is_late(&ledger, course)) {
@@ -248,6 +262,12 @@ impl Gathering<'_> {
 
     /// Whether a ledger that nobody drains may still get entries of payments that were acknowledged.
     fn is_late(&self, ledger: &LedgerTally, course: Course) -> bool {
+        let plan = &self.load.plan;
+        if plan.target.shows_total_only() {
+            let risen = ledger.as_baseline().total_minor.saturating_sub(self.baseline.total_minor);
+            let acknowledged = i64::try_from(course.acknowledged).unwrap_or(i64::MAX);
+            return risen < plan.amount.0.saturating_mul(acknowledged);
+        }
         self.load.contract.is_some() && ledger.booked_payments() < course.acknowledged
     }
 

@@ -37,6 +37,7 @@ pub async fn run(
     if options.run_id.is_none() && plan.client.workers > 1 {
         return Err(Error::RunId { workers: plan.client.workers });
     }
+    let tls = Load::tls_of(contract.as_deref())?;
     let load = Load {
         plan,
         run,
@@ -44,6 +45,7 @@ pub async fn run(
         control: options.control,
         service: options.service,
         contract,
+        tls,
         worker: options.worker,
         lease: options.lease.duration(),
         patience: options.patience.duration(),

@@ -7,6 +7,7 @@
 //! | [`sending`] | the retry loop, which makes the history |
 //! | `wire` | one attempt on a socket |
 //! | `shape` | how a request is encoded and what a response means, one file for each kind |
+//! | `chronicle` | what happened, for people: all payments counted, some of them told attempt by attempt |
 //! | `evidence` | draining, then reading record and ledger |
 //! | `source` | where the ledger comes from, one file for each kind |
 //! | `control` | requests to the control side of the other parts, and the lease of the rules |
@@ -15,6 +16,7 @@
 //! Unix.
 
 pub mod check;
+mod chronicle;
 mod control;
 mod error;
 mod evidence;
@@ -30,6 +32,7 @@ use std::time::Duration;
 
 use futures::future::LocalBoxFuture;
 use paylab_core::{
+    chronicle::Chronicle,
     judge::{
         doubt::{Doubt, DoubtNote},
         judge,
@@ -44,9 +47,12 @@ use tracing::info;
 
 use crate::{
     check::Proof,
+    chronicle::Ended,
     evidence::{Course, Patience},
+    sending::trace::Tracing,
 };
 pub use crate::{
+    chronicle::Telling,
     control::ControlError,
     error::Error,
     job::run,
@@ -66,6 +72,19 @@ pub fn execute<'a>(
     progress: &'a Progress,
     shutdown: &'a CancellationToken,
 ) -> LocalBoxFuture<'a, Result<Report, Error>> {
+    Box::pin(async move { Ok(execute_telling(load, progress, shutdown, Telling::Verdict).await?.0) })
+}
+
+/// The same, and writes the chronicle of the run if it is asked for.
+///
+/// # Errors
+/// As [`execute`].
+pub fn execute_telling<'a>(
+    load: &'a Load,
+    progress: &'a Progress,
+    shutdown: &'a CancellationToken,
+    telling: Telling,
+) -> LocalBoxFuture<'a, Result<(Report, Chronicle), Error>> {
     Box::pin(async move {
         let workers = load.plan.client.workers;
         if load.worker >= workers {
@@ -75,26 +94,39 @@ pub fn execute<'a>(
             None => Duration::ZERO,
             Some(contract) => match shutdown.run_until_cancelled(check::prove(load, contract)).await.transpose()? {
                 Some(Proof::Holds { lag }) => lag,
-                Some(Proof::Fails(doubt, detail)) => return Ok(unproven(load, doubt, detail)),
-                None => return Ok(unproven(load, Doubt::LoadStopped, Stop::Signal.text().to_owned())),
+                Some(Proof::Fails(doubt, detail)) => return Ok((unproven(load, doubt, detail), Chronicle::default())),
+                None => {
+                    let detail = Stop::Signal.text().to_owned();
+                    return Ok((unproven(load, Doubt::LoadStopped, detail), Chronicle::default()));
+                }
             },
         };
         let _lease = control::lease::put_rules(load).await?;
         let baseline = evidence::baseline(load).await?;
         let begun = Instant::now();
-        let history = sending::deliver(load, progress, shutdown).await?;
+        let tracing = match telling {
+            Telling::Verdict => Tracing::Off,
+            Telling::Chronicle => Tracing::On,
+        };
+        let (history, trace) = sending::deliver_traced(load, progress, shutdown, tracing).await?;
         if let Some(stop) = history.stopped {
             info!(reason = stop.text(), "load stopped early");
         }
         let patience = if history.stopped == Some(Stop::Signal) { Patience::Short } else { Patience::Full };
         let acknowledged = history.rows().filter(|(_, row)| row.belief == Belief::Acknowledged).count() as u64;
         let course = Course { took: begun.elapsed(), acknowledged, lag };
-        let evidence = evidence::gather(load, baseline, patience, course).await;
+        let evidence = evidence::gather(load, baseline, patience, course, telling).await;
         let mut report = judge(&load.plan, &history, &evidence.record, &evidence.ledger);
         if history.stopped.is_none() {
             report.prediction = predict(load).await;
         }
-        Ok(report)
+        let chronicle = match telling {
+            Telling::Verdict => Chronicle::default(),
+            Telling::Chronicle => {
+                chronicle::write(Ended { load, history: &history, trace: &trace, evidence: &evidence }).await
+            }
+        };
+        Ok((report, chronicle))
     })
 }
 

@@ -4,6 +4,7 @@ use std::{ops::Range, sync::Arc, time::Duration};
 
 use paylab_contract::Contract;
 use paylab_core::{plan::Plan, run_id::RunId};
+use paylab_part::tls::{TlsDialer, TlsError};
 
 /// One share of an experiment, and where the other parts are (`HOST:PORT` each).
 #[derive(Debug, Clone)]
@@ -20,6 +21,8 @@ pub struct Load {
     pub service: String,
     /// The contract of the user's own service; `None`: Paylab's own service is paid.
     pub contract: Option<Arc<Contract>>,
+    /// What makes TLS of connections to that service, see [`Load::tls_of`]; `None`: it speaks plain HTTP.
+    pub tls: Option<TlsDialer>,
     /// Which of `plan.client.workers`, from 0.
     pub worker: u32,
     /// The proxy's rules lapse this long after the load has last renewed them.
@@ -29,6 +32,15 @@ pub struct Load {
 }
 
 impl Load {
+    /// What makes TLS of connections to the service of a contract; `None`: it speaks plain HTTP.
+    ///
+    /// # Errors
+    /// The certificates that the contract names cannot be used, or the machine knows nobody who may sign.
+    pub fn tls_of(contract: Option<&Contract>) -> Result<Option<TlsDialer>, TlsError> {
+        let tls = contract.and_then(|contract| contract.origin.tls.as_ref());
+        tls.map(|tls| TlsDialer::new(&tls.name, tls.ca.as_deref())).transpose()
+    }
+
     /// The payments of this share; none when the plan has no such worker.
     #[must_use]
     pub const fn share(&self) -> Range<u64> {
@@ -54,6 +66,7 @@ pub(crate) mod tests {
             control: "127.0.0.1:1".to_owned(),
             service: "127.0.0.1:1".to_owned(),
             contract: paylab_resource::plan::contract(&spec).unwrap().map(Arc::new),
+            tls: None,
             worker: 0,
             lease: Duration::from_secs(1),
             patience: Duration::ZERO,

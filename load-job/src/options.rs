@@ -42,6 +42,10 @@ pub struct Options {
     #[arg(long, value_name = "HOST:PORT", env = "PAYLAB_SERVICE", default_value = "127.0.0.1:8080")]
     pub service: String,
 
+    /// The URL of the user's own service, instead of the place that the experiment's spec.target names.
+    #[arg(long, value_name = "URL", env = "PAYLAB_TARGET")]
+    pub target: Option<String>,
+
     /// Which of the experiment's workers this is, from 0.
     #[arg(long = "shard", value_name = "NUMBER", env = WORKER_INDEX_ENV, default_value_t = 0)]
     pub worker: u32,

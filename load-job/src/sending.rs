@@ -11,13 +11,10 @@
 mod aside;
 mod life;
 mod progress;
+pub(crate) mod trace;
 
-use std::{
-    cell::{Cell, OnceCell, RefCell},
-    net::SocketAddr,
-    thread,
-    time::Duration,
-};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::{net::SocketAddr, thread, time::Duration};
 
 use futures::future::join_all;
 use paylab_core::{
@@ -42,12 +39,13 @@ pub use self::progress::{Latency, Progress};
 use self::{
     aside::{SetAside, UnderWay},
     life::SignsOfLife,
+    trace::{Trace, Tracing},
 };
 use crate::{
     error::Error,
     load::Load,
     shape::{Rule, Shape},
-    wire::{Answer, Attempted, KeptConnection, Reuse, Wire},
+    wire::{Answer, Attempted, KeptConnection, Reuse, Wire, fields_of},
 };
 
 /// The load stops when for this long every try failed to leave this machine.
@@ -70,9 +68,19 @@ const SPACING_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 /// # Errors
 /// The proxy's name cannot be resolved, or the thread cannot be started.
 pub async fn deliver(load: &Load, progress: &Progress, shutdown: &CancellationToken) -> Result<History, Error> {
+    Ok(deliver_traced(load, progress, shutdown, Tracing::Off).await?.0)
+}
+
+/// The same, and notes the times of attempts if they are asked for.
+pub(crate) async fn deliver_traced(
+    load: &Load,
+    progress: &Progress,
+    shutdown: &CancellationToken,
+    tracing: Tracing,
+) -> Result<(History, Trace), Error> {
     let proxy = resolve(&load.proxy).await?;
     let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Start)?;
-    let delivery = Delivery::new(load.clone(), progress.clone(), proxy);
+    let delivery = Delivery::new(load.clone(), progress.clone(), proxy, tracing);
     let shutdown = shutdown.child_token();
     let _stop_when_dropped = shutdown.clone().drop_guard();
     let (done, history) = oneshot::channel();
@@ -99,6 +107,8 @@ struct Delivery {
     shape: Shape,
     wire: Wire,
     progress: Progress,
+    /// The times of attempts, if they are asked for.
+    trace: Option<RefCell<Trace>>,
     begun: Instant,
     /// The first payment that no sender has begun.
     next: Cell<u64>,
@@ -120,13 +130,17 @@ struct Delivery {
 struct Stopped;
 
 impl Delivery {
-    fn new(load: Load, progress: Progress, proxy: SocketAddr) -> Self {
+    fn new(load: Load, progress: Progress, proxy: SocketAddr, tracing: Tracing) -> Self {
         let share = load.share();
         progress.begin(share.end - share.start);
         Self {
             shape: Shape::new(&load),
             wire: Wire { proxy, timeout: load.plan.client.attempt_timeout, stop: CancellationToken::new() },
             progress,
+            trace: match tracing {
+                Tracing::Off => None,
+                Tracing::On => Some(RefCell::new(Trace::new(share.start))),
+            },
             begun: Instant::now(),
             next: Cell::new(share.start),
             share_end: share.end,
@@ -140,7 +154,7 @@ impl Delivery {
         }
     }
 
-    async fn run(self, shutdown: &CancellationToken) -> History {
+    async fn run(self, shutdown: &CancellationToken) -> (History, Trace) {
         let concurrency = self.plan().client.concurrency.max(1);
         let work = async {
             join_all((0..concurrency).map(|_| self.send_payments())).await;
@@ -169,7 +183,7 @@ impl Delivery {
             let waited = self.aside.into_inner().into_iter().filter(|aside| aside.since.elapsed() >= timeout);
             waited.for_each(|aside| history.end(aside.payment, Ending::Stuck));
         }
-        history
+        (history, self.trace.map(RefCell::into_inner).unwrap_or_default())
     }
 
     /// One of `concurrency` senders: one payment after the other until none is left, then those that were set aside.
@@ -364,7 +378,7 @@ impl Delivery {
                 | AttemptOutcome::Acknowledged(_)
                 | AttemptOutcome::Unknown(_) => {
                     let outcome = attempted.outcome;
-                    self.note(id, attempted, since);
+                    self.note(id, attempted, since, tried_at);
                     return Ok(outcome);
                 }
             }
@@ -387,7 +401,7 @@ impl Delivery {
         }
     }
 
-    fn note(&self, id: AttemptId, attempted: Attempted, since: Instant) {
+    fn note(&self, id: AttemptId, attempted: Attempted, since: Instant, tried_at: Instant) {
         let Attempted { outcome, answer, at } = attempted;
         self.unreached_since.set(None);
         let mut history = self.history.borrow_mut();
@@ -398,15 +412,20 @@ impl Delivery {
                 history.answers.count_not_understood(reason);
                 None
             }
-            Some(Answer::Whole { status, rule, identity, beginning }) => {
+            Some(Answer::Whole { status, rule, identity, head, beginning }) => {
                 history.answers.count_status(status);
-                let is_unmatched = rule == Rule::Unmatched;
                 match rule {
                     Rule::Absent => {}
                     Rule::Matched(rule) => history.answers.count_rule(Some(rule)),
-                    Rule::Unmatched => history.answers.count_rule(None),
+                    Rule::Unmatched => {
+                        history.answers.count_rule(None);
+                        if history.answers.first_without_rule.is_none() {
+                            let head = self.without_secrets(fields_of(&head));
+                            history.answers.keep_unmatched(status, &head, &self.without_secrets(&beginning));
+                        }
+                    }
                 }
-                if (is_unmatched || !(200..300).contains(&status)) && history.answers.wants_example(status) {
+                if !(200..300).contains(&status) && history.answers.wants_example(status) {
                     history.answers.keep_example(status, self.without_secrets(&beginning).as_bytes());
                 }
                 if let Some(identity) = identity {
@@ -415,6 +434,11 @@ impl Delivery {
                 Some(status)
             }
         };
+        if let Some(trace) = &self.trace {
+            let (start, took) =
+                (tried_at.saturating_duration_since(self.begun), at.saturating_duration_since(tried_at));
+            trace.borrow_mut().note(id, start, took, outcome, status);
+        }
         self.progress.note_attempt(outcome, at.saturating_duration_since(since));
         let life = self.life.get().after(outcome, status, at, || self.plan().hides_response(id));
         self.life.set(life);

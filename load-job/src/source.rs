@@ -35,9 +35,18 @@ impl<'a> LedgerSource<'a> {
 
     /// Reads the ledger and adds it up.
     pub(crate) async fn read(&self, tally: &mut LedgerTally) -> Result<(), ControlError> {
+        self.read_each(tally, &mut |_| ()).await
+    }
+
+    /// Reads the ledger, adds it up, and hands on each of its lines.
+    pub(crate) async fn read_each(
+        &self,
+        tally: &mut LedgerTally,
+        each: &mut impl FnMut(&[u8]),
+    ) -> Result<(), ControlError> {
         match self {
-            Self::SealedNdjson { load } => sealed_ndjson::read(load, tally).await,
-            Self::Foreign { load, contract } => foreign::read(load, contract, tally).await,
+            Self::SealedNdjson { load } => sealed_ndjson::read(load, tally, each).await,
+            Self::Foreign { load, contract } => foreign::read(load, contract, tally, each).await,
         }
     }
 }

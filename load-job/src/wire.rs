@@ -5,6 +5,7 @@
 //! first keeps the port in TIME_WAIT for a minute, and the number of a client's ports is limited.
 
 mod response;
+mod tls;
 
 use std::{
     io::{self, Write as _},
@@ -16,7 +17,7 @@ use std::{
 use paylab_core::witness::attempt::{AttemptOutcome, Rejection, Uncertainty};
 use socket2::{Domain, Protocol, SockRef, Type};
 use tokio::{
-    io::{AsyncReadExt as _, Interest},
+    io::{AsyncRead, AsyncReadExt as _, Interest},
     net::TcpStream,
     time::{Instant, timeout},
 };
@@ -68,6 +69,8 @@ pub(crate) enum Answer {
         rule: Rule,
         /// What it calls the payment.
         identity: Option<String>,
+        /// Its head, if no rule has matched.
+        head: Vec<u8>,
         /// How its body begins, if that may say why nothing was acknowledged.
         beginning: Vec<u8>,
     },
@@ -114,13 +117,9 @@ impl Wire {
                     (Reuse::Keep, Reuse::Keep) => kept.0 = Some(stream),
                     (Reuse::Close, _) | (_, Reuse::Close) => self.await_end(stream).await,
                 }
-                let Understood { meaning, identity, beginning } = understood;
-                let answer = Answer::Whole { status: head.status, rule: meaning.rule, identity, beginning };
-                (meaning.outcome, Some(answer))
+                answered(head, understood)
             }
-            (Some(Ok(Err(Failed { outcome, not_understood }))), _) => {
-                (outcome, not_understood.map(Answer::NotUnderstood))
-            }
+            (Some(Ok(Err(failed))), _) => failed.concluded(),
             (Some(Err(_)), Sent::Request) => (AttemptOutcome::Unknown(Uncertainty::Timeout), None),
             (None, Sent::Request) => (AttemptOutcome::Unknown(Uncertainty::Stopped), None),
             (Some(Err(_)) | None, Sent::Nothing) => (AttemptOutcome::Rejected(Rejection::Unreached), None),
@@ -166,6 +165,19 @@ impl Wire {
     }
 }
 
+impl Failed {
+    fn concluded(self) -> (AttemptOutcome, Option<Answer>) {
+        (self.outcome, self.not_understood.map(Answer::NotUnderstood))
+    }
+}
+
+/// What a whole response says.
+fn answered(head: ResponseHead, understood: Understood) -> (AttemptOutcome, Option<Answer>) {
+    let ResponseHead { status, .. } = head;
+    let Understood { meaning, identity, head, beginning } = understood;
+    (meaning.outcome, Some(Answer::Whole { status, rule: meaning.rule, identity, head, beginning }))
+}
+
 impl From<AttemptOutcome> for Failed {
     fn from(outcome: AttemptOutcome) -> Self {
         Self { outcome, not_understood: None }
@@ -190,6 +202,12 @@ fn rejection(error: &io::Error) -> Rejection {
         Some(libc::EADDRNOTAVAIL | libc::EMFILE | libc::ENFILE) => Rejection::NoPort,
         _ => Rejection::Unreached,
     }
+}
+
+/// The fields of a head, without its first line.
+pub(crate) fn fields_of(head: &[u8]) -> &[u8] {
+    let end = head.iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    head.get(end..).unwrap_or_default().trim_ascii()
 }
 
 /// Whether a kept connection can carry a request: an end, a reset or bytes that nobody asked for make it useless.
@@ -246,7 +264,10 @@ fn failed_first_write(error: &io::Error) -> AttemptOutcome {
     }
 }
 
-async fn read_response(shape: &Shape, stream: &mut TcpStream) -> Result<(ResponseHead, Understood), Failed> {
+async fn read_response(
+    shape: &Shape,
+    stream: &mut (impl AsyncRead + Unpin),
+) -> Result<(ResponseHead, Understood), Failed> {
     let mut reader = ResponseReader::new(shape);
     let mut bytes = [0; READ_LEN];
     // Bounded by the attempt's timeout around it.

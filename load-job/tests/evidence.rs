@@ -114,6 +114,7 @@ fn record(proxy: &Server) -> String {
             rst_client_ok: None,
             rst_service_ok: None,
             held_us: None,
+            took_us: None,
             bytes_reason: None,
             end: End::Relayed,
         })
@@ -299,6 +300,7 @@ fn options(parts: &Parts, directory: &std::path::Path, spec: &str) -> Options {
         proxy: parts.proxy.address.clone(),
         control: parts.control.address.clone(),
         service: parts.service.address.clone(),
+        target: None,
         worker: 0,
         report: Some(directory.join("report.json")),
         report_only: true,

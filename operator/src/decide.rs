@@ -5,6 +5,7 @@ pub(crate) mod lab_changes;
 pub(crate) mod waiting;
 
 mod decision;
+mod paid_service;
 mod problem;
 mod progress;
 

@@ -13,6 +13,7 @@ mod pod;
 mod proxy;
 mod service;
 mod settings;
+mod target;
 
 use k8s_openapi::{
     api::{apps::v1::Deployment, core::v1::Service, networking::v1::NetworkPolicy},
@@ -20,7 +21,7 @@ use k8s_openapi::{
 };
 
 pub(crate) use self::{load::job, plan::plan, settings::Settings};
-use crate::planned::PlannedExperiment;
+use crate::planned::{Paid, PlannedExperiment};
 
 /// The objects of a lab, without the plan that owns them and the load's Job that comes last.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,13 +34,20 @@ pub(crate) struct Lab {
 
 /// The lab of an experiment; `owner` is its plan.
 pub(crate) fn lab(experiment: &PlannedExperiment, settings: &Settings, owner: &OwnerReference) -> Lab {
+    let (mut services, mut deployments) = match experiment.paid() {
+        Paid::Ours => (service::services(experiment, owner), vec![service::deployment(experiment, settings, owner)]),
+        Paid::Image(image) => (
+            vec![target::service(experiment, image, owner)],
+            vec![target::deployment(experiment, image, settings, owner)],
+        ),
+        Paid::Service(_) | Paid::Elsewhere(_) => (Vec::new(), Vec::new()),
+    };
+    services.push(proxy::service(experiment, owner));
+    deployments.push(proxy::deployment(experiment, settings, owner));
     Lab {
         policies: settings.network_policies.then(|| network::policy(experiment, owner)).into_iter().collect(),
-        services: service::services(experiment, owner).into_iter().chain([proxy::service(experiment, owner)]).collect(),
-        deployments: vec![
-            service::deployment(experiment, settings, owner),
-            proxy::deployment(experiment, settings, owner),
-        ],
+        services,
+        deployments,
     }
 }
 
@@ -94,6 +102,50 @@ mod tests {
             ..settings()
         };
         insta::assert_json_snapshot!(all(&spec, &settings));
+    }
+
+    /// A target of the user's own at this place.
+    fn target(place: &serde_json::Value) -> serde_json::Value {
+        let mut target = json!({
+            "secrets": [{"name": "token", "secretKeyRef": {"name": "shop-api", "key": "token"}}],
+            "headers": {"Authorization": "Bearer {secret.token}"},
+            "pay": {"post": "/p", "text": "{reference}"},
+            "ledger": {"list": {"get": "/p", "items": "$[*]", "reference": "$.r", "minor": "$.m"}},
+        });
+        for (field, value) in place.as_object().unwrap() {
+            target[field] = value.clone();
+        }
+        json!({"target": target})
+    }
+
+    #[test]
+    fn an_image_is_deployed_in_place_of_the_payment_service() {
+        let secret = json!({"secretKeyRef": {"name": "shop-db", "key": "url"}});
+        let image = json!({
+            "image": "registry.example/shop:2", "imagePullPolicy": "Never", "imagePullSecrets": [{"name": "own"}],
+            "port": 9000, "command": ["/shop"], "args": ["--verbose"], "readyPath": "/ready",
+            "env": [{"name": "CURRENCY", "value": "EUR"}, {"name": "DATABASE", "valueFrom": secret}],
+            "resources": {"requests": {"cpu": 1, "memory": "64Mi"}}, "securityContext": {"runAsUser": 1000},
+        });
+        let settings = Settings { pull_secrets: vec!["registry".to_owned()], ..settings() };
+        insta::assert_json_snapshot!(all(&target(&json!({"image": image})), &settings));
+    }
+
+    #[test]
+    fn a_service_that_exists_gets_only_proxy_and_load() {
+        let objects = all(&target(&json!({"service": {"name": "shop", "port": 80}})), &settings());
+        let kinds: Vec<_> = objects.iter().map(|one| one["kind"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(kinds, ["ConfigMap", "NetworkPolicy", "Service", "Deployment", "Job"]);
+        let arguments =
+            |object: &serde_json::Value| object["spec"]["template"]["spec"]["containers"][0]["args"].clone();
+        let says = |object, option: &str, value: &str| {
+            let arguments = arguments(object);
+            let words: Vec<_> = arguments.as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
+            assert!(words.windows(2).any(|pair| pair == [option, value]), "{words:?}");
+        };
+        says(&objects[3], "--upstream", "shop:80");
+        says(&objects[4], "--target", "http://shop:80");
+        assert_eq!(objects[1]["spec"]["ingress"].as_array().unwrap().len(), 1, "only the proxy is the lab's own");
     }
 
     #[test]

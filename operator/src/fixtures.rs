@@ -99,7 +99,9 @@ pub(crate) fn pod(part: Part, name: &str, status: Value) -> Pod {
     labels.insert(names::WORKER_LABEL.to_owned(), worker);
     let owner = match part {
         Part::LoadJob => controlled_by("Job", "uid-of-the-job"),
-        Part::PaymentService | Part::ResetProxy => controlled_by("ReplicaSet", &format!("uid-of-{}-set", part.name())),
+        Part::PaymentService | Part::Target | Part::ResetProxy => {
+            controlled_by("ReplicaSet", &format!("uid-of-{}-set", part.name()))
+        }
     };
     serde_json::from_value(json!({
         "metadata": {"name": name, "uid": format!("uid-of-{name}"), "labels": labels, "ownerReferences": owner},
@@ -157,6 +159,7 @@ pub(crate) fn lab() -> Observed {
         replica_sets: vec![replica_set(Part::PaymentService), replica_set(Part::ResetProxy)],
         job: None,
         pods: vec![pod(Part::PaymentService, "service", ready()), pod(Part::ResetProxy, "proxy", ready())],
+        paid_service: None,
     }
 }
 

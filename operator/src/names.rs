@@ -23,15 +23,18 @@ pub(crate) const WORKER_LABEL: &str = "batch.kubernetes.io/job-completion-index"
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
     PaymentService,
+    /// The user's own service, if the operator deploys it.
+    Target,
     ResetProxy,
     LoadJob,
 }
 
 impl Part {
-    /// The value of the part's label, and the subcommand that starts it.
+    /// The value of the part's label, and the subcommand that starts it if it is one of Paylab's own.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::PaymentService => "payment-service",
+            Self::Target => "target",
             Self::ResetProxy => "reset-proxy",
             Self::LoadJob => "load-job",
         }
@@ -81,7 +84,7 @@ mod tests {
     #[test]
     fn the_longest_name_leaves_room_for_every_object() {
         let name = "x".repeat(NAME_LEN_MAX);
-        let all = [Part::PaymentService, Part::ResetProxy, Part::LoadJob].map(|each| part(&name, each));
+        let all = [Part::PaymentService, Part::Target, Part::ResetProxy, Part::LoadJob].map(|each| part(&name, each));
         // The host name of a Job's pod is the Job's name and an index of at most two digits.
         for name in all.into_iter().map(|name| format!("{name}-63")).chain([plan(&name)]) {
             assert!(name.len() <= 63, "{name}");

@@ -9,7 +9,7 @@ mod ownership;
 mod run_pods;
 
 pub(crate) use self::{
-    cluster::{Observed, observe},
+    cluster::{Observed, PaidService, observe},
     logs::load_logs,
     ownership::Ownership,
     run_pods::RunPods,

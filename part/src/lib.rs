@@ -1,4 +1,5 @@
-//! What the parts share: the contract between them, a listener, refusals that look alike, a drain, and the end of a chunked body.
+//! What the parts share: the contract between them, a listener, refusals that look alike, a drain, the end of a chunked
+//! body, and TLS to a service that is not Paylab's own.
 //!
 //! It must not know what a part serves.
 
@@ -7,3 +8,4 @@ pub mod contract;
 pub mod drain;
 pub mod listen;
 pub mod refusal;
+pub mod tls;

@@ -13,7 +13,7 @@ use clap::{
 use paylab_resource::definition::definition;
 
 use crate::{
-    commands::{check, explain, init, part, predict, run, serve, wait},
+    commands::{check, explain, init, part, predict, report, run, serve, wait},
     exit::{Exit, INTERNAL, USAGE, code_of},
     output::{in_words, print_text, tell},
     source::InvalidExperiment,
@@ -70,7 +70,17 @@ Examples:
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:
   paylab explain examples/never-pay-too-little.yaml 3
-  paylab explain examples/pay-exactly-once.yaml 38 --seed 7";
+  paylab explain examples/pay-exactly-once.yaml 38 --seed 7
+  paylab explain evidence/ 3                              what happened to it in a run with --evidence evidence/";
+
+const REPORT_EXAMPLES: &str = "\
+Examples:
+  paylab run examples/never-pay-too-little.yaml --evidence evidence/
+  paylab report evidence/                                 the report again
+  paylab report evidence/ --report report.html            one file that a person opens
+  paylab report evidence/ --junit paylab.xml --markdown paylab.md
+
+Exit codes: 0 the report was made, whatever its verdict, 64 usage or no whole evidence, 70 internal.";
 
 const SERVICE_EXAMPLES: &str = "\
 Examples:
@@ -137,9 +147,12 @@ enum Command {
     /// Predict the totals: exact for the seed, and mean and 95 % interval in theory
     #[command(after_help = PREDICT_EXAMPLES)]
     Predict(predict::Options),
-    /// Show what will happen to one payment, attempt by attempt, as a sequence diagram
+    /// Show what will happen to one payment, attempt by attempt, as a sequence diagram; from evidence, what happened
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain(explain::Options),
+    /// Make every form of a report from the evidence of a run
+    #[command(after_help = REPORT_EXAMPLES)]
+    Report(report::Options),
     /// Start the payment service, and in front of it a proxy with Toxiproxy's API, for the lesson by hand
     #[command(after_help = SERVE_EXAMPLES)]
     Serve(part::Logged<serve::Options>),
@@ -222,6 +235,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Check(options) => check::check(&options),
         Command::Predict(options) => predict::predict(&options),
         Command::Explain(options) => explain::explain(&options),
+        Command::Report(options) => report::report(&options),
         Command::Serve(options) => serve::serve(options),
         Command::Crd => {
             print_text(&serde_saphyr::to_string(&definition())?)?;

@@ -3,10 +3,11 @@
 pub mod check;
 pub mod explain;
 pub mod init;
-mod junit_file;
 pub mod part;
 pub mod predict;
 mod progress;
+pub mod report;
+mod report_files;
 pub mod run;
 pub mod serve;
 pub(crate) mod wait;

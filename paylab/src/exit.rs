@@ -98,8 +98,10 @@ fn is_of_load_options(error: &load_job::Error) -> bool {
     match error {
         load_job::Error::Worker { worker: _, workers: _ }
         | load_job::Error::RunId { workers: _ }
+        | load_job::Error::Tls(_)
         | load_job::Error::LedgerUsed { run: _, entries: _ } => true,
         load_job::Error::Address { address: _, cause: _ }
+        | load_job::Error::Service { address: _, cause: _ }
         | load_job::Error::Rules { address: _, cause: _ }
         | load_job::Error::Ledger { address: _, cause: _ }
         | load_job::Error::Start(_)
@@ -110,7 +112,7 @@ fn is_of_load_options(error: &load_job::Error) -> bool {
 
 fn is_of_proxy_options(error: &reset_proxy::Error) -> bool {
     match error {
-        reset_proxy::Error::Config { path: _, reason: _ } => true,
+        reset_proxy::Error::Config { path: _, reason: _ } | reset_proxy::Error::Tls(_) => true,
         reset_proxy::Error::Listen { address: _, purpose: _, source: _ }
         | reset_proxy::Error::Address(_)
         | reset_proxy::Error::Threads { count: _, source: _ }

@@ -9,9 +9,13 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow};
-use load_job::{Load, Progress};
-use paylab_contract::Contract;
-use paylab_core::{duration_text::DurationText, judge::report::Report, plan::Plan, run_id::RunId, targets::Target};
+use load_job::{Load, Progress, Telling};
+use paylab_contract::{Contract, request::Tls};
+use paylab_core::{
+    chronicle::Chronicle, duration_text::DurationText, judge::report::Report, plan::Plan, run_id::RunId,
+    targets::Target,
+};
+use paylab_part::tls::TlsDialer;
 use payment_service::PaymentService;
 use reset_proxy::{ResetProxy, options::Authority};
 use tokio::runtime;
@@ -34,6 +38,8 @@ pub struct Lab {
     service: Option<(Part<SocketAddr>, Ledger)>,
     proxy: Part<ProxyAddresses>,
     contract: Option<Arc<Contract>>,
+    /// What makes TLS of connections to that service.
+    tls: Option<TlsDialer>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -59,7 +65,7 @@ impl Lab {
     pub fn start(plan: &Plan, run: &RunId, database: &Database) -> anyhow::Result<Self> {
         let ledger = Ledger::prepare(run, database)?;
         match start_parts(plan, &ledger) {
-            Ok((service, proxy)) => Ok(Self { service: Some((service, ledger)), proxy, contract: None }),
+            Ok((service, proxy)) => Ok(Self { service: Some((service, ledger)), proxy, contract: None, tls: None }),
             Err(error) => {
                 // Why the parts cannot start is the cause of whatever else fails now.
                 let _ = ledger.clean();
@@ -74,8 +80,9 @@ impl Lab {
     /// The proxy cannot start.
     pub fn in_front_of(contract: Arc<Contract>) -> anyhow::Result<Self> {
         let upstream = contract.origin.address.parse().context("the address of spec.target.url")?;
-        let proxy = start_proxy(upstream).context("the reset proxy cannot start")?;
-        Ok(Self { service: None, proxy, contract: Some(contract) })
+        let tls = Load::tls_of(Some(&contract))?;
+        let proxy = start_proxy(upstream, contract.origin.tls.as_ref()).context("the reset proxy cannot start")?;
+        Ok(Self { service: None, proxy, contract: Some(contract), tls })
     }
 
     /// One share of the load for this lab.
@@ -94,6 +101,7 @@ impl Lab {
             control,
             service,
             contract: self.contract.clone(),
+            tls: self.tls.clone(),
             worker,
             lease: LEASE,
             patience: Duration::ZERO,
@@ -111,10 +119,31 @@ impl Lab {
         progress: &[Progress],
         shutdown: &CancellationToken,
     ) -> anyhow::Result<Report> {
+        Ok(self.measure_telling(plan, run, progress, shutdown, Telling::Verdict).await?.0)
+    }
+
+    /// The same, and merges the chronicles of the shares, if they are asked for.
+    ///
+    /// # Errors
+    /// A load cannot begin.
+    pub async fn measure_telling(
+        &self,
+        plan: &Plan,
+        run: &RunId,
+        progress: &[Progress],
+        shutdown: &CancellationToken,
+        telling: Telling,
+    ) -> anyhow::Result<(Report, Chronicle)> {
         let loads: Vec<_> = (0..plan.client.workers).map(|worker| self.load(plan, run, worker)).collect();
-        let shares = loads.iter().zip(progress).map(|(load, progress)| load_job::execute(load, progress, shutdown));
-        let reports = futures::future::try_join_all(shares).await?;
-        reports.into_iter().reduce(Report::merge).ok_or_else(|| anyhow!("the plan has no workers"))
+        let shares = loads
+            .iter()
+            .zip(progress)
+            .map(|(load, progress)| load_job::execute_telling(load, progress, shutdown, telling));
+        let told = futures::future::try_join_all(shares).await?;
+        let merged = told
+            .into_iter()
+            .reduce(|(report, chronicle), (other, others)| (report.merge(other), chronicle.merge(others)));
+        merged.ok_or_else(|| anyhow!("the plan has no workers"))
     }
 
     /// Ends the service alone, as if it were killed during a load.
@@ -184,7 +213,7 @@ fn failure(name: &str, thread: JoinHandle<anyhow::Result<()>>) -> anyhow::Error 
 
 fn start_parts(plan: &Plan, ledger: &Ledger) -> anyhow::Result<(Part<SocketAddr>, Part<ProxyAddresses>)> {
     let service = start_service(plan, ledger).context("the payment service cannot start")?;
-    let proxy = start_proxy(service.addresses.into()).context("the reset proxy cannot start")?;
+    let proxy = start_proxy(service.addresses.into(), None).context("the reset proxy cannot start")?;
     Ok((service, proxy))
 }
 
@@ -203,11 +232,13 @@ fn start_service(plan: &Plan, ledger: &Ledger) -> anyhow::Result<Part<SocketAddr
     })
 }
 
-fn start_proxy(service: Authority) -> anyhow::Result<Part<ProxyAddresses>> {
+fn start_proxy(service: Authority, tls: Option<&Tls>) -> anyhow::Result<Part<ProxyAddresses>> {
     let options = reset_proxy::options::Options {
         listen: Some(loopback()),
         control: Some(loopback()),
         upstream: Some(service),
+        upstream_tls_name: tls.map(|tls| tls.name.clone()),
+        upstream_ca: tls.and_then(|tls| tls.ca.clone()),
         connections_max: IN_FLIGHT_MAX,
         dial_timeout: DIAL_TIMEOUT,
         ..reset_proxy::options::Options::default()

@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod commands;
 mod database;
+mod evidence;
 pub mod exit;
 pub mod lab;
 mod leftovers;

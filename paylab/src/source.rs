@@ -13,7 +13,7 @@ use paylab_resource::{
 };
 use uuid::Uuid;
 
-use crate::{output, stray};
+use crate::{output, stray, target::Places};
 
 /// The name that stands for standard input.
 const STDIN: &str = "-";
@@ -30,9 +30,9 @@ pub struct Source {
     /// The number of payments in flight, instead of the file's
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=1024))]
     pub concurrency: Option<i32>,
-    /// The URL of the user's own service, instead of the file's
+    /// Where the user's own service is, instead of the file's
     #[arg(skip)]
-    pub target: Option<String>,
+    pub places: Places,
 }
 
 /// Files of experiments and what overrides them.
@@ -47,9 +47,9 @@ pub struct Sources {
     /// The number of payments in flight, instead of the files'
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=1024))]
     pub concurrency: Option<i32>,
-    /// The URL of the user's own service, instead of the file's
+    /// Where the user's own service is, instead of the files'
     #[arg(skip)]
-    pub target: Option<String>,
+    pub places: Places,
 }
 
 /// An experiment, and where it was read.
@@ -99,8 +99,8 @@ impl Sources {
         }
         let (mut experiments, mut errors) = (Vec::new(), Vec::new());
         for file in &self.files {
-            let (file, target) = (file.clone(), self.target.clone());
-            let source = Source { file, seed: self.seed, concurrency: self.concurrency, target };
+            let (file, places) = (file.clone(), self.places.clone());
+            let source = Source { file, seed: self.seed, concurrency: self.concurrency, places };
             match source.read_each() {
                 Ok(read) => experiments.extend(read),
                 Err(invalid) => errors.extend(invalid.errors),
@@ -118,6 +118,12 @@ impl Sourced {
             Some(number) => format!("{}: document {number}", self.source.name()),
             None => self.source.name(),
         }
+    }
+
+    /// The name of the experiment.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.experiment.resource.metadata.name.clone().unwrap_or_default()
     }
 
     /// The file as a shell reads it, if the other commands can read the experiment from it again: it is no standard input and holds only
@@ -197,17 +203,10 @@ impl Source {
         let drawn_seed = experiment.plan.seed();
         spec.seed = self.seed.or(spec.seed);
         spec.client.concurrency = self.concurrency.unwrap_or(spec.client.concurrency);
-        match (&self.target, &mut spec.target) {
-            (Some(url), Some(target)) => target.url.clone_from(url),
-            (Some(_), None) => {
-                let problem =
-                    "is absent, so that --target and --target-command have no meaning; say how your service is paid";
-                return Err(vec![FieldError::new("spec.target", problem)]);
-            }
-            (None, _) => {}
-        }
+        self.places.replace(spec.target.as_mut()).map_err(|error| vec![error])?;
         experiment.plan = plan(spec, drawn_seed)?;
-        experiment.contract = contract(spec)?;
+        let contract = contract(spec)?.map(|contract| self.places.replace_ledger(contract));
+        experiment.contract = contract.transpose().map_err(|error| vec![error])?;
         Ok(experiment)
     }
 

@@ -13,7 +13,11 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow};
-use paylab_contract::Contract;
+use paylab_contract::{
+    Contract,
+    spec::{Place, TargetSpec},
+};
+use paylab_core::field_error::FieldError;
 
 use crate::{
     exit::Misuse,
@@ -31,17 +35,31 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 const OUTPUT_SHOWN: u64 = 2000;
 /// What the names of variables with secrets begin with.
 const SECRET_PREFIX: &str = "PAYLAB_SECRET_";
+/// Why a place is refused to which only a cluster leads.
+const ON_A_CLUSTER_ONLY: &str = "exists on a cluster only; say where the service is here with --target URL, or start it with --target-command, which replace it";
 
 /// Which service is paid in place of the one that the file names.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct TargetOptions {
-    /// The URL of your service, instead of the file's spec.target.url
+    /// The URL of your service, instead of the place that the file's spec.target names
     #[arg(long, value_name = "URL")]
     pub target: Option<String>,
     /// A command that starts your service. It is run by the shell with PORT set, and ended after the run. The service is expected at
     /// 127.0.0.1:$PORT, unless --target says otherwise
     #[arg(long, value_name = "COMMAND")]
     pub target_command: Option<String>,
+    /// The database of your service's ledger, instead of the file's spec.target.ledger.sql.url
+    #[arg(long, value_name = "URL")]
+    pub ledger_url: Option<String>,
+}
+
+/// Where the service and its ledger are, where the command line says it.
+#[derive(Debug, Clone, Default)]
+pub struct Places {
+    /// The URL of the service.
+    pub service: Option<String>,
+    /// The URL of the database with its ledger, which may hold a password.
+    pub ledger: Option<String>,
 }
 
 /// A command and where the service that it starts will be.
@@ -64,7 +82,9 @@ impl TargetOptions {
         let option = |name: &str, value: &String| format!("{name} {}", quoted(value.clone()));
         let url = self.target.as_ref().map(|url| option("--target", url));
         let command = self.target_command.as_ref().map(|command| option("--target-command", command));
-        let shown: Vec<_> = url.into_iter().chain(command).collect();
+        // Its URL may hold a password.
+        let ledger = self.ledger_url.as_ref().map(|_| "--ledger-url URL".to_owned());
+        let shown: Vec<_> = url.into_iter().chain(command).chain(ledger).collect();
         (!shown.is_empty()).then(|| shown.join(" "))
     }
 
@@ -72,29 +92,73 @@ impl TargetOptions {
     ///
     /// # Errors
     /// There is no free port.
-    pub(crate) fn prepare(&self) -> anyhow::Result<(Option<String>, Option<Startable>)> {
-        let Some(command) = self.target_command.clone() else { return Ok((self.target.clone(), None)) };
+    pub(crate) fn prepare(&self) -> anyhow::Result<(Places, Option<Startable>)> {
+        let places = Places { service: self.target.clone(), ledger: self.ledger_url.clone() };
+        let Some(command) = self.target_command.clone() else { return Ok((places, None)) };
         let port = free_port().context("no port is free for --target-command")?;
-        let url = self.target.clone().unwrap_or_else(|| format!("http://127.0.0.1:{port}"));
-        Ok((Some(url), Some(Startable { command, port })))
+        let service = places.service.or_else(|| Some(format!("http://127.0.0.1:{port}")));
+        Ok((Places { service, ..places }, Some(Startable { command, port })))
+    }
+}
+
+impl Places {
+    /// Puts the URL of the service into what the file says of it.
+    ///
+    /// # Errors
+    /// The file says nothing of it.
+    pub(crate) fn replace(&self, target: Option<&mut TargetSpec>) -> Result<(), FieldError> {
+        match (self, target) {
+            (Self { service: Some(url), .. }, Some(target)) => target.move_to(url),
+            (Self { service: None, ledger: None }, _) | (_, Some(_)) => {}
+            (_, None) => {
+                let problem = "is absent, so that --target, --target-command and --ledger-url have no meaning; say how your service is paid";
+                return Err(FieldError::new("spec.target", problem));
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the URL of the ledger into a contract.
+    ///
+    /// # Errors
+    /// Its ledger is in no database.
+    pub(crate) fn replace_ledger(&self, contract: Contract) -> Result<Contract, FieldError> {
+        match self.ledger.clone() {
+            Some(url) => {
+                contract.with_ledger_url(url).map_err(|problem| FieldError::new("spec.target.ledger", problem))
+            }
+            None => Ok(contract),
+        }
     }
 }
 
 impl Sources {
-    /// The same sources, paying the service at this URL.
+    /// The same sources, with the service and its ledger at these places.
     #[must_use]
-    pub(crate) fn paying(mut self, target: Option<String>) -> Self {
-        self.target = target;
+    pub(crate) fn paying(mut self, places: Places) -> Self {
+        self.places = places;
         self
     }
 }
 
 impl Source {
-    /// The same source, paying the service at this URL.
+    /// The same source, with the service and its ledger at these places.
     #[must_use]
-    pub(crate) fn paying(mut self, target: Option<String>) -> Self {
-        self.target = target;
+    pub(crate) fn paying(mut self, places: Places) -> Self {
+        self.places = places;
         self
+    }
+}
+
+/// Refuses a place that this machine cannot reach, with the name of its field.
+///
+/// # Errors
+/// The service is behind a Service of a cluster, or is to be deployed there.
+pub(crate) fn check_place(target: Option<&TargetSpec>) -> Result<(), (&'static str, String)> {
+    match target.and_then(TargetSpec::place) {
+        Some(Place::Service(_)) => Err(("spec.target.service", ON_A_CLUSTER_ONLY.to_owned())),
+        Some(Place::Image(_)) => Err(("spec.target.image", ON_A_CLUSTER_ONLY.to_owned())),
+        Some(Place::Url(_)) | None => Ok(()),
     }
 }
 
@@ -115,6 +179,10 @@ impl Sourced {
     /// The contract of the user's own service with its secrets; `None`: Paylab's own service is paid.
     pub(crate) fn contract(&self) -> anyhow::Result<Option<Arc<Contract>>> {
         let Some(contract) = self.experiment.contract.clone() else { return Ok(None) };
+        let target = self.experiment.resource.spec.target.as_ref();
+        check_place(target).map_err(|(field, problem)| self.refuse(field, problem))?;
+        let usable = load_job::Load::tls_of(Some(&contract));
+        usable.map_err(|problem| self.refuse("spec.target", problem.to_string()))?;
         Ok(Some(with_secrets(contract).map_err(|problem| self.refuse("spec.target", problem))?))
     }
 }

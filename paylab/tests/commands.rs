@@ -77,7 +77,7 @@ fn every_error_of_a_file_has_a_line_with_its_field() {
     assert_eq!(
         lines,
         [
-            r#"-: spec.claim: "Twice" is not allowed; use "AtMostOnce", "AtLeastOnce", "ExactlyOnce""#,
+            r#"-: spec.claim: "Twice" is not allowed; use "AtMostOnce", "AtLeastOnce", "ExactlyOnce", "ExactTotal""#,
             "-: spec.faults[0].probability: 2 is too large; at most 1 is allowed",
             "-: spec.payments.count: 0 is too small; at least 1 is allowed",
         ]

@@ -204,6 +204,48 @@ fn several_workers_each_prove_the_contract_and_share_the_payments() {
 }
 
 #[test]
+fn a_worker_that_pays_longer_does_not_unsettle_the_ledger_of_the_others() {
+    const PAUSE: Duration = Duration::from_millis(100);
+    /// The payments of the last worker are booked one after another, with a pause before each.
+    fn slow_for_the_last(request: &Request, shop: &mut Shop) -> Answer {
+        let body: Value = serde_json::from_str(&request.body).unwrap_or_default();
+        let payment = body["reference"].as_str().and_then(|it| it.rsplit_once('-')?.1.parse::<u64>().ok());
+        let is_soon = shop.since.last().is_some_and(|last| last.elapsed() < PAUSE);
+        if payment.is_some_and(|payment| payment >= 40) && is_soon {
+            return json_answer(503, &json!({}));
+        }
+        honest(request, shop)
+    }
+    let retry = "workers: 3, retry: {stuckAfter: 1000, backoff: {base: 10ms, cap: 50ms}}, idempotencyKey";
+    let file =
+        file("").replace("idempotencyKey", retry).replace("quiet: 20ms, within: 400ms", "quiet: 250ms, within: 600ms");
+    let status = run_json(start(slow_for_the_last), &file, 0);
+    assert_eq!((&status["verdict"], &status["payments"]["booked"]), (&json!("Upheld"), &json!(60)), "{status}");
+}
+
+#[test]
+fn a_place_on_a_cluster_is_refused_here_with_what_replaces_it() {
+    for (field, place) in [("service", "{name: shop, port: 80}"), ("image", "{image: \"shop:1\", port: 80}")] {
+        let file = file("    model: UniqueKey\n").replace("url: http://127.0.0.1:1", &format!("{field}: {place}"));
+        for command in ["run", "check"] {
+            let output = paylab(&[command, "-"], &file);
+            assert_eq!(output.status.code(), Some(64), "{}", binary::printed(&output));
+            let told = text(&output.stderr);
+            let sentence = format!(
+                "spec.target.{field}: exists on a cluster only; say where the service is here with --target URL"
+            );
+            assert!(told.contains(&sentence) && told.contains("--target-command"), "{told}");
+        }
+        // These pay nobody.
+        for command in [&["predict", "-"][..], &["explain", "-", "3"]] {
+            let output = paylab(command, &file);
+            assert_eq!(output.status.code(), Some(0), "{}", binary::printed(&output));
+        }
+        assert_eq!(run_json(start(honest), &file, 0)["verdict"], json!("Upheld"), "{field}");
+    }
+}
+
+#[test]
 fn a_ledger_that_would_show_no_duplicate_proves_nothing() {
     fn blind(request: &Request, shop: &mut Shop) -> Answer {
         let (status, headers, body) = honest(request, shop);
@@ -366,7 +408,9 @@ fn options_about_a_target_are_refused_where_there_is_none() {
         let told = text(&output.stderr);
         assert_eq!(output.status.code(), Some(64), "{told}");
         assert!(
-            told.contains("spec.target: is absent, so that --target and --target-command have no meaning"),
+            told.contains(
+                "spec.target: is absent, so that --target, --target-command and --ledger-url have no meaning"
+            ),
             "{told}"
         );
     }

@@ -3,23 +3,27 @@
 
 use paylab_core::{
     judge::{anomaly::Anomaly, doubt::Doubt},
-    outcome::Outcome,
+    outcome::{Outcome, totals::Total},
 };
 use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};
 
-use crate::sentence;
+use crate::{measured::Measured, run::Run, sentence, text::TextReport};
 
-/// The suites of several outcomes, one for each experiment.
+/// At most this many payments are told of each broken invariant.
+const TOLD: usize = 3;
+
+/// The suites of several runs, one for each experiment.
 ///
 /// # Errors
 /// A name or a sentence cannot be written as XML.
-pub fn outcomes<'a>(outcomes: impl IntoIterator<Item = &'a Outcome>) -> Result<String, SerializeError> {
+pub fn runs(runs: &[Run<'_>]) -> Result<String, SerializeError> {
     let mut report = Report::new("paylab");
-    report.add_test_suites(outcomes.into_iter().map(suite));
+    report.add_test_suites(runs.iter().map(suite));
     report.to_string()
 }
 
-fn suite(outcome: &Outcome) -> TestSuite {
+fn suite(run: &Run<'_>) -> TestSuite {
+    let outcome = run.outcome;
     let mut suite = TestSuite::new(outcome.setting.experiment.as_str());
     if let Some(elapsed) = outcome.setting.elapsed {
         suite.set_time(elapsed);
@@ -28,9 +32,22 @@ fn suite(outcome: &Outcome) -> TestSuite {
     suite.add_property(("run-id", outcome.report.run_id.as_str()));
     suite.add_property(("verdict", format!("{:?}", outcome.verdict).as_str()));
     suite.add_property(("expect", format!("{:?}", outcome.plan.expect).as_str()));
+    suite.add_property(("reason", outcome.reason.to_string().as_str()));
+    for total in Total::ALL {
+        if let Some(measured) = total.measured(&outcome.report) {
+            suite.add_property((format!("measured-{}", total.field()).as_str(), measured.to_string().as_str()));
+        }
+    }
+    if let Some(exposures) = outcome.exposures {
+        suite.add_property(("exposures", exposures.to_string().as_str()));
+    }
+    for (index, finding) in sentence::findings(outcome).iter().enumerate() {
+        suite.add_property((format!("finding-{}", index + 1).as_str(), finding.as_str()));
+    }
+    suite.set_system_out(anstream::adapter::strip_str(&TextReport(outcome).to_string()).to_string());
     suite.add_test_case(verdict(outcome));
     let invariants = Anomaly::ALL.into_iter().filter(|anomaly| anomaly.violates(outcome.plan.claim));
-    suite.add_test_cases(invariants.map(|anomaly| invariant(outcome, anomaly)));
+    suite.add_test_cases(invariants.map(|anomaly| invariant(run, anomaly)));
     suite.add_test_cases(Doubt::ALL.into_iter().map(|doubt| evidence(outcome, doubt)));
     suite
 }
@@ -46,7 +63,8 @@ fn verdict(outcome: &Outcome) -> TestCase {
 }
 
 /// Whether an invariant of the claim holds. A lesson may be about a path that breaks it: then it is skipped, with its sentence.
-fn invariant(outcome: &Outcome, anomaly: Anomaly) -> TestCase {
+fn invariant(run: &Run<'_>, anomaly: Anomaly) -> TestCase {
+    let outcome = run.outcome;
     let kind = format!("{anomaly:?}");
     let status = match (outcome.broken.contains(&anomaly), outcome.is_as_expected()) {
         (false, _) if outcome.can_show(anomaly) => TestCaseStatus::success(),
@@ -64,7 +82,16 @@ fn invariant(outcome: &Outcome, anomaly: Anomaly) -> TestCase {
             failed(NonSuccessKind::Failure, &kind, &sentence::broken_by(outcome, anomaly), outcome)
         }
     };
-    case(outcome, "invariant", kind, status)
+    let mut case = case(outcome, "invariant", kind, status);
+    if outcome.broken.contains(&anomaly) {
+        let plan = &outcome.plan;
+        let told: Vec<_> =
+            run.showing(anomaly).into_iter().take(TOLD).map(|story| Measured { plan, story }.to_string()).collect();
+        if !told.is_empty() {
+            case.set_system_out(told.join("\n\n"));
+        }
+    }
+    case
 }
 
 /// Whether the evidence is free of a doubt.

@@ -7,8 +7,15 @@
 
 mod counting;
 pub mod diagram;
+mod guilt;
+pub mod html;
 pub mod json;
 pub mod junit;
+pub mod markdown;
+pub mod measured;
+mod remedy;
+pub mod run;
 pub mod sentence;
+mod sequence;
 pub mod status;
 pub mod text;

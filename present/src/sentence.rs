@@ -11,6 +11,7 @@ use paylab_core::{
     outcome::{Outcome, Setting, exposure::bug_rate_bound, finding::Finding},
     plan::Plan,
     targets::Target,
+    witness::answers::UnmatchedAnswer,
 };
 
 use crate::counting::counted;
@@ -42,6 +43,11 @@ fn upheld(outcome: &Outcome) -> String {
     let all = report.payments.intended;
     let (booked, duplicated) = report.ledger.as_ref().map_or((0, 0), |ledger| (ledger.booked, ledger.duplicated));
     let counted = match plan.claim {
+        Claim::ExactTotal => {
+            let (risen, currency) = (MinorUnits(report.booked_minor().unwrap_or_default()), &plan.currency);
+            let refused = report.total.map_or(0, |total| total.refused);
+            format!("the ledger's total rose by {risen} {currency}, which is each of {} payments once", all - refused)
+        }
         Claim::ExactlyOnce => format!("{booked} of {all} payments booked exactly once"),
         Claim::AtLeastOnce => format!("{booked} of {all} payments were booked, {duplicated} more than once"),
         Claim::AtMostOnce if all == booked => format!("none of {all} payments was booked more than once"),
@@ -51,7 +57,7 @@ fn upheld(outcome: &Outcome) -> String {
             format!("none of {all} payments was booked more than once; {lost} were not booked ({missing} {currency})")
         }
     };
-    let refused = match report.count(Anomaly::Refused) {
+    let refused = match report.total.map_or_else(|| report.count(Anomaly::Refused), |total| total.refused) {
         0 => String::new(),
         count => format!(", {count} refused for good"),
     };
@@ -62,6 +68,10 @@ fn upheld(outcome: &Outcome) -> String {
 fn exposed(outcome: &Outcome) -> String {
     let Some(exposures) = outcome.exposures.filter(|exposures| *exposures > 0) else { return String::new() };
     let bound = percent(bug_rate_bound(exposures));
+    if outcome.plan.claim == Claim::ExactTotal {
+        // A duplicate may be hidden by a loss, so that no rate of bugs can be bounded.
+        return format!("; {} exposed the claim; nothing is known of single payments", counted(exposures, "repeat"));
+    }
     let (chances, each) = match ExposureKind::of(outcome.plan.claim, &outcome.plan.client) {
         ExposureKind::Repeats => (counted(exposures, "repeat"), "repeat"),
         ExposureKind::Undelivered => (format!("{} that did not arrive", counted(exposures, "attempt")), "attempt"),
@@ -76,7 +86,7 @@ fn exposed(outcome: &Outcome) -> String {
     clippy::cast_sign_loss,
     reason = "a number of decimals is small and not negative"
 )]
-fn percent(rate: f64) -> String {
+pub(crate) fn percent(rate: f64) -> String {
     let percent = rate * 100.0;
     let decimals = if percent > 0.0 { (1.0 - percent.log10().floor()).clamp(2.0, 20.0) as usize } else { 2 };
     let scale = 10_f64.powi(i32::try_from(decimals).unwrap_or(2));
@@ -108,6 +118,7 @@ pub fn broken_by(outcome: &Outcome, anomaly: Anomaly) -> String {
         }
         Anomaly::AnsweredButLost => format!("{payments} were answered 2xx and never booked"),
         Anomaly::RejectedButBooked => format!("{payments} were refused and booked all the same"),
+        Anomaly::Shortfall | Anomaly::Surplus => total(outcome),
         Anomaly::Phantom => format!("{count} entries were booked that nobody asked for"),
         Anomaly::Mismatched => format!("{payments} were booked other than they were acknowledged"),
         Anomaly::SelfDuplicated => format!("{payments} were booked more often than they arrived"),
@@ -129,6 +140,15 @@ pub fn broken_by(outcome: &Outcome, anomaly: Anomaly) -> String {
         Anomaly::Lost => format!("{payments} were given up and never booked ({loss} {currency})"),
         Anomaly::Refused => format!("{payments} were refused for good and not booked"),
     }
+}
+
+/// What the ledger's total is and should be.
+fn total(outcome: &Outcome) -> String {
+    let total = outcome.report.total.unwrap_or_default();
+    let (risen, due, excess) = (total.booked_minor(), total.due_minor, total.excess_minor());
+    let (risen, due, sign) = (MinorUnits(risen), MinorUnits(due), if excess > 0 { "+" } else { "" });
+    let (excess, currency) = (MinorUnits(excess), &outcome.plan.currency);
+    format!("the ledger's total rose by {risen} {currency} and not by {due} {currency} ({sign}{excess} {currency})")
 }
 
 /// The answers that acknowledged nothing, in parentheses; nothing if there were none.
@@ -200,17 +220,28 @@ pub fn finding(finding: &Finding) -> String {
     }
 }
 
-/// How many answers each rule of a contract has matched, such as `answers[0] 201 Acknowledged: 71, no rule: 2`; empty for a service without
+/// How many answers each rule of a contract has matched, such as `answers[0] 201 Acknowledged: 71, no rule: 2 (the first: ...)`; empty for a service without
 /// rules.
 #[must_use]
 pub fn rules(outcome: &Outcome) -> String {
-    let Target::Theirs(service) = &outcome.plan.target else { return String::new() };
+    matched_rules(outcome).join(", ")
+}
+
+/// How many answers each rule of a contract has matched, such as `answers[0] 201 Acknowledged: 71`, and how many none has.
+#[must_use]
+pub fn matched_rules(outcome: &Outcome) -> Vec<String> {
+    let Target::Theirs(service) = &outcome.plan.target else { return Vec::new() };
     let answers = &outcome.report.answers;
     let matched = (0..).zip(&service.answers).map(|(index, rule)| {
         format!("answers[{index}] {rule}: {}", answers.rules.get(&index).copied().unwrap_or_default())
     });
-    let others = (answers.without_rule > 0).then(|| format!("no rule: {}", answers.without_rule));
-    matched.chain(others).collect::<Vec<_>>().join(", ")
+    let first = answers.first_without_rule.as_ref().map(|UnmatchedAnswer { status, head, text }| {
+        let head = if head.is_empty() { String::new() } else { format!(" [{head}]") };
+        format!(" (the first: {status}{head} {text})")
+    });
+    let others =
+        (answers.without_rule > 0).then(|| format!("no rule: {}{}", answers.without_rule, first.unwrap_or_default()));
+    matched.chain(others).collect()
 }
 
 /// `1 payment was`, `3 payments were`.

@@ -119,6 +119,7 @@ fn lab(outcome: &Outcome) -> LabStatus {
         struck: record.map(|record| signed(record.faults.iter().map(|fault| fault.effective).sum())),
         unintended_resets: record.map(|record| signed(record.proxy.unintended_resets)),
         exposures: outcome.exposures.map(signed),
+        answers: sentence::matched_rules(outcome).into_iter().take(LISTED_MAX).collect(),
         findings: findings.take(LISTED_MAX).collect(),
     }
 }

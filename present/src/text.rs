@@ -255,15 +255,16 @@ fn proof(Example { payment, attempts, entries: booked }: &Example) -> String {
 
 fn write_end(f: &mut Formatter<'_>, outcome: &Outcome) -> fmt::Result {
     let Outcome { plan, setting, report, .. } = outcome;
-    let Setting { experiment: _, file, concurrency: _, target: _, database, elapsed } = setting;
+    let Setting { experiment: _, file, concurrency: _, target: _, database, evidence, elapsed } = setting;
     if let (Some(elapsed), Some(database)) = (elapsed, database) {
         write!(f, "\n  {:.2} s on {database}", elapsed.as_secs_f64())?;
     }
     let (Some(file), Some(repeat)) = (file, sentence::repeat_command(outcome)) else { return Ok(()) };
     write!(f, "   again: {repeat}")?;
     let examples = report.anomalies.values().flat_map(|examples| &examples.first);
-    match examples.map(|example| example.payment).min() {
-        Some(payment) => write!(f, "\n  explain one: paylab explain {file} {payment} --seed {}", plan.seed()),
-        None => Ok(()),
+    match (examples.map(|example| example.payment).min(), evidence) {
+        (Some(payment), Some(evidence)) => write!(f, "\n  explain one: paylab explain {evidence} {payment}"),
+        (Some(payment), None) => write!(f, "\n  explain one: paylab explain {file} {payment} --seed {}", plan.seed()),
+        (None, _) => Ok(()),
     }
 }

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use expect_test::expect_file;
 use paylab_core::{
+    chronicle::Chronicle,
     outcome::{Outcome, Setting},
     payment::PaymentId,
     plan::Plan,
 };
-use paylab_present::{diagram::Diagram, json, junit, text::TextReport};
+use paylab_present::{diagram::Diagram, json, junit, run::Run, text::TextReport};
 use paylab_testbed::evidence::{Evidence, lesson, safe_lesson};
 use serde_json::json;
 
@@ -20,6 +21,7 @@ fn outcome(plan: Plan) -> Outcome {
         concurrency: None,
         target: None,
         database: Some("sqlite".to_owned()),
+        evidence: None,
         elapsed: Some(Duration::from_millis(420)),
     };
     Outcome { setting, ..Evidence::of(plan).conclude() }
@@ -83,5 +85,7 @@ fn junit_has_a_case_for_each_invariant_and_each_doubt() {
     let mut evidence = Evidence::of(safe_lesson());
     evidence.record_footer.connections += 1;
     let doubted = Outcome { setting: violated.setting.clone(), ..evidence.conclude() };
-    expect_file!["snapshots/junit.xml"].assert_eq(&junit::outcomes([&violated, &lesson_outcome, &doubted]).unwrap());
+    let chronicle = Chronicle::default();
+    let runs = [&violated, &lesson_outcome, &doubted].map(|outcome| Run { outcome, chronicle: &chronicle, yaml: "" });
+    expect_file!["snapshots/junit.xml"].assert_eq(&junit::runs(&runs).unwrap());
 }

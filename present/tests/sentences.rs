@@ -4,7 +4,7 @@ use serde_json::json;
 
 use paylab_core::judge::doubt::{Doubt, DoubtNote};
 use paylab_present::sentence;
-use paylab_testbed::evidence::{Evidence, lesson, safe_lesson};
+use paylab_testbed::evidence::{Evidence, lesson, safe_lesson, total_lesson};
 
 fn verdict(changes: &serde_json::Value) -> String {
     sentence::verdict(&Evidence::of(lesson(changes)).conclude())
@@ -38,6 +38,16 @@ fn nothing_is_upheld_that_was_never_put_to_the_test() {
         INCONCLUSIVE: the path had too few chances to break its claim: 0 repeats of a booked payment, at least 1 required (spec.minExposures); nothing is claimed.
         INCONCLUSIVE: the path had too few chances to break its claim: 0 attempts that did not arrive, at least 1 required (spec.minExposures); nothing is claimed.
         INCONCLUSIVE: the path had too few chances to break its claim: 2 repeats of a booked payment, at least 100 required (spec.minExposures); nothing is claimed."#]].assert_eq(&all.join("\n"));
+}
+
+#[test]
+fn a_total_is_judged_to_the_cent_and_proves_no_rate() {
+    let evidence = Evidence::of(total_lesson(&json!({})));
+    let all = [100_000, 145_500, 69_500].map(|total| sentence::verdict(&evidence.conclude_from_total(total)));
+    expect_test::expect![[r#"
+        UPHELD ExactTotal: the ledger's total rose by 1000.00 EUR, which is each of 1000 payments once; 455 repeats exposed the claim; nothing is known of single payments.
+        VIOLATED ExactTotal: the ledger's total rose by 1455.00 EUR and not by 1000.00 EUR (+455.00 EUR).
+        VIOLATED ExactTotal: the ledger's total rose by 695.00 EUR and not by 1000.00 EUR (-305.00 EUR)."#]].assert_eq(&all.join("\n"));
 }
 
 #[test]

@@ -10,13 +10,18 @@ use std::{
 
 use clap::Args;
 use paylab_core::duration_text::DurationText;
-use paylab_part::contract::{CONTROL_PORT, PROXY_PORT, SERVICE_PORT};
+use paylab_part::{
+    contract::{CONTROL_PORT, PROXY_PORT, SERVICE_PORT},
+    tls::{TlsDialer, TlsError},
+};
 
 use crate::http::head::HeadLimits;
 pub use crate::transport::upstream::{Authority, AuthorityError};
 
 const CONNECTIONS_MAX: u32 = 4096;
 const SERVICE_FIRST_AFTER: Duration = Duration::from_secs(1);
+/// How a certificate in PEM begins.
+const PEM_BEGIN: &str = "-----BEGIN";
 const DIAL_TIMEOUT: DurationText = DurationText::from_ms(5_000);
 
 /// How the proxy runs. The faults that it carries out and the named proxies are set at its control port.
@@ -34,6 +39,14 @@ pub struct Options {
     /// The service behind the proxy: HOST:PORT, resolved when it is dialled; 127.0.0.1:8080 by default.
     #[arg(long, env = "PAYLAB_UPSTREAM", value_name = "HOST:PORT")]
     pub upstream: Option<Authority>,
+
+    /// Speak TLS to the service, whose certificate must be for this host; clients still speak plain HTTP to the proxy.
+    #[arg(long, env = "PAYLAB_UPSTREAM_TLS_NAME", value_name = "HOST")]
+    pub upstream_tls_name: Option<String>,
+
+    /// Who may sign the service's certificate: certificates in PEM, or a file with them. By default the authorities that this machine knows.
+    #[arg(long, env = "PAYLAB_UPSTREAM_CA", value_name = "PEM", requires = "upstream_tls_name", value_parser = pem)]
+    pub upstream_ca: Option<String>,
 
     /// The number of connections that may be open at once, 1 to 1048576, for each proxy; further ones wait to be accepted. Each needs two file descriptors.
     #[arg(long, env = "PAYLAB_CONNECTIONS_MAX", value_name = "COUNT", default_value_t = CONNECTIONS_MAX,
@@ -118,6 +131,11 @@ impl Options {
         given.unwrap_or_else(|| available_parallelism().map_or(1, NonZero::get)).max(1)
     }
 
+    /// What makes TLS of connections to the service; `None`: they are plain.
+    pub(crate) fn upstream_tls(&self) -> Result<Option<TlsDialer>, TlsError> {
+        self.upstream_tls_name.as_ref().map(|name| TlsDialer::new(name, self.upstream_ca.as_deref())).transpose()
+    }
+
     /// How large the head of a message may be.
     pub(crate) fn head_limits(&self) -> HeadLimits {
         let HeadLimits { len_max, fields_max } = HeadLimits::DEFAULT;
@@ -145,6 +163,15 @@ impl Toxiproxy {
     const fn is_used(&self) -> bool {
         self.host.is_some() || self.port.is_some() || self.config.is_some() || self.seed.is_some()
     }
+}
+
+/// Reads certificates in PEM, or the file that has them.
+fn pem(text: &str) -> Result<String, String> {
+    if text.contains(PEM_BEGIN) {
+        return Ok(text.to_owned());
+    }
+    std::fs::read_to_string(text)
+        .map_err(|error| format!("is neither a certificate in PEM nor a file with one ({error})"))
 }
 
 /// Reads a seed. A negative one, which Toxiproxy allows, stands for the unsigned number with the same bits.
@@ -206,6 +233,7 @@ mod tests {
             ["--dial-timeout", "5"],
             ["--listen", "x"],
             ["--port", "x"],
+            ["--upstream-ca", "x"],
         ] {
             assert!(Cli::try_parse_from([["reset-proxy"].as_slice(), &arguments].concat()).is_err(), "{arguments:?}");
         }

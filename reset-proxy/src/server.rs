@@ -10,7 +10,7 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use paylab_part::listen::listen;
+use paylab_part::{listen::listen, tls::TlsError};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thiserror::Error;
 use tokio::{fs, net::TcpListener, time::timeout};
@@ -80,6 +80,9 @@ pub enum Error {
     /// Named proxies cannot be created.
     #[error("cannot create the proxies: {0}")]
     Proxies(String),
+    /// TLS to the service cannot be used.
+    #[error("--upstream-tls-name: {0}")]
+    Tls(#[from] TlsError),
     /// The control port failed.
     #[error("the control port failed: {0}")]
     Control(#[source] io::Error),
@@ -117,7 +120,8 @@ impl ResetProxy {
                 let body = fs::read(path).await.map_err(|error| failed(error.to_string()))?;
                 collection.load(&body).await.map_err(|error| failed(error.to_string()))?;
             }
-            let plane = Arc::new(FaultPlane::new(&options));
+            let tls = options.upstream_tls()?;
+            let plane = Arc::new(FaultPlane::new(&options, tls));
             let port = listener.as_ref().map(|(_, address)| address.port());
             let upstream = port.map(|_| field::display(options.upstream()));
             info!(port, control = control_address.port(), upstream, seed, threads = count, "reset proxy ready");

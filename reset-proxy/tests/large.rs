@@ -8,7 +8,7 @@ use std::{fs, sync::LazyLock, time::Duration};
 
 use paylab_core::{fault::point::Point, fault::spec::FaultSpec, witness::record::End};
 use paylab_part::contract::DRAIN_PATH;
-use support::{Ending, Lab, OK, Peer, always, pay, rules};
+use support::{Lab, OK, Peer, always, pay, rules};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,

@@ -146,7 +146,7 @@ spec:
         expect_test::expect![[r#"
             apiVersion: "v1" is not allowed; use "paylab.dev/v1alpha1"
             metadata.name: "Never_" is not a name; begin with a lower-case letter and use lower-case letters, digits and inner dashes
-            spec.claim: "Twice" is not allowed; use "AtMostOnce", "AtLeastOnce", "ExactlyOnce"
+            spec.claim: "Twice" is not allowed; use "AtMostOnce", "AtLeastOnce", "ExactlyOnce", "ExactTotal"
             spec.client.concurrency: "many" is not a whole number
             spec.client.hedge: 99 is too large; at most 8 is allowed
             spec.client.retry.attemptTimeout: 5 is not a text (put it in quotes)

@@ -7,7 +7,7 @@ use kube_derive::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use paylab_contract::spec::TargetSpec;
+use paylab_contract::spec::{SecretKeyRef, TargetSpec};
 use paylab_core::{
     claim::{Claim, Expectation},
     client::{BodyDrift, ConnectionPolicy, KeyPolicy},
@@ -66,6 +66,12 @@ const NOT_ZERO: &str = "!self.matches('^0+(ms|s|m|h)$')";
     {"rule": "!has(self.target) || (self.service.dedup == 'None' && self.service.replicas == 1 && self.service.onDisconnect == 'Finish' && self.service.missingKey == 'Book' && duration(self.service.processingTime) == duration('0s') && !has(self.service.keyTtl) && !has(self.service.database))",
      "fieldPath": ".service",
      "message": "is Paylab's own service, and spec.target names another one; remove one of the two"},
+    {"rule": "(self.claim == 'ExactTotal') == (has(self.target) && has(self.target.ledger.total))",
+     "fieldPath": ".claim",
+     "message": "ExactTotal is what a total can prove (target.ledger.total), and nothing else can be claimed with one; use both or neither"},
+    {"rule": "!has(self.target) || !has(self.target.ledger.total) || self.client.workers == 1",
+     "fieldPath": ".client.workers",
+     "message": "a total (target.ledger.total) says nothing of the shares of several workers; use 1"},
 ]))]
 pub struct ChaosExperimentSpec {
     /// What the payment path (client, network and payment service together) is claimed to do with every payment. The experiment
@@ -277,18 +283,6 @@ pub struct Service {
 pub struct Database {
     /// The key of a Secret in the experiment's namespace that holds the URL, `postgres://USER:PASSWORD@HOST/DATABASE`.
     pub secret_key_ref: SecretKeyRef,
-}
-
-/// One key of a Secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct SecretKeyRef {
-    /// The name of the Secret, in the namespace of the experiment.
-    #[schemars(length(max = 253), extend("pattern" = text_form::SECRET_NAME.pattern))]
-    pub name: String,
-    /// The key of the Secret's data that holds the URL.
-    #[schemars(length(max = 253), extend("pattern" = text_form::ACCOUNT_OR_KEY.pattern))]
-    pub key: String,
 }
 
 /// Whether the operator keeps the parts of a finished experiment.

@@ -210,6 +210,11 @@ pub struct LabStatus {
     /// The number of chances that the path had to break its claim; see `spec.minExposures`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exposures: Option<i64>,
+    /// How many answers of the user's own service each rule in `spec.target.pay.answers` has matched, and how many none has; at most 10
+    /// items.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub answers: Vec<String>,
     /// What is doubtful about the evidence, and what is unexpected without changing the verdict, as sentences; at most 10.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]

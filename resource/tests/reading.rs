@@ -132,7 +132,7 @@ fn several_documents_are_several_experiments_in_their_order() {
 
     let bad = format!("{GOOD}---\n{}---\n- 1\n---\n{GOOD}   seed: 5\n", GOOD.replace("ExactlyOnce", "Twice"));
     expect![[r#"
-        document 2: spec.claim: "Twice" is not allowed; use "AtMostOnce", "AtLeastOnce", "ExactlyOnce"
+        document 2: spec.claim: "Twice" is not allowed; use "AtMostOnce", "AtLeastOnce", "ExactlyOnce", "ExactTotal"
         document 3: is not a resource; an experiment has apiVersion: paylab.dev/v1alpha1, kind: ChaosExperiment, a metadata.name and a spec with a claim
         document 4: line 20, column 8: a colon is not allowed here; check the indentation, or put the text in quotes"#]].assert_eq(&refusal(&bad));
 }

@@ -43,6 +43,23 @@ pub fn safe_lesson() -> Plan {
     lesson(&json!({"client": {"idempotencyKey": "PerPayment"}, "service": {"dedup": "UniqueKey"}}))
 }
 
+/// The lesson against a service of the user's own that works like `UniqueKey` and shows nothing but the total of its ledger.
+#[must_use]
+pub fn total_lesson(changes: &Value) -> Plan {
+    let mut spec = json!({
+        "claim": "ExactTotal",
+        "client": {"idempotencyKey": "PerPayment"},
+        "target": {
+            "url": "http://127.0.0.1:9000",
+            "model": "UniqueKey",
+            "pay": {"post": "/payments/", "text": "{reference}", "answers": [{"status": [208], "means": "Repeat"}]},
+            "ledger": {"total": {"get": "/stats", "major": "$"}},
+        },
+    });
+    merge(&mut spec, changes);
+    lesson(&spec)
+}
+
 fn merge(into: &mut Value, changes: &Value) {
     match (into, changes) {
         (Value::Object(into), Value::Object(changes)) => {
@@ -149,6 +166,15 @@ impl Evidence {
         self.conclude_from(&self.record(), &self.ledger())
     }
 
+    /// Concludes where the ledger shows nothing but this total.
+    #[must_use]
+    pub fn conclude_from_total(&self, total_minor: i64) -> Outcome {
+        let elsewhere = Elsewhere { entries: 0, amount_minor: total_minor };
+        let (seal, counters) = (Sealer::default().seal(), ServiceCounters::default());
+        let footer = LedgerItem::Footer(LedgerFooter { seal, total_minor, counters, elsewhere });
+        self.conclude_from(&self.record(), &[line(&footer)])
+    }
+
     /// What the evidence comes to with other lines of record and ledger.
     #[must_use]
     pub fn conclude_from(&self, record: &[Vec<u8>], ledger: &[Vec<u8>]) -> Outcome {
@@ -228,6 +254,7 @@ fn request(plan: &Plan, attempt: &PredictedAttempt, seq: u64) -> RecordLine {
         rst_client_ok: reset.then_some(true),
         rst_service_ok: None,
         held_us,
+        took_us: Some(100),
         bytes_reason: None,
         end: match attempt.outcome {
             AttemptOutcome::Unknown(Uncertainty::Timeout) => End::ClientGone,

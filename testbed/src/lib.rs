@@ -1,6 +1,9 @@
-//! What tests of several crates share: a real PostgreSQL, found or started, and the evidence of runs.
+//! What tests of several crates share: a real PostgreSQL and a real MariaDB, found or started, and the evidence of runs.
 
 pub mod evidence;
+mod keeper;
+pub mod mariadb;
 pub mod postgres;
 
+pub use mariadb::{MariaDb, mariadb};
 pub use postgres::{Durability, Postgres, postgres};

@@ -1,19 +1,15 @@
 //! A PostgreSQL server for tests: the one that `PAYLAB_TEST_POSTGRES` names, or one of Debian's in a temporary directory.
-//!
-//! The server is the child of a shell whose standard input is a pipe from this process. When this process ends, however it ends, the
-//! shell reads the end of the pipe, stops the server and removes the directory.
 
 use std::{
-    env, fs,
-    io::{self, Read as _},
-    net::TcpListener,
-    os::unix::fs::MetadataExt as _,
+    env, fs, io,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::Command,
     sync::OnceLock,
     thread,
     time::{Duration, Instant},
 };
+
+use crate::keeper::{Keeper, directory, free_port, is_root};
 
 /// The environment variable with the URL of a server to use: `postgres://USER@HOST/DATABASE`.
 const SERVER_ENV: &str = "PAYLAB_TEST_POSTGRES";
@@ -55,7 +51,7 @@ pub enum Durability {
 pub struct Postgres {
     url: String,
     /// It ends when its standard input is closed, which is held here.
-    _keeper: Option<Child>,
+    _keeper: Option<Keeper>,
 }
 
 impl Postgres {
@@ -99,10 +95,7 @@ fn find(durability: Durability) -> Result<Postgres, String> {
 fn start(durability: Durability) -> Result<Postgres, String> {
     let programs = programs().ok_or_else(|| format!("there is no {DEBIAN}/*/bin/initdb"))?;
     let failed = |error: io::Error| format!("PostgreSQL cannot be started: {error}");
-    let directory = tempfile::Builder::new().prefix("paylab-postgres-").tempdir();
-    let directory =
-        directory.map_err(|error| format!("there is no temporary directory: {error}; check TMPDIR"))?.keep();
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).map_err(failed)?.port();
+    let (directory, port) = (directory("postgres")?, free_port().map_err(failed)?);
     let options = match durability {
         Durability::Durable => "",
         Durability::Fast => "-c fsync=off -c synchronous_commit=off -c full_page_writes=off",
@@ -112,14 +105,8 @@ fn start(durability: Durability) -> Result<Postgres, String> {
     let arguments =
         [directory.as_os_str(), programs.as_os_str(), port.to_string().as_ref(), options.as_ref(), user.as_ref()]
             .map(std::ffi::OsStr::to_owned);
-    let mut keeper = Command::new("sh")
-        .args(["-c", KEEPER, "sh"])
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(failed)?;
-    wait_ready(&mut keeper, &programs, port)?;
+    let keeper = Keeper::start(KEEPER, &arguments).map_err(failed)?;
+    wait_ready(&programs, port)?;
     Ok(Postgres { url: format!("postgres://postgres@127.0.0.1:{port}/postgres"), _keeper: Some(keeper) })
 }
 
@@ -131,16 +118,7 @@ fn programs() -> Option<PathBuf> {
     found.pop()
 }
 
-fn is_root() -> io::Result<bool> {
-    Ok(fs::metadata(Path::new("/proc/self"))?.uid() == 0)
-}
-
-fn wait_ready(keeper: &mut Child, programs: &Path, port: u16) -> Result<(), String> {
-    let mut ready = [0; 6];
-    let made = keeper.stdout.as_mut().map(|output| output.read_exact(&mut ready));
-    if !matches!(made, Some(Ok(()))) {
-        return Err("PostgreSQL cannot create its data directory; see above".to_owned());
-    }
+fn wait_ready(programs: &Path, port: u16) -> Result<(), String> {
     let begun = Instant::now();
     while begun.elapsed() < READY_TIMEOUT {
         if accepts_connections(programs, port) {

@@ -222,6 +222,30 @@ mod tests {
     }
 
     #[test]
+    fn a_fault_fires_below_its_threshold_and_not_at_it() {
+        let sampler = FaultSampler::new(42, &[fault("x", 0.3, Point::Connect)]);
+        let fault = &sampler.faults()[0];
+        let fires =
+            [fault.threshold() - 1, fault.threshold(), fault.threshold() + 1].map(|coin| fault.fires(coin, id(0, 1)));
+        assert_eq!(fires, [true, false, false]);
+    }
+
+    #[test]
+    fn of_two_faults_at_one_point_the_first_takes_effect() {
+        let both = [fault("x", 1.0, Point::BeforeRequest), fault("y", 1.0, Point::BeforeRequest)];
+        assert_eq!(FaultSampler::new(42, &both).draw(id(0, 1)).effective, Some(0));
+    }
+
+    #[test]
+    fn the_seed_of_a_run_is_its_own_and_fits_a_status() {
+        let seeds =
+            ["run-1", "run-2", "5bd3c1ca-7e0f-4d0b-8a63-4f2f6f0a9d11"].map(|run| seed_of_run(&run.parse().unwrap()));
+        let halves = ["run-1", "run-2", "5bd3c1ca-7e0f-4d0b-8a63-4f2f6f0a9d11"].map(|run| coin(0, id(0, 1), run) / 2);
+        assert_eq!(seeds, halves);
+        assert!(seeds.iter().all(|seed| i64::try_from(*seed).is_ok()) && seeds[0] != seeds[1]);
+    }
+
+    #[test]
     fn coins_have_the_documented_values() {
         assert_eq!(coin(42, id(0, 1), "request-lost"), 0xd8fa_fe09_5225_fec5);
         assert_eq!(coin(42, id(0, 1), "response-lost"), 0xe61b_b72a_5131_89e0);

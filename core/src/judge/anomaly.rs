@@ -16,6 +16,10 @@ pub enum Anomaly {
     AnsweredButLost,
     /// Every attempt was rejected, and the payment has an entry.
     RejectedButBooked,
+    /// The ledger's total has risen by less than the payments add up to.
+    Shortfall,
+    /// The ledger's total has risen by more than the payments add up to.
+    Surplus,
     /// An entry that no request of this run asked for.
     Phantom,
     /// An entry whose amount or parties no attempt asked for, or an acknowledged amount that is not in the ledger.
@@ -48,6 +52,10 @@ pub enum Basis {
     Record,
     /// The ledger and the record, and nobody but this client has paid.
     OneSender,
+    /// The ledger's total.
+    Total,
+    /// The ledger's total and the record, and nobody but this client has paid.
+    TotalOfOneSender,
 }
 
 /// The payments that have one anomaly.
@@ -75,10 +83,12 @@ pub struct Example {
 
 impl Anomaly {
     /// Every anomaly, the worst first.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::AcknowledgedButLost,
         Self::AnsweredButLost,
         Self::RejectedButBooked,
+        Self::Shortfall,
+        Self::Surplus,
         Self::Phantom,
         Self::Mismatched,
         Self::SelfDuplicated,
@@ -99,7 +109,9 @@ impl Anomaly {
             | Self::RejectedButBooked
             | Self::Phantom
             | Self::Mismatched
-            | Self::SelfDuplicated => true,
+            | Self::SelfDuplicated => !matches!(claim, Claim::ExactTotal),
+            // A total is all that this claim is about, and no other claim can be made about one.
+            Self::Shortfall | Self::Surplus => matches!(claim, Claim::ExactTotal),
             Self::Duplicated => matches!(claim, Claim::AtMostOnce | Claim::ExactlyOnce),
             Self::UnstableReplay => matches!(claim, Claim::ExactlyOnce),
             Self::RefusedRepeat | Self::Stuck | Self::Lost => {
@@ -114,6 +126,8 @@ impl Anomaly {
     pub const fn basis(self) -> Basis {
         match self {
             Self::UnstableReplay => Basis::History,
+            Self::Shortfall => Basis::Total,
+            Self::Surplus => Basis::TotalOfOneSender,
             Self::AcknowledgedButLost | Self::Refused => Basis::Ledger,
             Self::AnsweredButLost | Self::Stuck | Self::Lost => Basis::Record,
             Self::RejectedButBooked

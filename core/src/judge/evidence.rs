@@ -101,9 +101,8 @@ fn doubt_silence(report: &mut Report) {
     if missing.iter().any(|doubt| report.doubts.contains_key(doubt)) {
         return;
     }
-    for (doubt, is_told) in
-        [(Doubt::LedgerFlawed, report.ledger.is_some()), (Doubt::RecordFlawed, report.record.is_some())]
-    {
+    let ledger_is_told = report.ledger.is_some() || report.total.is_some();
+    for (doubt, is_told) in [(Doubt::LedgerFlawed, ledger_is_told), (Doubt::RecordFlawed, report.record.is_some())] {
         if !is_told && !report.doubts.contains_key(&doubt) {
             let detail = Some("the report does not say why".to_owned());
             report.doubt(doubt, DoubtNote { count: 1, first: None, detail });

@@ -35,6 +35,9 @@ pub struct Report {
     pub record: Option<RecordTotals>,
     /// What the ledger says; `None`: it was not read whole.
     pub ledger: Option<LedgerTotals>,
+    /// What the ledger's total says; `None`: it was not read, or the ledger shows its entries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<LedgerSum>,
     /// The chances that the path had to break its claim; `None`: record or ledger were not read whole.
     pub exposures: Option<Exposures>,
     /// Payments with something wrong, by what is wrong. Phantoms are in [`LedgerTotals`].
@@ -116,10 +119,44 @@ pub struct LedgerTotals {
     pub service_requests_before: u64,
 }
 
+/// What a ledger that shows a total and no entry says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LedgerSum {
+    /// The total before the load, in minor units.
+    pub before_minor: i64,
+    /// The total after the load, in minor units.
+    pub after_minor: i64,
+    /// What all payments add up to that were not refused for good, in minor units.
+    pub due_minor: i64,
+    /// How many payments were refused for good.
+    pub refused: u64,
+}
+
+impl LedgerSum {
+    /// What the load has booked, in minor units.
+    #[must_use]
+    pub const fn booked_minor(&self) -> i64 {
+        self.after_minor.saturating_sub(self.before_minor)
+    }
+
+    /// What was booked beyond what was due, in minor units; negative if money is missing.
+    #[must_use]
+    pub const fn excess_minor(&self) -> i64 {
+        self.booked_minor().saturating_sub(self.due_minor)
+    }
+}
+
 impl Report {
-    /// How many payments have an anomaly; phantoms are entries.
+    /// How many payments have an anomaly; phantoms are entries, and a total is one.
     #[must_use]
     pub fn count(&self, anomaly: Anomaly) -> u64 {
+        let excess = self.total.map_or(0, |total| total.excess_minor());
+        match anomaly {
+            Anomaly::Shortfall => return u64::from(excess < 0),
+            Anomaly::Surplus => return u64::from(excess > 0),
+            _ => {}
+        }
         let phantoms = self.ledger.as_ref().filter(|_| anomaly == Anomaly::Phantom).map_or(0, |ledger| ledger.phantoms);
         phantoms + self.anomalies.get(&anomaly).map_or(0, |examples| examples.count)
     }
@@ -133,7 +170,8 @@ impl Report {
     /// What all entries add up to, in minor units; `None`: the ledger was not read.
     #[must_use]
     pub fn booked_minor(&self) -> Option<i64> {
-        self.ledger.as_ref().map(|ledger| ledger.booked_minor.saturating_add(ledger.phantoms_minor))
+        let by_entries = self.ledger.as_ref().map(|ledger| ledger.booked_minor.saturating_add(ledger.phantoms_minor));
+        by_entries.or_else(|| self.total.map(|total| total.booked_minor()))
     }
 
     /// Payments without an entry; `None`: the ledger was not read.
@@ -176,6 +214,8 @@ impl Report {
             answers,
             record,
             ledger,
+            // One worker alone can compare a total before the load with one after it.
+            total: _,
             exposures,
             anomalies,
             doubts,
@@ -212,6 +252,7 @@ impl Report {
             ledger.phantom_references.clear();
         }
         report.answers.examples.clear();
+        report.answers.first_without_rule = None;
         report.answers.not_understood.clear();
         report.doubts.values_mut().for_each(|note| note.detail = None);
         serde_json::to_string(&report).unwrap_or_default()

@@ -18,6 +18,17 @@ pub struct TheirService {
     pub repeats: RepeatAnswer,
     /// The rules for its answers, in words.
     pub answers: Vec<String>,
+    /// What its ledger shows.
+    pub ledger: LedgerDetail,
+}
+
+/// What a ledger shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LedgerDetail {
+    /// Every entry, with the reference of its payment.
+    Entries,
+    /// The total of all entries.
+    Total,
 }
 
 impl TheirService {

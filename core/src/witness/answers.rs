@@ -10,6 +10,8 @@ const KINDS_MAX: usize = 12;
 const EXAMPLES_MAX: usize = 3;
 /// An example is cut to this many characters.
 const EXAMPLE_LEN_MAX: usize = 80;
+/// The head of an answer is cut to this many characters.
+const HEAD_LEN_MAX: usize = 200;
 
 /// The answers that a client has received.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -30,6 +32,9 @@ pub struct Answers {
     /// Whole answers that no rule of a contract has matched.
     #[serde(skip_serializing_if = "is_zero")]
     pub without_rule: u64,
+    /// The first of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_without_rule: Option<UnmatchedAnswer>,
     /// The first answer of a few statuses that acknowledge nothing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub examples: Vec<AnswerExample>,
@@ -40,6 +45,17 @@ pub struct Answers {
 pub struct AnswerExample {
     /// Its status.
     pub status: u16,
+    /// The beginning of its body.
+    pub text: String,
+}
+
+/// An answer that no rule of a contract has matched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnmatchedAnswer {
+    /// Its status.
+    pub status: u16,
+    /// The beginning of its head without the status, on one line.
+    pub head: String,
     /// The beginning of its body.
     pub text: String,
 }
@@ -72,17 +88,26 @@ impl Answers {
     /// Keeps the beginning of a body as an example, if there is none of its status and space is left. Control characters are left out.
     pub fn keep_example(&mut self, status: u16, body: &[u8]) {
         if self.wants_example(status) {
-            let text = String::from_utf8_lossy(body);
-            let text = text.chars().filter(|character| !character.is_control()).take(EXAMPLE_LEN_MAX).collect();
+            let text = printable(&String::from_utf8_lossy(body));
             self.examples.push(AnswerExample { status, text });
         }
     }
 
+    /// Keeps how an answer begins that no rule has matched, if it is the first.
+    pub fn keep_unmatched(&mut self, status: u16, head: &str, body: &str) {
+        self.first_without_rule.get_or_insert_with(|| UnmatchedAnswer {
+            status,
+            head: head.lines().collect::<Vec<_>>().join(", ").chars().take(HEAD_LEN_MAX).collect(),
+            text: printable(body),
+        });
+    }
+
     /// Adds the answers that another share has received.
     pub(crate) fn merge(&mut self, other: Self) {
-        let Self { statuses, not_understood, others, rules, without_rule, examples } = other;
+        let Self { statuses, not_understood, others, rules, without_rule, first_without_rule, examples } = other;
         self.others += others;
         self.without_rule += without_rule;
+        self.first_without_rule = self.first_without_rule.take().or(first_without_rule);
         for (rule, number) in rules {
             *self.rules.entry(rule).or_default() += number;
         }
@@ -110,6 +135,11 @@ impl Answers {
         let others = (self.others > 0).then(|| format!("others: {}", self.others));
         statuses.chain(reasons).chain(others).collect::<Vec<_>>().join(", ")
     }
+}
+
+/// The beginning of a text, without control characters.
+fn printable(text: &str) -> String {
+    text.chars().filter(|character| !character.is_control()).take(EXAMPLE_LEN_MAX).collect()
 }
 
 fn count<K: Ord>(counts: &mut BTreeMap<K, u64>, kind: K, number: u64, others: &mut u64) {
@@ -140,6 +170,16 @@ mod tests {
         let mut both = answers.clone();
         both.merge(answers);
         assert_eq!((both.statuses[&422], both.examples.len()), (4, 1));
+    }
+
+    #[test]
+    fn of_the_answers_without_a_rule_the_first_is_kept_with_its_head() {
+        let (mut answers, mut others) = (Answers::default(), Answers::default());
+        others.keep_unmatched(202, "Content-Type: text/html\r\nServer: x\r\n", "<html>\n");
+        others.keep_unmatched(203, "", "");
+        answers.merge(others);
+        let UnmatchedAnswer { status, head, text } = answers.first_without_rule.unwrap();
+        assert_eq!((status, head.as_str(), text.as_str()), (202, "Content-Type: text/html, Server: x", "<html>"));
     }
 
     #[test]

@@ -65,7 +65,7 @@ pub enum Belief {
 }
 
 /// How the client's work on a payment ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Ending {
     /// It did not: the load stopped before, or it has not begun.
     #[default]

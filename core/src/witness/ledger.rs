@@ -99,6 +99,8 @@ pub struct Baseline {
     pub booked: u64,
     /// How many whole requests the service has counted since it started.
     pub requests: u64,
+    /// What its entries added up to, in minor units.
+    pub total_minor: i64,
 }
 
 /// The ledger added up by payment, one line at a time.
@@ -112,6 +114,8 @@ pub struct LedgerTally {
     /// The largest amount that an attempt of the plan can ask for.
     amount_most_minor: i64,
     baseline: Baseline,
+    /// Whether the ledger shows a total and no entry.
+    shows_total_only: bool,
     /// Whether the footer's counts are all about this share, so that they can be compared: one worker, one process that serves it.
     counts_compare: bool,
     rows: PerPayment<LedgerRow>,
@@ -174,6 +178,7 @@ impl LedgerTally {
             drift: plan.client.body_drift,
             amount_most_minor: plan.amount_most().0,
             counts_compare: plan.target.counts_all_requests() && plan.client.workers == 1,
+            shows_total_only: plan.target.shows_total_only(),
             baseline,
             amounts: BTreeMap::new(),
             stream: SealedStream::default(),
@@ -185,6 +190,27 @@ impl LedgerTally {
             phantoms: 0,
             phantoms_booked: MinorUnits::default(),
             phantom_references: Vec::new(),
+        }
+    }
+
+    /// An empty tally of the same share, for another reading.
+    #[must_use]
+    pub fn begun_again(&self) -> Self {
+        Self {
+            rows: PerPayment::new(self.rows.share()),
+            amounts: BTreeMap::new(),
+            stream: SealedStream::default(),
+            lines: 0,
+            last_id: None,
+            sum_minor: 0,
+            entries: 0,
+            booked: MinorUnits::default(),
+            phantoms: 0,
+            phantoms_booked: MinorUnits::default(),
+            phantom_references: Vec::new(),
+            run: self.run.clone(),
+            parties: self.parties.clone(),
+            ..*self
         }
     }
 
@@ -219,6 +245,7 @@ impl LedgerTally {
             entries: self.lines + footer.map_or(0, |footer| footer.elsewhere.entries),
             booked: footer.map_or(0, |footer| footer.counters.booked),
             requests: footer.map_or(0, |footer| footer.counters.requests),
+            total_minor: footer.map_or(0, |footer| footer.total_minor),
         }
     }
 
@@ -226,6 +253,12 @@ impl LedgerTally {
     #[must_use]
     pub fn row(&self, payment: PaymentId) -> LedgerRow {
         self.rows.row(payment).copied().unwrap_or_default()
+    }
+
+    /// Whether it says of each payment what was booked: it was read whole, and shows entries.
+    #[must_use]
+    pub fn shows_payments(&self) -> bool {
+        self.stream.is_whole() && !self.shows_total_only
     }
 
     /// How many payments of the share have an entry.

@@ -1,10 +1,11 @@
 //! What the proxy records about every request, which is the ground truth of the judge, and the sums of it by payment.
 
-use std::{fmt, ops::Range, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, fmt, ops::Range, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    chronicle::fate::{AttemptFate, Fates},
     fault::{effect::Effect, point::Point, sampler::FaultSampler, traces::Traces},
     payment::{AttemptId, PaymentId},
     per_payment::PerPayment,
@@ -58,6 +59,10 @@ pub struct RecordLine {
     /// How long it was held on purpose, in microseconds; absent: it was not held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_us: Option<u64>,
+    /// How long it was in the proxy, from its head to its end, in microseconds; absent: it has not ended, or an older proxy has not measured
+    /// it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_us: Option<u64>,
     /// Why it, and all that follows on its connection, was passed on as bytes; absent: every message was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes_reason: Option<BytesReason>,
@@ -215,6 +220,10 @@ pub struct RecordTally {
     run: RunId,
     sampler: FaultSampler,
     rows: PerPayment<RecordRow>,
+    /// The fates of each payment's attempts, for a chronicle; `None`: nobody asks for them.
+    fates: Option<PerPayment<Fates>>,
+    /// How many attempts have met each fate, for a chronicle.
+    pub fate_totals: BTreeMap<AttemptFate, u64>,
     /// The stream that it was read from.
     pub stream: SealedStream<RecordFooter>,
     /// What each fault did, in the order of the spec.
@@ -317,12 +326,27 @@ impl RecordTally {
             run: run.clone(),
             sampler: plan.sampler.clone(),
             rows: PerPayment::new(share),
+            fates: None,
+            fate_totals: BTreeMap::new(),
             stream: SealedStream::default(),
             faults: vec![FaultTally::default(); plan.faults().len()],
             misjudged: Mismatches::default(),
             broken: Mismatches::default(),
             undelivered: Mismatches::default(),
         }
+    }
+
+    /// The same tally, which also notes the fates of each payment's attempts.
+    #[must_use]
+    pub fn noting_fates(mut self) -> Self {
+        self.fates = Some(PerPayment::new(self.rows.share()));
+        self
+    }
+
+    /// The fates that the attempts of a payment of the share have met, if they were noted.
+    #[must_use]
+    pub fn fates(&self, payment: PaymentId) -> Option<Fates> {
+        self.fates.as_ref()?.row(payment).copied()
     }
 
     /// Takes one line of the record, with its newline. A line that cannot be read becomes a flaw, never an error.
@@ -359,6 +383,11 @@ impl RecordTally {
         // Requests without the header belong to no payment; the footer counts them.
         let row = self.rows.row_mut(PaymentId(request.payment)).filter(|_| request.attributed);
         let Some(row) = row else { return };
+        if let Some(fates) = self.fates.as_mut().and_then(|fates| fates.row_mut(PaymentId(request.payment))) {
+            let fate = AttemptFate::of(request);
+            fates.add(fate);
+            *self.fate_totals.entry(fate).or_default() += 1;
+        }
         row.requests = row.requests.saturating_add(1);
         if request.forwarded_whole {
             row.forwarded = row.forwarded.saturating_add(1);

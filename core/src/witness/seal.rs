@@ -114,6 +114,12 @@ impl<F> SealedStream<F> {
         self.flaw.or(if self.footer.is_none() { Some(Flaw::NoFooter) } else { None })
     }
 
+    /// Whether it was read to its end and has no flaw.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.flaw().is_none()
+    }
+
     /// The footer, once it was read.
     #[must_use]
     pub const fn footer(&self) -> Option<&F> {

@@ -51,7 +51,7 @@ fn begin_late(story: &mut Story) {
         old.reference = Some(format!("run-0.{payment}"));
         story.evidence.entries.insert(usize::try_from(id).expect("small"), old);
     }
-    story.evidence.baseline = Baseline { last_id: Some(0), entries: 3, booked: 3, requests: 0 };
+    story.evidence.baseline = Baseline { last_id: Some(0), entries: 3, booked: 3, requests: 0, total_minor: 300 };
 }
 
 pub(crate) static LIES: &[Lie] = &[

@@ -4,8 +4,10 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper::{
     Request,
     body::Bytes,
-    header::{ACCEPT, ACCEPT_ENCODING, CONNECTION, HOST, LINK, LOCATION},
+    header::{ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, HOST, LINK, LOCATION},
 };
+
+use paylab_part::tls::TlsDialer;
 
 use super::{Answered, ControlError, SILENCE_MAX, ask, promptly};
 
@@ -14,6 +16,8 @@ use super::{Answered, ControlError, SILENCE_MAX, ask, promptly};
 pub(crate) struct Fetch<'a> {
     /// `HOST:PORT`.
     pub(crate) address: &'a str,
+    /// What makes TLS of the connection; `None`: it is plain.
+    pub(crate) tls: Option<&'a TlsDialer>,
     /// As the header `Host` names it.
     pub(crate) host: &'a str,
     /// The path, with its query.
@@ -39,7 +43,7 @@ pub(crate) struct Fetched {
 
 /// Fetches an answer, whatever its status is. It follows no redirect.
 pub(crate) async fn fetch(wanted: Fetch<'_>) -> Result<Fetched, ControlError> {
-    let Fetch { address, host, path, headers, len_max } = wanted;
+    let Fetch { address, tls, host, path, headers, len_max } = wanted;
     let request = Request::get(path).header(HOST, host).header(ACCEPT, "application/json");
     let request = request.header(ACCEPT_ENCODING, "identity").header(CONNECTION, "close");
     let request = headers.iter().fold(request, |request, (name, value)| request.header(name, value));
@@ -47,9 +51,14 @@ pub(crate) async fn fetch(wanted: Fetch<'_>) -> Result<Fetched, ControlError> {
         |error: hyper::http::Error| ControlError::NotAsAgreed(format!("the request cannot be sent: {error}"));
     let request = request.body(Empty::<Bytes>::new()).map_err(unsendable)?;
     let request = request.map(|_| http_body_util::Full::default());
-    let Answered { mut response, _connection } = ask(address, SILENCE_MAX, request).await?;
+    let Answered { mut response, _connection } = ask(address, tls, SILENCE_MAX, request).await?;
     let text = |name| response.headers().get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let (status, link, location) = (response.status().as_u16(), text(LINK), text(LOCATION));
+    if let Some(encoding) = text(CONTENT_ENCODING).filter(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
+        return Err(ControlError::NotAsAgreed(format!(
+            "the answer is compressed (Content-Encoding: {encoding}), although Accept-Encoding: identity was sent"
+        )));
+    }
     let mut body = Vec::new();
     // Bounded by SILENCE_MAX and `len_max`.
     while let Some(frame) = promptly(response.frame()).await? {

@@ -31,7 +31,7 @@ pub(super) struct SetAside(VecDeque<UnderWay>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Unanswered {
     count: u32,
-    last: Option<Ending>,
+    ending: Option<Ending>,
     was_set_aside: bool,
 }
 
@@ -77,17 +77,20 @@ impl Unanswered {
             | AttemptOutcome::Rejected(_) => return,
         };
         self.count += 1;
-        self.last = Some(ending);
+        // An answer that was not understood may have settled the payment, so that nobody knows whether the service ever did.
+        if !matches!(self.ending, Some(Ending::NotUnderstood)) {
+            self.ending = Some(ending);
+        }
     }
 
     /// How the payment ends if it was not answered this often; `None`: it does not end so.
     pub(super) const fn after(self, most: u32) -> Option<Ending> {
-        if self.count >= most { self.last } else { None }
+        if self.count >= most { self.ending } else { None }
     }
 
     /// The same, to be asked about once more: the next attempt that is not answered ends the payment.
     pub(super) const fn set_aside(self) -> Self {
-        Self { count: self.count.saturating_sub(1), last: self.last, was_set_aside: true }
+        Self { count: self.count.saturating_sub(1), ending: self.ending, was_set_aside: true }
     }
 
     pub(super) const fn was_set_aside(self) -> bool {
@@ -104,7 +107,7 @@ mod tests {
     const GARBLED: AttemptOutcome = AttemptOutcome::Unknown(Uncertainty::Garbled);
 
     #[test]
-    fn only_answers_that_settle_nothing_count_and_the_last_one_names_the_end() {
+    fn only_answers_that_settle_nothing_count_and_those_not_understood_name_the_end() {
         let mut unanswered = Unanswered::default();
         [BUSY, RESET, BUSY].into_iter().for_each(|outcome| unanswered.count(outcome));
         assert_eq!((unanswered.after(3), unanswered.after(2)), (None, Some(Ending::Stuck)));
@@ -112,5 +115,11 @@ mod tests {
         assert_eq!((again.after(2), again.was_set_aside()), (None, true));
         again.count(GARBLED);
         assert_eq!(again.after(2), Some(Ending::NotUnderstood));
+        again.count(BUSY);
+        assert_eq!(
+            again.after(2),
+            Some(Ending::NotUnderstood),
+            "a service that was not understood is not called stuck"
+        );
     }
 }

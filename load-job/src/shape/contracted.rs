@@ -1,6 +1,9 @@
 //! The request that a contract describes, and what the contract says about the answers.
 
-use std::sync::Arc;
+use std::{
+    fmt::{self, Write as _},
+    sync::Arc,
+};
 
 use paylab_contract::{
     Contract,
@@ -18,6 +21,9 @@ use paylab_core::{
 use paylab_part::contract::ATTEMPT_HEADER;
 
 use super::{ByHead, Meaning, Rule, lesson};
+
+/// Space for a usual request, in bytes, so that its buffer is allocated once.
+const REQUEST_LEN: usize = 768;
 
 /// Requests to the service of a contract.
 #[derive(Debug)]
@@ -49,15 +55,16 @@ impl Contracted {
         let contract = &self.contract;
         let reference = contract.reference(self.run.as_str(), id.payment.0);
         let filling = Filling { amount, key, ..filling(plan, &self.run, &reference, id) };
-        let (path, body) =
-            (contract.pay.path(&filling, contract.secrets()), contract.pay.body(&filling, contract.secrets()));
-        let headers = contract.pay.headers(&filling, contract.secrets());
-        let (host, connection, len) = (&contract.origin.host, self.connection, body.len());
-        let path = contract.origin.path(&path);
-        format!(
-            "POST {path} HTTP/1.1\r\nHost: {host}\r\n{connection}{ATTEMPT_HEADER}: {id}\r\n{headers}Content-Length: {len}\r\n\r\n{body}"
-        )
-        .into_bytes()
+        let (pay, secrets) = (&contract.pay, contract.secrets());
+        let (body, mut text) = (pay.body(&filling, secrets), String::with_capacity(REQUEST_LEN));
+        let (host, connection) = (&contract.origin.host, self.connection);
+        text.push_str("POST ");
+        text.push_str(contract.origin.base());
+        pay.write_path(&filling, secrets, &mut text);
+        write(&mut text, format_args!(" HTTP/1.1\r\nHost: {host}\r\n{connection}{ATTEMPT_HEADER}: {id}\r\n"));
+        pay.write_headers(&filling, secrets, &mut text);
+        write(&mut text, format_args!("Content-Length: {}\r\n\r\n{body}", body.len()));
+        text.into_bytes()
     }
 
     /// What a head says.
@@ -87,6 +94,11 @@ impl Contracted {
         };
         Meaning { outcome: reading.outcome.unwrap_or(by_http), rule }
     }
+}
+
+fn write(text: &mut String, more: fmt::Arguments<'_>) {
+    // Writing to a String cannot fail.
+    let _ = text.write_fmt(more);
 }
 
 /// What the placeholders of an attempt stand for.

@@ -1,14 +1,18 @@
-//! The ledger of a service that is not Paylab's own, as its contract says: a list in pages, or one request for each payment. Nobody has
-//! sealed it, so it is sealed here, and what is read twice the same is taken for settled.
+//! The ledger of a service that is not Paylab's own, as its contract says: a list in pages, one request for each payment, or the rows of a
+//! query. Nobody has sealed it, so it is sealed here, and what is read twice the same is taken for settled.
+
+mod database;
 
 use std::{collections::HashSet, fmt::Display, ops::Range, time::Duration};
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use paylab_contract::{
     Contract,
-    ledger::{ForeignEntry, Ledger, List, Lookup, PAGE_LEN_MAX, PAGES_MAX, page_name},
+    ledger::{ForeignEntry, Ledger, List, Lookup, PAGE_LEN_MAX, PAGES_MAX, Total, page_name},
+    template::Filling,
 };
 use paylab_core::{
+    money::MinorUnits,
     payment::{AttemptId, PaymentId},
     plan::Plan,
     run_id::RunId,
@@ -17,6 +21,7 @@ use paylab_core::{
         seal::Sealer,
     },
 };
+use paylab_part::tls::TlsDialer;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
@@ -44,14 +49,26 @@ pub(crate) struct ForeignLedger<'a> {
     pub(crate) contract: &'a Contract,
     pub(crate) plan: &'a Plan,
     pub(crate) run: &'a RunId,
+    pub(crate) tls: Option<&'a TlsDialer>,
 }
 
 /// Reads what the load's share needs, and seals it.
-pub(super) async fn read(load: &Load, contract: &Contract, tally: &mut LedgerTally) -> Result<(), ControlError> {
-    let ledger = ForeignLedger { contract, plan: &load.plan, run: &load.run };
-    let mut sealing = Sealing { ledger, tally, sealer: Sealer::default(), entries: 0, sum_minor: 0 };
-    ledger.each_entry(load.share(), |reference, entry| sealing.take(reference, entry)).await?;
-    sealing.close();
+pub(super) async fn read(
+    load: &Load,
+    contract: &Contract,
+    tally: &mut LedgerTally,
+    each: &mut impl FnMut(&[u8]),
+) -> Result<(), ControlError> {
+    let ledger = ForeignLedger { contract, plan: &load.plan, run: &load.run, tls: load.tls.as_ref() };
+    let share = load.share();
+    let mut sealing = Sealing { ledger, share, tally, each, sealer: Sealer::default(), entries: 0, sum_minor: 0 };
+    let mut elsewhere = Elsewhere::default();
+    if let Ledger::Total(total) = &contract.ledger {
+        elsewhere.amount_minor = ledger.total(total).await?.0;
+    } else {
+        ledger.each_entry(load.share(), |reference, entry| sealing.take(reference, entry)).await?;
+    }
+    sealing.close(elsewhere);
     Ok(())
 }
 
@@ -66,21 +83,74 @@ impl ForeignLedger<'_> {
             match &self.contract.ledger {
                 Ledger::List(list) => self.read_list(list, take).await,
                 Ledger::Lookup(lookup) => self.look_up(lookup, payments, take).await,
+                Ledger::Sql(sql) => database::read(self, sql, take).await,
+                // It shows no entry.
+                Ledger::Total(_) => Ok(()),
             }
         };
-        let too_long = || ControlError::NotAsAgreed(format!("reading took more than {} s", READING_MAX.as_secs()));
         timeout(READING_MAX, reading).await.map_err(|_| too_long())?
     }
 
+    /// The total that the service shows.
+    pub(crate) async fn total(&self, total: &Total) -> Result<MinorUnits, ControlError> {
+        let path = self.path_of(0);
+        let fetched = self.fetch(&path).await?;
+        total.read(&self.parse(&path, &fetched.body)?).map_err(|problem| self.problem(&path, problem))
+    }
+
     async fn read_list(&self, list: &List, mut take: impl FnMut(&str, ForeignEntry)) -> Result<(), ControlError> {
+        let (mut entries, ours) = (HashSet::new(), self.contract.references_begin(self.run.as_str()));
+        let is_ours = |reference: &str| reference.starts_with(&ours);
+        self.each_page(list, |page| list.read_page(page, &mut entries, is_ours, &mut take)).await
+    }
+
+    /// How many items the list has, whoever's they are; `None`: there is no list.
+    pub(crate) async fn items(&self) -> Result<Option<usize>, ControlError> {
+        let Ledger::List(list) = &self.contract.ledger else { return Ok(None) };
+        let mut items = 0;
+        let count = |page: &Value| {
+            items += list.items_of(page);
+            Ok(())
+        };
+        timeout(READING_MAX, self.each_page(list, count)).await.map_err(|_| too_long())??;
+        Ok(Some(items))
+    }
+
+    /// What the ledger shows instead of a payment that should be found.
+    pub(crate) async fn instead_of(&self, payment: u64) -> Result<String, ControlError> {
+        if matches!(self.contract.ledger, Ledger::Sql(_)) {
+            return Ok("the query gives no row with its reference".to_owned());
+        }
+        let path = self.path_of(payment);
+        let fetched = self.fetch(&path).await?;
+        if self.says_absent(fetched.status) {
+            return Ok(format!("GET {path}: the answer was {}", fetched.status));
+        }
+        let (page, run) = (self.parse(&path, &fetched.body)?, self.run.as_str());
+        let instead = match &self.contract.ledger {
+            Ledger::List(list) => {
+                let is_ours = |reference: &str| self.contract.is_of_run(run, reference);
+                list.instead(&page, &self.contract.reference(run, payment), is_ours)
+            }
+            Ledger::Lookup(lookup) => lookup.instead(&page),
+            Ledger::Total(_) | Ledger::Sql(_) => String::new(),
+        };
+        Ok(self.contract.secrets().redact(&instead))
+    }
+
+    /// Hands on every page, one after another.
+    async fn each_page(
+        &self,
+        list: &List,
+        mut take: impl FnMut(&Value) -> Result<(), String>,
+    ) -> Result<(), ControlError> {
         let mut path = self.path_of(0);
-        let (mut pages, mut entries) = (HashSet::from([page_name(&path)]), HashSet::new());
+        let mut pages = HashSet::from([page_name(&path)]);
         loop {
             let Fetched { link, body, .. } = self.fetch(&path).await?;
             let page = self.parse(&path, &body)?;
-            let is_ours = |reference: &str| self.contract.is_of_run(self.run.as_str(), reference);
             let at_page = |problem| self.problem(&path, problem);
-            list.read_page(&page, &mut entries, is_ours, &mut take).map_err(at_page)?;
+            take(&page).map_err(at_page)?;
             let next = list.next_page(&self.contract.origin, &path, &page, link.as_deref()).map_err(at_page)?;
             let Some(next) = next else { return Ok(()) };
             if !pages.insert(page_name(&next)) {
@@ -122,8 +192,8 @@ impl ForeignLedger<'_> {
         let id = AttemptId { payment: PaymentId(payment), attempt: 1 };
         let reference = self.contract.reference(self.run.as_str(), payment);
         let key = self.plan.client.key.key(self.run, id).unwrap_or_default();
-        let filling = paylab_contract::template::Filling { key: &key, ..filling(self.plan, self.run, &reference, id) };
-        self.contract.ledger_path(&filling)
+        let filling = Filling { key: &key, ..filling(self.plan, self.run, &reference, id) };
+        self.contract.origin.path(&self.contract.ledger.path(&filling, self.contract.secrets()))
     }
 
     /// Fetches an answer that the contract allows. A service that is busy for a moment is asked again.
@@ -131,11 +201,20 @@ impl ForeignLedger<'_> {
         let origin = &self.contract.origin;
         let id = AttemptId { payment: PaymentId(0), attempt: 1 };
         let headers = self.contract.pay.common_headers(&filling(self.plan, self.run, "", id), self.contract.secrets());
-        let wanted =
-            Fetch { address: &origin.address, host: &origin.host, path, headers: &headers, len_max: PAGE_LEN_MAX };
+        let wanted = Fetch {
+            address: &origin.address,
+            tls: self.tls,
+            host: &origin.host,
+            path,
+            headers: &headers,
+            len_max: PAGE_LEN_MAX,
+        };
         let mut tried = 0;
         loop {
-            let fetched = fetch(wanted).await?;
+            let fetched = fetch(wanted).await.map_err(|error| match error {
+                ControlError::NotAsAgreed(problem) => self.problem(path, problem),
+                error => error,
+            })?;
             tried += 1;
             match fetched.status {
                 200..=299 => return Ok(fetched),
@@ -176,6 +255,10 @@ impl ForeignLedger<'_> {
     }
 }
 
+fn too_long() -> ControlError {
+    ControlError::NotAsAgreed(format!("reading took more than {} s", READING_MAX.as_secs()))
+}
+
 /// The beginning of an answer, for a message.
 fn shown(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
@@ -183,18 +266,24 @@ fn shown(body: &[u8]) -> String {
 }
 
 /// Makes lines of entries, as Paylab's own service sends them.
-struct Sealing<'a> {
+struct Sealing<'a, F> {
     ledger: ForeignLedger<'a>,
+    /// The payments of the load. Those of other workers may still be made while this one reads, and are left out.
+    share: Range<u64>,
     tally: &'a mut LedgerTally,
+    each: &'a mut F,
     sealer: Sealer,
     entries: i64,
     sum_minor: i64,
 }
 
-impl Sealing<'_> {
+impl<F: FnMut(&[u8])> Sealing<'_, F> {
     fn take(&mut self, reference: &str, entry: ForeignEntry) {
-        let ForeignLedger { contract, plan, run } = self.ledger;
+        let ForeignLedger { contract, plan, run, tls: _ } = self.ledger;
         let payment = contract.payment_of(run.as_str(), reference);
+        if payment.is_some_and(|payment| payment < plan.count && !self.share.contains(&payment)) {
+            return;
+        }
         let reference = payment.map_or_else(|| reference.to_owned(), |payment| run.reference(PaymentId(payment)));
         let dest = match entry.currency {
             Some(currency) if !currency.eq_ignore_ascii_case(&plan.currency) => format!("{} in {currency}", plan.to),
@@ -207,14 +296,15 @@ impl Sealing<'_> {
         let line = line(&LedgerItem::Entry(entry));
         self.sealer.add(&line);
         self.tally.take(&line);
+        (self.each)(&line);
     }
 
-    fn close(self) {
+    fn close(self, elsewhere: Elsewhere) {
         let footer = LedgerFooter {
             seal: self.sealer.seal(),
-            total_minor: self.sum_minor,
+            total_minor: self.sum_minor.saturating_add(elsewhere.amount_minor),
             counters: ServiceCounters::default(),
-            elsewhere: Elsewhere::default(),
+            elsewhere,
         };
         self.tally.take(&line(&LedgerItem::Footer(footer)));
     }

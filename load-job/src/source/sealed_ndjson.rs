@@ -9,8 +9,16 @@ use crate::{
 };
 
 /// Reads the part of the ledger that the load's share needs, line by line.
-pub(super) async fn read(load: &Load, tally: &mut LedgerTally) -> Result<(), ControlError> {
+pub(super) async fn read(
+    load: &Load,
+    tally: &mut LedgerTally,
+    each: &mut impl FnMut(&[u8]),
+) -> Result<(), ControlError> {
     let share = load.share();
     let path = format!("{LEDGER_PATH}?run={}&from={}&to={}", load.run, share.start, share.end);
-    read_lines(&load.service, &path, |line| tally.take(line)).await
+    read_lines(&load.service, &path, |line| {
+        tally.take(line);
+        each(line);
+    })
+    .await
 }

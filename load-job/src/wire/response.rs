@@ -11,6 +11,8 @@ const HEAD_LEN_MAX: usize = 100 * 1024;
 const FIELDS_USUAL: usize = 64;
 /// Heads with more fields are not read.
 const FIELDS_MAX: usize = 1000;
+/// How a server that speaks TLS begins its answer to a request in plain HTTP.
+const TLS_ALERT: &[u8] = &[0x15, 0x03];
 /// How much of the body of a response is kept to be shown, in bytes.
 const BEGINNING_LEN: usize = 160;
 
@@ -27,6 +29,8 @@ pub(super) struct ResponseReader<'a> {
     open: Option<(ResponseHead, Framing)>,
     /// What the body has to decide.
     undecided: Option<Candidates>,
+    /// How long the head of the final response is, which is at the front of `pending`.
+    head_len: usize,
     /// How the body begins, as far as it is of use.
     kept: Kept,
 }
@@ -45,6 +49,8 @@ pub(super) struct Understood {
     pub(super) meaning: Meaning,
     /// What it calls the payment.
     pub(super) identity: Option<String>,
+    /// Its head, if no rule has matched.
+    pub(super) head: Vec<u8>,
     /// How its body begins, if that may say why nothing was acknowledged.
     pub(super) beginning: Vec<u8>,
 }
@@ -99,7 +105,8 @@ enum Framing {
 impl<'a> ResponseReader<'a> {
     /// A reader of one response of this shape.
     pub(super) const fn new(shape: &'a Shape) -> Self {
-        Self { shape, pending: Vec::new(), open: None, undecided: None, kept: Kept { bytes: Vec::new(), len_max: 0 } }
+        let kept = Kept { bytes: Vec::new(), len_max: 0 };
+        Self { shape, pending: Vec::new(), open: None, undecided: None, head_len: 0, kept }
     }
 
     /// Takes bytes as they come.
@@ -114,7 +121,7 @@ impl<'a> ResponseReader<'a> {
                 ParsedHead::Interim { len } => drop(self.pending.drain(..len)),
                 ParsedHead::Final { len, head, mut framing, undecided } => {
                     self.kept.len_max = kept_len(head, undecided.as_ref());
-                    self.undecided = undecided;
+                    (self.undecided, self.head_len) = (undecided, len);
                     let received = framing.take(head, &self.pending[len..], |data| self.kept.keep(data));
                     self.open = Some((head, framing));
                     return received;
@@ -129,7 +136,7 @@ impl<'a> ResponseReader<'a> {
 
     /// What a whole response with this head means.
     pub(super) fn understand(self, head: ResponseHead) -> Understood {
-        let Self { shape, kept: Kept { mut bytes, .. }, undecided, .. } = self;
+        let Self { shape, mut pending, head_len, kept: Kept { mut bytes, .. }, undecided, .. } = self;
         let (meaning, identity) = match &undecided {
             None => (head.meaning, None),
             Some(undecided) => shape.by_body(head.meaning, undecided, &bytes),
@@ -139,7 +146,8 @@ impl<'a> ResponseReader<'a> {
         } else {
             bytes.clear();
         }
-        Understood { meaning, identity, beginning: bytes }
+        pending.truncate(if meaning.rule == Rule::Unmatched { head_len } else { 0 });
+        Understood { meaning, identity, head: pending, beginning: bytes }
     }
 
     /// The connection has ended cleanly, which may also be the end of the response.
@@ -215,6 +223,9 @@ fn parse(bytes: &[u8], shape: &Shape) -> Result<ParsedHead, Malformed> {
             let parsed = response.parse(bytes).map_err(malformed_head)?;
             read_head(parsed, &response, shape)
         }
+        Err(_) if bytes.starts_with(TLS_ALERT) => {
+            Err(Malformed("what answers speaks TLS; use https:// in spec.target.url"))
+        }
         Err(error) => Err(malformed_head(error)),
     }
 }
@@ -254,6 +265,11 @@ fn read_head(
         reuse = Reuse::Close;
     }
     let ByHead { meaning, undecided } = shape.by_head(status, response.headers);
+    if undecided.is_some() && response.headers.iter().any(is_compressed) {
+        return Err(Malformed(
+            "an answer is compressed (Content-Encoding), although Accept-Encoding: identity was sent, so its body cannot be read",
+        ));
+    }
     Ok(ParsedHead::Final { len, head: ResponseHead { status, meaning, reuse }, framing, undecided })
 }
 
@@ -279,6 +295,11 @@ fn read_field(field: &httparse::Header<'_>, reuse: &mut Reuse, framing: &mut Fra
         *reuse = Reuse::Close;
     }
     Ok(())
+}
+
+/// Whether a field says that the body is compressed.
+fn is_compressed(field: &httparse::Header<'_>) -> bool {
+    field.name.eq_ignore_ascii_case("content-encoding") && !field.value.trim_ascii().eq_ignore_ascii_case(b"identity")
 }
 
 fn length(value: &[u8]) -> Result<u64, Malformed> {

@@ -254,6 +254,7 @@ pub fn load(plan: Plan, proxy: &str) -> Load {
         control: "127.0.0.1:1".to_owned(),
         service: "127.0.0.1:1".to_owned(),
         contract: None,
+        tls: None,
         worker: 0,
         lease: Duration::from_secs(30),
         patience: Duration::ZERO,

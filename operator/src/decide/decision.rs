@@ -7,13 +7,14 @@ use paylab_resource::status::Phase;
 
 use super::{
     lab_changes::{Fingerprint, foreign_lab_pod},
+    paid_service,
     problem::{self, PodProblem, Tolerance},
     waiting::{Timeline, is_hopeless, is_reportable, load_age},
 };
 use crate::{
     names::{self, Part},
     observe::{Observed, Ownership, RunPods, jobs, pods},
-    planned::PlannedExperiment,
+    planned::{Paid, PlannedExperiment},
 };
 
 /// What to do next.
@@ -59,8 +60,9 @@ pub(crate) fn blocked(experiment: &PlannedExperiment, problem: PodProblem, timel
 }
 
 fn preparing(experiment: &PlannedExperiment, observed: &Observed, timeline: &Timeline) -> Decision {
-    let parts = [(Part::PaymentService, experiment.spec.service.replicas), (Part::ResetProxy, 1)];
-    let found = parts.map(|(part, replicas)| (deployment(experiment, observed, part), replicas));
+    let parts = experiment.lab_parts();
+    let find = |(part, replicas): &(Part, i32)| (deployment(experiment, observed, *part), *replicas);
+    let found: Vec<_> = parts.iter().map(find).collect();
     if found.iter().any(|(deployment, _)| deployment.is_none()) {
         return Decision::CreateLab;
     }
@@ -74,11 +76,16 @@ fn preparing(experiment: &PlannedExperiment, observed: &Observed, timeline: &Tim
     let available = found.iter().all(|(deployment, replicas)| deployment.is_some_and(|it| is_available(it, *replicas)));
     let only_wanted = fingerprint.ready_pods() == usize::try_from(wanted).unwrap_or_default()
         && lab.iter().all(|pod| fingerprint.contains(pod));
-    if available && only_wanted {
+    let unpaid = match (experiment.paid(), &observed.paid_service) {
+        (Paid::Service(wanted), Some(found)) => paid_service::problem(wanted, found),
+        _ => None,
+    };
+    if available && only_wanted && unpaid.is_none() {
         return Decision::LaunchLoad(fingerprint);
     }
     let of_deployments = found.iter().filter_map(|(deployment, _)| problem::of_deployment((*deployment)?));
-    let worst = of_deployments.chain(problem::worst(lab)).min_by_key(|problem| problem.tolerance);
+    let problems = of_deployments.chain(problem::worst(lab)).chain(unpaid);
+    let worst = problems.min_by_key(|problem| problem.tolerance);
     match worst {
         Some(problem) => blocked(experiment, problem, timeline),
         None if timeline.waited() > experiment.plan.deadline => {
@@ -122,10 +129,14 @@ fn is_available(deployment: &Deployment, replicas: i32) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::api::core::v1::Pod;
     use serde_json::json;
 
     use super::*;
-    use crate::fixtures::{at, deployment, ended, foreign, job, lab, loaded, plan, planned, pod, ready, waiting};
+    use crate::{
+        fixtures::{at, deployment, ended, foreign, job, lab, loaded, plan, planned, pod, ready, replica_set, waiting},
+        observe::PaidService,
+    };
 
     fn timeline(last_phase: Option<Phase>, second: i64) -> Timeline {
         Timeline { started: at(0), last_phase, now: at(second) }
@@ -219,6 +230,17 @@ mod tests {
     }
 
     #[test]
+    fn a_proxy_that_waits_for_its_service_is_not_named_before_it() {
+        let mut observed = lab();
+        observed.deployments[0] = deployment(Part::PaymentService, 0);
+        // In the order of their names, the proxy's comes first here.
+        let unready = |part, name: &str| pod(part, name, waiting("ContainerCreating", ""));
+        observed.pods = vec![unready(Part::ResetProxy, "a-proxy"), unready(Part::PaymentService, "b-service")];
+        let late = decided(&observed, Some(Phase::Preparing), 301);
+        assert!(matches!(&late, Decision::Fail(problem) if problem.message.contains("pod b-service")), "{late:?}");
+    }
+
+    #[test]
     fn pods_that_a_quota_forbids_fail_the_experiment_with_the_message_of_the_quota() {
         let mut observed = lab();
         observed.pods.clear();
@@ -269,6 +291,34 @@ mod tests {
         forged.pods.push(foreign(pod(Part::PaymentService, "forged", ready())));
         assert_eq!(reason(&decided(&forged, Some(Phase::Preparing), 1)), Some("ForeignPod"));
         assert!(matches!(decided(&forged, Some(Phase::Preparing), 61), Decision::Fail(_)));
+    }
+
+    #[test]
+    fn a_load_is_launched_only_when_the_service_that_it_pays_leads_somewhere() {
+        let experiment = planned(&json!({"target": {
+            "service": {"name": "shop", "port": 80},
+            "pay": {"post": "/p", "text": "{reference}"},
+            "ledger": {"list": {"get": "/p", "items": "$[*]", "reference": "$.r", "minor": "$.m"}},
+        }}));
+        let decision = |found: PaidService, second: i64| {
+            let observed = Observed {
+                deployments: vec![deployment(Part::ResetProxy, 1)],
+                replica_sets: vec![replica_set(Part::ResetProxy)],
+                pods: vec![pod(Part::ResetProxy, "proxy", ready())],
+                paid_service: Some(found),
+                ..lab()
+            };
+            decide(&experiment, &observed, &timeline(Some(Phase::Preparing), second))
+        };
+        let shop = |pods: Vec<Pod>| {
+            let service = serde_json::from_value(json!({"spec": {"ports": [{"port": 80}]}})).unwrap();
+            PaidService::Present { service: Box::new(service), pods: Some(pods) }
+        };
+        assert_eq!(reason(&decision(PaidService::Absent, 1)), Some("ServiceNotFound"));
+        assert!(matches!(decision(PaidService::Absent, 61), Decision::Fail(_)));
+        assert_eq!(reason(&decision(shop(Vec::new()), 1)), Some("NoEndpoints"));
+        let ready = pod(Part::Target, "shop-0", ready());
+        assert!(matches!(decision(shop(vec![ready]), 1), Decision::LaunchLoad(_)));
     }
 
     #[test]

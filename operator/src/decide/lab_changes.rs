@@ -82,7 +82,7 @@ impl Fingerprint {
         changes.voiding.sort();
         for (uid, restarts_then) in pods {
             match own.lab.iter().find(|pod| pod.uid().as_ref() == Some(uid)) {
-                None => changes.voiding.push("a pod of payment-service or reset-proxy was deleted".to_owned()),
+                None => changes.voiding.push("a pod of the service or of the proxy was deleted".to_owned()),
                 Some(pod) if is_former(pod) => {
                     changes.voiding.push(format!("pod {} {}", pod.name_any(), end_text(pod)));
                 }
@@ -131,7 +131,7 @@ fn controller_change(observed: &Observed, uid: &str, generation_then: i64) -> Op
     let sets = observed.replica_sets.iter().map(|set| ("ReplicaSet", &set.metadata));
     let found = deployments.chain(sets).find(|(_, meta)| meta.uid.as_deref() == Some(uid));
     let Some((kind, meta)) = found else {
-        return Some("a Deployment or ReplicaSet of payment-service or reset-proxy was deleted".to_owned());
+        return Some("a Deployment or ReplicaSet of the service or of the proxy was deleted".to_owned());
     };
     let name = meta.name.as_deref().unwrap_or_default();
     let generation = meta.generation.unwrap_or_default();
@@ -185,7 +185,7 @@ mod tests {
             with(foreign(pod(Part::ResetProxy, "forged", ended(0, "Completed", "")))),
         ];
         expect_test::expect![[r#"
-            a pod of payment-service or reset-proxy was deleted
+            a pod of the service or of the proxy was deleted
             pod proxy has ended: Error, exit code 1
             pod second of payment-service was added
             pod second of reset-proxy was added
@@ -205,7 +205,7 @@ mod tests {
         expect_test::expect![[r#"
             the Deployment lesson-payment-service was changed, for example scaled (generation 1, then 3)
             the ReplicaSet lesson-reset-proxy-set was changed, for example scaled (generation 1, then 2)
-            a Deployment or ReplicaSet of payment-service or reset-proxy was deleted"#]]
+            a Deployment or ReplicaSet of the service or of the proxy was deleted"#]]
         .assert_eq(&all.join("\n"));
     }
 

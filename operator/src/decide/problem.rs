@@ -1,13 +1,19 @@
 //! What keeps a pod from becoming ready, or an object from being created, and how long to wait for it to go away.
 
-use k8s_openapi::api::{
-    apps::v1::Deployment,
-    core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod},
+use k8s_openapi::{
+    api::{
+        apps::v1::Deployment,
+        core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod},
+    },
+    apimachinery::pkg::util::intstr::IntOrString,
 };
 use kube::ResourceExt as _;
 
-use crate::observe::pods::{
-    condition, container, end_text, is_ready, last_termination, phase, quoted, termination, termination_text,
+use crate::{
+    names::{PART_LABEL, Part},
+    observe::pods::{
+        condition, container, end_text, is_ready, last_termination, phase, quoted, termination, termination_text,
+    },
 };
 
 /// Kubernetes' reason for a container that exits again and again. It is reported only while the container waits for a restart.
@@ -57,9 +63,13 @@ impl PodProblem {
     }
 }
 
-/// Of the problems of these pods, the one that is tolerated least.
+/// Of the problems of these pods, the one that is tolerated least. The proxy is not ready while the service is not, so that it is named only
+/// if nothing else is wrong.
 pub(crate) fn worst<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> Option<PodProblem> {
-    pods.into_iter().filter_map(of_pod).min_by_key(|problem| problem.tolerance)
+    let is_proxy = |pod: &Pod| pod.labels().get(PART_LABEL).is_some_and(|part| part == Part::ResetProxy.name());
+    let problems = pods.into_iter().filter_map(|pod| Some((of_pod(pod)?, is_proxy(pod))));
+    let worst = problems.min_by_key(|(problem, is_of_proxy)| (problem.tolerance, *is_of_proxy));
+    worst.map(|(problem, _)| problem)
 }
 
 /// What keeps a Deployment from creating its pods, such as a quota.
@@ -84,18 +94,16 @@ fn of_pod(pod: &Pod) -> Option<PodProblem> {
         let message = format!("pod {name} cannot be scheduled{}", quoted(scheduled.message));
         return Some(PodProblem::new(scheduled.reason, message, Tolerance::Long));
     }
-    of_container(&name, container(pod)?, termination(pod).or(last_termination(pod)))
+    of_container(pod, container(pod)?, termination(pod).or(last_termination(pod)))
 }
 
 /// What keeps a container from becoming ready; `last` is how it ended most recently.
-fn of_container(
-    name: &str,
-    container: &ContainerStatus,
-    last: Option<&ContainerStateTerminated>,
-) -> Option<PodProblem> {
+fn of_container(pod: &Pod, container: &ContainerStatus, last: Option<&ContainerStateTerminated>) -> Option<PodProblem> {
+    let name = &pod.name_any();
     let ContainerState { waiting, running: _, terminated: _ } = container.state.as_ref()?;
     let Some(waiting) = waiting else {
-        let not_ready = || PodProblem::new("NotReady", format!("pod {name} is running but not ready"), Tolerance::Long);
+        let message = || format!("pod {name} is running but not ready{}", awaited(pod));
+        let not_ready = || PodProblem::new("NotReady", message(), Tolerance::Long);
         // A container that crashes runs for a moment between two ends.
         return (!container.ready).then(|| last.map_or_else(not_ready, |last| crashing(name, container, last)));
     };
@@ -118,6 +126,24 @@ fn of_container(
         _ => (Tolerance::Long, format!("pod {name} is starting ({reason}){detail}")),
     };
     Some(PodProblem::new(reason, message, tolerance))
+}
+
+/// What a pod must do to become ready, for the end of a sentence; nothing if it is not said.
+fn awaited(pod: &Pod) -> String {
+    let container = pod.spec.as_ref().and_then(|spec| spec.containers.first());
+    let probe = container.and_then(|it| it.startup_probe.as_ref().or(it.readiness_probe.as_ref()));
+    let port = |port: &IntOrString| match port {
+        IntOrString::Int(number) => number.to_string(),
+        IntOrString::String(name) => name.clone(),
+    };
+    match probe.map(|probe| (&probe.http_get, &probe.tcp_socket)) {
+        Some((Some(get), _)) => {
+            let path = get.path.as_deref().unwrap_or("/");
+            format!(": GET {path} at its port {} is not answered with 2xx or 3xx", port(&get.port))
+        }
+        Some((None, Some(socket))) => format!(": its port {} accepts no connections", port(&socket.port)),
+        Some((None, None)) | None => String::new(),
+    }
 }
 
 /// A container that exits after every start.

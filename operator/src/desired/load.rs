@@ -18,10 +18,11 @@ use super::{
     plan::FILE,
     pod::{PodOptions, template},
     settings::Settings,
+    target,
 };
 use crate::{
     names::{self, Part},
-    planned::PlannedExperiment,
+    planned::{Paid, PlannedExperiment},
 };
 
 /// The directory of the experiment's file in the pod.
@@ -35,6 +36,9 @@ const PATIENCE: &str = "60s";
 const EVIDENCE_TIME: Duration = Duration::from_secs(180);
 /// How often the evidence may be asked for: the proxy and the service are drained, and once more if that fails.
 const DRAINS: u32 = 3;
+/// How often the ledger of the user's own service may have to settle: for the two payments that prove its contract, after the load, and
+/// for the payment after it.
+const SETTLINGS: u32 = 4;
 /// One more second is allowed for this many payments.
 const PAYMENTS_READ_PER_SEC: u64 = 20_000;
 /// The longest deadline of a Job, in seconds. Kubernetes counts in nanoseconds, and a larger number overflows.
@@ -47,6 +51,7 @@ pub(crate) fn job(experiment: &PlannedExperiment, settings: &Settings, owner: &O
     let settings = &Settings { resources, ..settings.clone() };
     let options = PodOptions {
         arguments: arguments(experiment),
+        environment: target::secrets(experiment),
         volume: Some(file(experiment)),
         restart_policy: Some("Never"),
         ..PodOptions::default()
@@ -63,7 +68,7 @@ pub(crate) fn job(experiment: &PlannedExperiment, settings: &Settings, owner: &O
             backoff_limit_per_index: Some(0),
             // A pod that is being deleted may still send, so no other pod may take its place before it has ended.
             pod_replacement_policy: Some("Failed".to_owned()),
-            active_deadline_seconds: Some(deadline_secs(&experiment.plan)),
+            active_deadline_seconds: Some(deadline_secs(experiment)),
             template: template(experiment, settings, Part::LoadJob, options),
             ..JobSpec::default()
         }),
@@ -73,20 +78,35 @@ pub(crate) fn job(experiment: &PlannedExperiment, settings: &Settings, owner: &O
 
 fn arguments(experiment: &PlannedExperiment) -> Vec<String> {
     let proxy = names::part(&experiment.name, Part::ResetProxy);
-    let service = match experiment.spec.service.replicas {
-        1 => names::part(&experiment.name, Part::PaymentService),
-        _ => names::replicas(&experiment.name),
-    };
     let options = [
         ("--run-id", experiment.id.to_string()),
         ("--seed", experiment.plan.seed().to_string()),
         ("--proxy", format!("{proxy}:{PROXY_PORT}")),
         ("--control", format!("{proxy}:{CONTROL_PORT}")),
-        ("--service", format!("{service}:{SERVICE_PORT}")),
-        ("--patience", PATIENCE.to_owned()),
     ];
-    let options = options.into_iter().flat_map(|(option, value)| [option.to_owned(), value]);
+    let patience = [("--patience", PATIENCE.to_owned())];
+    let options = options
+        .into_iter()
+        .chain(paid(experiment))
+        .chain(patience)
+        .flat_map(|(option, value)| [option.to_owned(), value]);
     [format!("{PLAN_DIRECTORY}/{FILE}")].into_iter().chain(options).chain([REPORT_ONLY.to_owned()]).collect()
+}
+
+/// Where the service is, unless the experiment's file says so.
+fn paid(experiment: &PlannedExperiment) -> Option<(&'static str, String)> {
+    match experiment.paid() {
+        Paid::Ours => {
+            let service = match experiment.spec.service.replicas {
+                1 => names::part(&experiment.name, Part::PaymentService),
+                _ => names::replicas(&experiment.name),
+            };
+            Some(("--service", format!("{service}:{SERVICE_PORT}")))
+        }
+        Paid::Image(image) => Some(("--target", format!("http://{}", target::address(experiment, image)))),
+        Paid::Service(service) => Some(("--target", format!("http://{}:{}", service.name, service.port))),
+        Paid::Elsewhere(_) => None,
+    }
 }
 
 /// The volume with the experiment's file, and where it is mounted.
@@ -103,9 +123,16 @@ fn file(experiment: &PlannedExperiment) -> (Volume, VolumeMount) {
 }
 
 /// When Kubernetes ends a load that hangs.
-fn deadline_secs(plan: &Plan) -> i64 {
-    let secs = plan.deadline.saturating_add(evidence_time(plan)).as_secs().min(DEADLINE_SECS_MAX);
+fn deadline_secs(experiment: &PlannedExperiment) -> i64 {
+    let time = evidence_time(&experiment.plan).saturating_add(settling_time(experiment));
+    let secs = experiment.plan.deadline.saturating_add(time).as_secs().min(DEADLINE_SECS_MAX);
     i64::try_from(secs).unwrap_or(i64::MAX)
+}
+
+/// How long the ledger of the user's own service may take to settle, in all.
+fn settling_time(experiment: &PlannedExperiment) -> Duration {
+    let within = experiment.contract.as_ref().map_or(Duration::ZERO, |contract| contract.settle.within.duration());
+    within.saturating_mul(SETTLINGS)
 }
 
 /// How long a load may take after its own deadline: until its pods have started, nothing is in flight any more and the evidence has
@@ -135,7 +162,7 @@ mod tests {
 
     #[test]
     fn no_deadline_is_longer_than_kubernetes_can_count() {
-        let of = |spec: &Value| deadline_secs(&planned(spec).plan);
+        let of = |spec: &Value| deadline_secs(&planned(spec));
         assert_eq!(of(&json!({"activeDeadline": "10m"})), 600 + 195);
         assert_eq!(of(&json!({"activeDeadline": "99999999h"})), 2_147_483_647);
     }

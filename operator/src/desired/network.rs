@@ -16,7 +16,7 @@ use paylab_part::contract::{CONTROL_PORT, PROXY_PORT, SERVICE_PORT};
 use super::metadata::meta;
 use crate::{
     names::{self, Part},
-    planned::PlannedExperiment,
+    planned::{Paid, PlannedExperiment},
 };
 
 /// One policy for all pods of the run. Each port stands for the one part that listens on it: load and proxy may connect to the
@@ -27,12 +27,24 @@ pub(super) fn policy(experiment: &PlannedExperiment, owner: &OwnerReference) -> 
         spec: Some(NetworkPolicySpec {
             pod_selector: Some(pods(names::labels(&experiment.name, experiment.id.as_str()))),
             policy_types: Some(vec!["Ingress".to_owned()]),
-            ingress: Some(vec![
-                from(experiment, &[Part::LoadJob, Part::ResetProxy], &[SERVICE_PORT]),
-                from(experiment, &[Part::LoadJob], &[PROXY_PORT, CONTROL_PORT]),
-            ]),
+            ingress: Some(
+                service_port(experiment)
+                    .map(|port| from(experiment, &[Part::LoadJob, Part::ResetProxy], &[port]))
+                    .into_iter()
+                    .chain([from(experiment, &[Part::LoadJob], &[PROXY_PORT, CONTROL_PORT])])
+                    .collect(),
+            ),
             egress: None,
         }),
+    }
+}
+
+/// The port of the service, if it is one of the lab's pods. Who may connect to any other service is up to its owner.
+fn service_port(experiment: &PlannedExperiment) -> Option<u16> {
+    match experiment.paid() {
+        Paid::Ours => Some(SERVICE_PORT),
+        Paid::Image(image) => u16::try_from(image.port).ok(),
+        Paid::Service(_) | Paid::Elsewhere(_) => None,
     }
 }
 

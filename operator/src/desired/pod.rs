@@ -2,11 +2,12 @@
 
 use k8s_openapi::{
     api::core::v1::{
-        Capabilities, Container, EnvVar, HTTPGetAction, LocalObjectReference, PodSecurityContext, PodSpec,
-        PodTemplateSpec, Probe, SeccompProfile, SecurityContext, Volume, VolumeMount,
+        Capabilities, Container, EnvVar, EnvVarSource, HTTPGetAction, LocalObjectReference, PodSecurityContext,
+        PodSpec, PodTemplateSpec, Probe, SeccompProfile, SecretKeySelector, SecurityContext, Volume, VolumeMount,
     },
     apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
 };
+use paylab_contract::spec::SecretKeyRef;
 use paylab_part::contract::READY_PATH;
 
 use super::settings::Settings;
@@ -79,6 +80,13 @@ pub(super) fn variable(name: &str, value: &str) -> EnvVar {
     EnvVar { name: name.to_owned(), value: Some(value.to_owned()), value_from: None }
 }
 
+/// An environment variable with the value of a Secret.
+pub(super) fn secret_variable(name: &str, key: &SecretKeyRef) -> EnvVar {
+    let secret = SecretKeySelector { name: key.name.clone(), key: key.key.clone(), optional: None };
+    let source = EnvVarSource { secret_key_ref: Some(secret), ..EnvVarSource::default() };
+    EnvVar { name: name.to_owned(), value_from: Some(source), value: None }
+}
+
 /// An empty directory that only this pod sees.
 pub(super) fn directory(name: &str, path: &str) -> (Volume, VolumeMount) {
     let volume = Volume { name: name.to_owned(), empty_dir: Some(Default::default()), ..Volume::default() };
@@ -86,15 +94,20 @@ pub(super) fn directory(name: &str, path: &str) -> (Volume, VolumeMount) {
     (volume, mount)
 }
 
-/// A probe for the start only. A part that is ready stays in its Service, because to remove it after a slow answer during the
-/// load would be a fault that is not in the plan.
+/// A probe for the start only, which asks Paylab's own path.
 pub(super) fn started(port: u16) -> Probe {
+    let get = HTTPGetAction {
+        path: Some(READY_PATH.to_owned()),
+        port: IntOrString::Int(port.into()),
+        ..HTTPGetAction::default()
+    };
+    Probe { http_get: Some(get), ..start_probe() }
+}
+
+/// A probe for the start only, which asks nothing yet. A part that is ready stays in its Service, because to remove it after a slow
+/// answer during the load would be a fault that is not in the plan.
+pub(super) fn start_probe() -> Probe {
     Probe {
-        http_get: Some(HTTPGetAction {
-            path: Some(READY_PATH.to_owned()),
-            port: IntOrString::Int(port.into()),
-            ..HTTPGetAction::default()
-        }),
         period_seconds: Some(1),
         timeout_seconds: Some(PROBE_TIMEOUT_SECS),
         failure_threshold: Some(START_PROBES_MAX),
@@ -102,26 +115,33 @@ pub(super) fn started(port: u16) -> Probe {
     }
 }
 
-fn pull_secrets(settings: &Settings) -> Option<Vec<LocalObjectReference>> {
+pub(super) fn pull_secrets(settings: &Settings) -> Option<Vec<LocalObjectReference>> {
     let names: Vec<_> = settings.pull_secrets.iter().map(|name| LocalObjectReference { name: name.clone() }).collect();
     (!names.is_empty()).then_some(names)
 }
 
 fn pod_security() -> PodSecurityContext {
+    PodSecurityContext { run_as_user: Some(USER), run_as_group: Some(USER), ..restricted_pod() }
+}
+
+fn container_security() -> SecurityContext {
+    SecurityContext { read_only_root_filesystem: Some(true), ..restricted_container() }
+}
+
+/// What Pod Security `restricted` demands of a pod.
+pub(super) fn restricted_pod() -> PodSecurityContext {
     PodSecurityContext {
         run_as_non_root: Some(true),
-        run_as_user: Some(USER),
-        run_as_group: Some(USER),
         seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), localhost_profile: None }),
         ..PodSecurityContext::default()
     }
 }
 
-fn container_security() -> SecurityContext {
+/// What Pod Security `restricted` demands of a container.
+pub(super) fn restricted_container() -> SecurityContext {
     SecurityContext {
         allow_privilege_escalation: Some(false),
         capabilities: Some(Capabilities { add: None, drop: Some(vec!["ALL".to_owned()]) }),
-        read_only_root_filesystem: Some(true),
         ..SecurityContext::default()
     }
 }

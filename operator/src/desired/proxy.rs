@@ -15,10 +15,11 @@ use super::{
     pod::{PodOptions, directory, started, template},
     service::port,
     settings::Settings,
+    target,
 };
 use crate::{
     names::{self, Part},
-    planned::PlannedExperiment,
+    planned::{Paid, PlannedExperiment},
 };
 
 /// The proxy writes its record to a temporary file here.
@@ -30,19 +31,19 @@ const CONNECTIONS_SPARE: u32 = 256;
 
 /// The Deployment, with one pod, because there must be one record.
 pub(super) fn deployment(experiment: &PlannedExperiment, settings: &Settings, owner: &OwnerReference) -> Deployment {
-    let upstream = format!("{}:{SERVICE_PORT}", names::part(&experiment.name, Part::PaymentService));
-    let arguments = [
+    let mut arguments = vec![
         "--listen".to_owned(),
         format!("0.0.0.0:{PROXY_PORT}"),
         "--control".to_owned(),
         format!("0.0.0.0:{CONTROL_PORT}"),
         "--upstream".to_owned(),
-        upstream,
+        upstream(experiment),
         "--connections-max".to_owned(),
         connections(experiment).to_string(),
     ];
+    arguments.extend(upstream_tls(experiment));
     let options = PodOptions {
-        arguments: arguments.into(),
+        arguments,
         volume: Some(directory("record", RECORD_DIRECTORY)),
         probe: Some(started(CONTROL_PORT)),
         ..PodOptions::default()
@@ -69,6 +70,25 @@ pub(super) fn service(experiment: &PlannedExperiment, owner: &OwnerReference) ->
     }
 }
 
+/// The service, as `HOST:PORT`.
+fn upstream(experiment: &PlannedExperiment) -> String {
+    match experiment.paid() {
+        Paid::Ours => format!("{}:{SERVICE_PORT}", names::part(&experiment.name, Part::PaymentService)),
+        Paid::Image(image) => target::address(experiment, image),
+        Paid::Service(service) => format!("{}:{}", service.name, service.port),
+        Paid::Elsewhere(address) => address.to_owned(),
+    }
+}
+
+/// How the proxy knows a service that speaks TLS; nothing for any other.
+fn upstream_tls(experiment: &PlannedExperiment) -> Vec<String> {
+    let Some(tls) = experiment.contract.as_ref().and_then(|contract| contract.origin.tls.as_ref()) else {
+        return Vec::new();
+    };
+    let ca = tls.ca.iter().flat_map(|pem| ["--upstream-ca".to_owned(), pem.clone()]);
+    ["--upstream-tls-name".to_owned(), tls.name.clone()].into_iter().chain(ca).collect()
+}
+
 /// The proxy's limit of connections, which is more than the load can have in flight.
 fn connections(experiment: &PlannedExperiment) -> u32 {
     let client = &experiment.plan.client;
@@ -79,10 +99,27 @@ fn connections(experiment: &PlannedExperiment) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::fixtures::planned;
+
+    #[test]
+    fn the_proxy_knows_whom_to_trust_where_the_service_speaks_tls() {
+        let tls_of = |place: &Value| {
+            let mut target = json!({
+                "pay": {"post": "/p", "text": "{reference}"},
+                "ledger": {"list": {"get": "/p", "items": "$[*]", "reference": "$.r", "minor": "$.m"}},
+            });
+            for (field, value) in place.as_object().unwrap() {
+                target[field] = value.clone();
+            }
+            upstream_tls(&planned(&json!({"target": target})))
+        };
+        assert!(tls_of(&json!({"url": "http://shop.example"})).is_empty());
+        assert_eq!(tls_of(&json!({"url": "https://shop.example"})), ["--upstream-tls-name", "shop.example"]);
+        assert!(tls_of(&json!({"service": {"name": "shop", "port": 443}})).is_empty());
+    }
 
     #[test]
     fn the_proxy_allows_all_connections_that_the_load_can_have_in_flight() {

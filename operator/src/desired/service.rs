@@ -3,7 +3,7 @@
 use k8s_openapi::{
     api::{
         apps::v1::Deployment,
-        core::v1::{EnvVar, EnvVarSource, SecretKeySelector, Service, ServicePort, ServiceSpec},
+        core::v1::{EnvVar, Service, ServicePort, ServiceSpec},
     },
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
 };
@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::{
     deployment,
     metadata::part_meta,
-    pod::{PodOptions, directory, started, template, variable},
+    pod::{PodOptions, directory, secret_variable, started, template, variable},
     settings::Settings,
 };
 use crate::{
@@ -70,13 +70,7 @@ fn database(experiment: &PlannedExperiment) -> Vec<EnvVar> {
     match &experiment.spec.service.database {
         None => vec![variable("PAYLAB_DATABASE", &format!("sqlite:{LEDGER_DIRECTORY}/ledger.db"))],
         Some(database) => {
-            let key = &database.secret_key_ref;
-            let secret = SecretKeySelector { name: key.name.clone(), key: key.key.clone(), optional: None };
-            let url = EnvVar {
-                name: "PAYLAB_DATABASE".to_owned(),
-                value_from: Some(EnvVarSource { secret_key_ref: Some(secret), ..EnvVarSource::default() }),
-                value: None,
-            };
+            let url = secret_variable("PAYLAB_DATABASE", &database.secret_key_ref);
             vec![url, variable("PAYLAB_SCHEMA", &experiment.id.schema())]
         }
     }

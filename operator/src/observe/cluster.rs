@@ -2,12 +2,13 @@
 
 use std::fmt::Debug;
 
+use futures::future::try_join_all;
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
         apps::v1::{Deployment, ReplicaSet},
         batch::v1::Job,
-        core::v1::{ConfigMap, Pod},
+        core::v1::{ConfigMap, Pod, Service},
     },
 };
 use kube::{Api, Client, Resource, api::ListParams};
@@ -19,7 +20,7 @@ use super::{
 };
 use crate::{
     names::{self, Part},
-    planned::PlannedExperiment,
+    planned::{Paid, PlannedExperiment},
 };
 
 /// The objects of a lab that exist.
@@ -34,6 +35,21 @@ pub(crate) struct Observed {
     pub(crate) job: Option<Job>,
     /// All pods with the labels of the run, whoever controls them; see [`Observed::run_pods`].
     pub(crate) pods: Vec<Pod>,
+    /// The Service of the user's own that is to be paid, until the load has begun; `None` if there is no such Service to wait for.
+    pub(crate) paid_service: Option<PaidService>,
+}
+
+/// A Service of the user's own.
+#[derive(Debug, Clone)]
+pub(crate) enum PaidService {
+    /// There is none of this name.
+    Absent,
+    /// It exists.
+    Present {
+        service: Box<Service>,
+        /// The pods that it selects; `None` if it has no selector, so that nobody knows where it leads.
+        pods: Option<Vec<Pod>>,
+    },
 }
 
 impl Observed {
@@ -69,21 +85,43 @@ pub(crate) async fn observe(client: &Client, experiment: &PlannedExperiment) -> 
         let pods = pods.list(&of_this_run).await?;
         Ok((pods, replica_sets.list(&of_this_run).await?))
     };
-    let (plan, service, proxy, job, (pods, replica_sets)) = tokio::try_join!(
+    let parts = experiment.lab_parts().into_iter().map(|(part, _)| read::<Deployment>(client, experiment, name(part)));
+    let (plan, deployments, job, (pods, replica_sets)) = tokio::try_join!(
         read::<ConfigMap>(client, experiment, names::plan(&experiment.name)),
-        read::<Deployment>(client, experiment, name(Part::PaymentService)),
-        read::<Deployment>(client, experiment, name(Part::ResetProxy)),
+        try_join_all(parts),
         read::<Job>(client, experiment, name(Part::LoadJob)),
         pods_and_controllers,
     )?;
+    let paid_service = match (experiment.paid(), &job) {
+        (Paid::Service(service), None) => Some(read_paid_service(client, experiment, &service.name).await?),
+        _ => None,
+    };
     let observed = Observed {
         plan: plan.map(|plan| (Ownership::of(&plan, &experiment.owner.uid), plan)),
-        deployments: [service, proxy].into_iter().flatten().collect(),
+        deployments: deployments.into_iter().flatten().collect(),
         replica_sets: replica_sets.items,
         job,
         pods: pods.items,
+        paid_service,
     };
     Ok(observed.without_foreign_objects())
+}
+
+/// Reads a Service of the user's own, and the pods that it selects.
+async fn read_paid_service(client: &Client, experiment: &PlannedExperiment, name: &str) -> kube::Result<PaidService> {
+    let Some(service) = read::<Service>(client, experiment, name.to_owned()).await? else {
+        return Ok(PaidService::Absent);
+    };
+    let selector = service.spec.as_ref().and_then(|spec| spec.selector.as_ref()).filter(|labels| !labels.is_empty());
+    let labels = selector.map(|labels| labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>());
+    let pods = match labels {
+        None => None,
+        Some(labels) => {
+            let selected = ListParams::default().labels(&labels.join(","));
+            Some(Api::<Pod>::namespaced(client.clone(), &experiment.namespace).list(&selected).await?.items)
+        }
+    };
+    Ok(PaidService::Present { service: Box::new(service), pods })
 }
 
 async fn read<K>(client: &Client, experiment: &PlannedExperiment, name: String) -> kube::Result<Option<K>>

@@ -11,11 +11,11 @@ use crate::names::Part;
 pub(crate) struct RunPods<'a> {
     /// The run's own load pods: nobody else can report.
     pub(crate) load: Vec<&'a Pod>,
-    /// The run's own pods of payment service and reset proxy.
+    /// The run's own pods of the service and the reset proxy.
     pub(crate) lab: Vec<&'a Pod>,
     /// Pods of somebody else that call themselves load pods. What they report is no evidence.
     pub(crate) foreign_load: Vec<&'a Pod>,
-    /// Pods of somebody else that call themselves payment service or reset proxy. The Services of the run choose pods by their
+    /// Pods of somebody else that call themselves the service or the reset proxy. The Services of the run choose pods by their
     /// labels, so payments reach these too.
     pub(crate) foreign_lab: Vec<&'a Pod>,
 }
@@ -29,7 +29,7 @@ impl<'a> RunPods<'a> {
             if is_part(pod, Part::LoadJob) {
                 let own = controls(job, pod);
                 if own { all.load.push(pod) } else { all.foreign_load.push(pod) }
-            } else if is_part(pod, Part::PaymentService) || is_part(pod, Part::ResetProxy) {
+            } else if [Part::PaymentService, Part::Target, Part::ResetProxy].iter().any(|part| is_part(pod, *part)) {
                 let own = sets.iter().any(|set| controls(*set, pod));
                 if own { all.lab.push(pod) } else { all.foreign_lab.push(pod) }
             }

@@ -48,17 +48,20 @@ pub fn check(options: &Options) -> anyhow::Result<Exit> {
     logs::start(&options.logs, "warn")?;
     let shutdown = CancellationToken::new();
     signals::listen(shutdown.clone(), Told::Log)?;
-    let (url, startable) = options.target.prepare()?;
-    let source = options.source.clone().paying(url);
+    let (places, startable) = options.target.prepare()?;
+    let source = options.source.clone().paying(places);
     let experiment = source.read()?;
     let Some(contract) = experiment.contract else {
         let problem = "is absent; only the contract of your own service can be checked";
         return Err(source.refuse("spec.target", problem.to_owned()).into());
     };
+    target::check_place(experiment.resource.spec.target.as_ref())
+        .map_err(|(field, problem)| source.refuse(field, problem))?;
     let contract = target::with_secrets(contract).map_err(|problem| source.refuse("spec.target", problem))?;
     let _started = startable.map(target::Startable::start).transpose()?;
     let within = contract.settle.within;
     let address = contract.origin.address.clone();
+    let tls = Load::tls_of(Some(&contract)).map_err(|problem| source.refuse("spec.target", problem.to_string()))?;
     let load = Load {
         plan: experiment.plan,
         run: draw_run_id()?,
@@ -66,6 +69,7 @@ pub fn check(options: &Options) -> anyhow::Result<Exit> {
         control: address.clone(),
         service: address,
         contract: Some(contract.clone()),
+        tls,
         worker: 0,
         lease: Duration::ZERO,
         patience: Duration::ZERO,

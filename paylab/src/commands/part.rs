@@ -23,7 +23,7 @@ use crate::{
     output::print,
     signals::{self, Told},
     source::Source,
-    target,
+    target::{self, Places},
 };
 
 /// The options of a part, and how it logs.
@@ -74,8 +74,10 @@ pub fn load_job(options: LoadOptions) -> anyhow::Result<Exit> {
     let LoadOptions { load: Logged { part, logs }, output } = options;
     let run = part.run_id.clone().map_or_else(draw_run_id, Ok)?;
     let seed = part.seed.and_then(|seed| i64::try_from(seed).ok());
-    let source = Source { file: part.experiment.clone(), seed, concurrency: None, target: None };
+    let places = Places { service: part.target.clone(), ledger: None };
+    let source = Source { file: part.experiment.clone(), seed, concurrency: None, places };
     let Experiment { resource, plan, contract } = source.read_with(seed_of_run(&run))?;
+    target::check_place(resource.spec.target.as_ref()).map_err(|(field, problem)| source.refuse(field, problem))?;
     let contract = contract.map(target::with_secrets).transpose();
     let contract = contract.map_err(|problem| source.refuse("spec.target", problem))?;
     let (report_only, worker) = (part.report_only, part.worker);

@@ -4,9 +4,10 @@ use std::{path::PathBuf, sync::Arc, time::Instant};
 
 use anyhow::{Context as _, anyhow};
 use clap::{Args, ValueEnum};
-use load_job::Progress;
+use load_job::{Progress, Telling};
 use paylab_contract::Contract;
 use paylab_core::{
+    chronicle::Chronicle,
     outcome::{Outcome, Setting},
     plan::Plan,
     run_id::RunId,
@@ -17,9 +18,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     commands::{
-        junit_file,
         progress::{self, Bar},
+        report_files::ReportFiles,
     },
+    evidence::{self, Kept, Places, yaml_of},
     exit::Exit,
     lab::{Database, DatabaseParser, Lab, draw_run_id, one_thread},
     logs::{self, Logs},
@@ -48,9 +50,12 @@ pub struct Options {
     /// No progress bar, and instead of the report one line for each experiment: its name and its verdict. JSON stays as it is
     #[arg(long, short)]
     pub quiet: bool,
-    /// Also write the outcome as JUnit XML into this file, for a pipeline
-    #[arg(long, value_name = "FILE")]
-    pub junit: Option<PathBuf>,
+    /// Also keep the evidence of the run in this directory, which must be new or empty: `paylab report` and `paylab explain` read it
+    #[arg(long, value_name = "DIR")]
+    pub evidence: Option<PathBuf>,
+    /// Which files.
+    #[command(flatten)]
+    pub files: ReportFiles,
     /// Logs of the parts
     #[command(flatten)]
     pub logs: Logs,
@@ -74,6 +79,8 @@ struct Attendance<'a> {
     bar: Bar,
     /// Ends the load early, and the verdict is then `Inconclusive`.
     shutdown: &'a CancellationToken,
+    /// What is to be known about it.
+    telling: Telling,
 }
 
 /// An experiment that can be run on this machine.
@@ -123,38 +130,50 @@ impl Paid<'_> {
 /// An experiment is invalid, this machine cannot run it, or the lab cannot do its work.
 pub fn run(options: &Options) -> anyhow::Result<Exit> {
     logs::start(&options.logs, "warn")?;
-    let (url, startable) = options.target.prepare()?;
-    let experiments = options.sources.clone().paying(url).read_all()?;
+    let (places, startable) = options.target.prepare()?;
+    let experiments = options.sources.clone().paying(places).read_all()?;
     check_machine(&experiments, options)?;
     let experiments = experiments.into_iter().map(Runnable::of).collect::<anyhow::Result<Vec<_>>>()?;
-    if let Some(file) = &options.junit {
-        junit_file::prepare(file)?;
-    }
+    let names: Vec<_> = experiments.iter().map(|experiment| experiment.sourced.name()).collect();
+    let places = options.evidence.as_ref().map(|directory| Places::prepare(directory, &names)).transpose()?;
+    options.files.prepare()?;
     let shutdown = CancellationToken::new();
     signals::listen(shutdown.clone(), Told::Person)?;
     let _started = startable.map(target::Startable::start).transpose()?;
-    run_all(&experiments, options, &shutdown)
+    run_all(&experiments, options, places.as_ref(), &shutdown)
 }
 
 /// Runs the experiments and presents each outcome as soon as it is there, the last one after the files are written.
-fn run_all(experiments: &[Runnable], options: &Options, shutdown: &CancellationToken) -> anyhow::Result<Exit> {
-    let (mut outcomes, mut exits) = (Vec::new(), Vec::new());
-    for Runnable { sourced: experiment, contract } in experiments {
+fn run_all(
+    experiments: &[Runnable],
+    options: &Options,
+    places: Option<&Places>,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<Exit> {
+    let (mut runs, mut exits) = (Vec::new(), Vec::new());
+    for (index, Runnable { sourced: experiment, contract }) in experiments.iter().enumerate() {
         let label = experiment.label();
-        let attendance = Attendance { name: &label, bar: options.bar(), shutdown };
-        let setting = options.setting(experiment);
+        let attendance = Attendance { name: &label, bar: options.bar(), shutdown, telling: options.telling() };
+        let place = places.and_then(|places| places.of(index));
+        let evidence = place.map(|place| place.display().to_string());
+        let setting = Setting { evidence, ..options.setting(experiment) };
         let paid = contract.as_ref().map_or(Paid::Ours(&options.database), Paid::Theirs);
         let outcome = measure_until(&experiment.experiment.plan, paid, setting, attendance);
-        let outcome = outcome.with_context(|| label.clone())?;
+        let (outcome, chronicle) = outcome.with_context(|| label.clone())?;
         exits.push(Exit::of(outcome.is_as_expected()));
-        outcomes.push(outcome);
-        if let (Some(file), true) = (&options.junit, outcomes.len() == experiments.len()) {
-            exits.push(told(&label, junit_file::write(file, &outcomes)));
+        let yaml = yaml_of(&experiment.experiment.resource, outcome.plan.seed()).with_context(|| label.clone())?;
+        let run = Kept { outcome, chronicle, yaml };
+        if let Some(place) = place {
+            exits.push(told(&label, evidence::write(place, &run)));
         }
-        if let Some(outcome) = outcomes.last() {
-            exits.push(told(&label, present(outcome, options)));
+        runs.push(run);
+        if runs.len() == experiments.len() {
+            exits.push(told(&label, options.files.write(&runs)));
         }
-        let left = experiments.len() - outcomes.len();
+        if let Some(run) = runs.last() {
+            exits.push(told(&label, present(&run.outcome, options)));
+        }
+        let left = experiments.len() - runs.len();
         if shutdown.is_cancelled() && left > 0 {
             tell(format_args!("{left} of {} experiments were not run", experiments.len()));
             exits.push(Exit::Inconclusive);
@@ -168,9 +187,8 @@ fn run_all(experiments: &[Runnable], options: &Options, shutdown: &CancellationT
 fn present(outcome: &Outcome, options: &Options) -> anyhow::Result<()> {
     let verdict = sentence::verdict(outcome);
     let printed = match (options.output, options.quiet) {
-        (Output::Json, _) => print(json::outcome(outcome)?),
         (Output::Text, true) => print(format_args!("{}: {verdict}", outcome.setting.experiment)),
-        (Output::Text, false) => print(TextReport(outcome)),
+        (output, _) => print(output.of(outcome)?),
     };
     printed.map_err(|error| anyhow!("{error:#}; the verdict is: {verdict}"))
 }
@@ -186,10 +204,25 @@ fn told(label: &str, written: anyhow::Result<()>) -> Exit {
     }
 }
 
+impl Output {
+    /// An outcome in this form.
+    pub(crate) fn of(self, outcome: &Outcome) -> anyhow::Result<String> {
+        Ok(match self {
+            Self::Text => TextReport(outcome).to_string(),
+            Self::Json => json::outcome(outcome)?,
+        })
+    }
+}
+
 impl Options {
+    /// A chronicle is written only if somebody will read it.
+    fn telling(&self) -> Telling {
+        if self.evidence.is_none() && self.files.is_none() { Telling::Verdict } else { Telling::Chronicle }
+    }
+
     fn setting(&self, experiment: &Sourced) -> Setting {
         Setting {
-            experiment: experiment.experiment.resource.metadata.name.clone().unwrap_or_default(),
+            experiment: experiment.name(),
             // The other commands take a file with one experiment.
             file: experiment.file_alone(),
             concurrency: self.sources.concurrency,
@@ -209,18 +242,34 @@ impl Options {
 /// The lab cannot do its work.
 pub fn measure(plan: &Plan, database: &Database, setting: Setting) -> anyhow::Result<Outcome> {
     let (name, shutdown) = (setting.experiment.clone(), CancellationToken::new());
-    measure_until(plan, Paid::Ours(database), setting, Attendance { name: &name, bar: Bar::Shown, shutdown: &shutdown })
+    let attendance = Attendance { name: &name, bar: Bar::Shown, shutdown: &shutdown, telling: Telling::Verdict };
+    Ok(measure_until(plan, Paid::Ours(database), setting, attendance)?.0)
+}
+
+/// Runs a plan on this machine that pays a service of the user's own, as the contract says.
+///
+/// # Errors
+/// The lab cannot do its work.
+pub fn measure_theirs(plan: &Plan, contract: &Arc<Contract>, setting: Setting) -> anyhow::Result<Outcome> {
+    let (name, shutdown) = (setting.experiment.clone(), CancellationToken::new());
+    let attendance = Attendance { name: &name, bar: Bar::Hidden, shutdown: &shutdown, telling: Telling::Verdict };
+    Ok(measure_until(plan, Paid::Theirs(contract), setting, attendance)?.0)
 }
 
 /// Runs a plan on this machine.
-fn measure_until(plan: &Plan, paid: Paid<'_>, setting: Setting, attendance: Attendance<'_>) -> anyhow::Result<Outcome> {
+fn measure_until(
+    plan: &Plan,
+    paid: Paid<'_>,
+    setting: Setting,
+    attendance: Attendance<'_>,
+) -> anyhow::Result<(Outcome, Chronicle)> {
     let begun = Instant::now();
     let run = draw_run_id()?;
     let lab = paid.lab(plan, &run)?;
     let progress: Vec<_> = (0..plan.client.workers).map(|_| Progress::default()).collect();
-    let report = one_thread()?.block_on(async {
+    let told = one_thread()?.block_on(async {
         tokio::select! {
-            report = lab.measure(plan, &run, &progress, attendance.shutdown) => report,
+            told = lab.measure_telling(plan, &run, &progress, attendance.shutdown, attendance.telling) => told,
             never = progress::show(&progress, attendance.bar) => match never {},
         }
     });
@@ -228,9 +277,9 @@ fn measure_until(plan: &Plan, paid: Paid<'_>, setting: Setting, attendance: Atte
     if let Err(error) = lab.stop() {
         tell(format_args!("{}: {error:#}", attendance.name));
     }
-    let report = report?;
+    let (report, chronicle) = told?;
     let setting = Setting { database: Some(paid.ledger()), elapsed: Some(begun.elapsed()), ..setting };
-    Ok(Outcome::of(plan, report, setting))
+    Ok((Outcome::of(plan, report, setting), chronicle))
 }
 
 /// Refuses what a cluster can do and this machine cannot, before anything is run.

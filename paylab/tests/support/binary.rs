@@ -23,8 +23,12 @@ pub(crate) fn root() -> &'static Path {
 
 /// Runs a command line to its end.
 pub(crate) fn paylab(arguments: &[&str], stdin: &str) -> Output {
-    let mut child =
-        command(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    with_input(&mut command(arguments), stdin)
+}
+
+/// Runs a command to its end, with a text as its standard input.
+pub(crate) fn with_input(command: &mut Command, stdin: &str) -> Output {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // A command that is refused before it reads closes the pipe.
     let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
     child.wait_with_output().unwrap()

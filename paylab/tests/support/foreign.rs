@@ -1,4 +1,5 @@
 //! A small service that is not Paylab's, on a real socket: a script of the test decides how it answers.
+#![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -86,20 +87,20 @@ pub(crate) fn list(request: &Request, shop: &Shop) -> Answer {
 }
 
 /// Starts a service. It serves until the test process ends.
-pub(crate) fn start(answer: fn(&Request, &mut Shop) -> Answer) -> SocketAddr {
+pub(crate) fn start(answer: impl Fn(&Request, &mut Shop) -> Answer + Send + Sync + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let shop = Arc::new(Mutex::new(Shop::default()));
+    let (shop, answer) = (Arc::new(Mutex::new(Shop::default())), Arc::new(answer));
     thread::spawn(move || {
         for client in listener.incoming().map_while(Result::ok) {
-            let shop = Arc::clone(&shop);
-            thread::spawn(move || serve(client, answer, &shop));
+            let (shop, answer) = (Arc::clone(&shop), Arc::clone(&answer));
+            thread::spawn(move || serve(client, &*answer, &shop));
         }
     });
     address
 }
 
-fn serve(mut client: TcpStream, answer: fn(&Request, &mut Shop) -> Answer, shop: &Mutex<Shop>) -> Option<()> {
+fn serve(mut client: TcpStream, answer: impl Fn(&Request, &mut Shop) -> Answer, shop: &Mutex<Shop>) -> Option<()> {
     let mut reader = BufReader::new(client.try_clone().ok()?);
     let (mut first, mut headers) = (String::new(), String::new());
     reader.read_line(&mut first).ok()?;

@@ -49,6 +49,7 @@ pub(crate) fn proxied(plan: &Plan, service: SocketAddr, [payments, control]: [So
         control,
         service,
         contract: None,
+        tls: None,
         worker: 0,
         lease,
         patience,

@@ -1,7 +1,6 @@
 //! How a request without a fault of its own ends: what becomes of the two sockets, and of its entry in the record.
 
 use paylab_core::witness::record::{BytesReason, End};
-use tokio::net::TcpStream;
 
 use crate::{
     fault::{
@@ -12,6 +11,7 @@ use crate::{
     http::response::Persistence,
     transport::{
         endings::{await_end, close, reset},
+        service_stream::ServiceStream,
         tunnel::{TunnelEnd, TunnelResult, tunnel},
     },
 };
@@ -20,7 +20,7 @@ impl ClientConnection {
     /// The response was relayed as a whole: the connection goes on, if both sides still can.
     pub(super) async fn keep(
         mut self: Box<Self>,
-        service: TcpStream,
+        service: ServiceStream,
         end: &ExchangeEnd,
         entry: Option<OpenEntry>,
     ) -> Option<Box<Self>> {
@@ -36,7 +36,7 @@ impl ClientConnection {
             }
             RequestProgress::WholeAndEnded => {
                 drop(self);
-                Box::pin(await_end(service)).await;
+                Box::pin(await_end(service.into_socket())).await;
                 None
             }
             RequestProgress::Unfinished | RequestProgress::Refused => {
@@ -59,12 +59,12 @@ impl ClientConnection {
     }
 
     /// The client went away first. The service may finish or drop a request that it has as a whole.
-    pub(super) fn abandon(self, service: TcpStream, end: &ExchangeEnd, entry: Option<OpenEntry>) {
+    pub(super) fn abandon(self, service: ServiceStream, end: &ExchangeEnd, entry: Option<OpenEntry>) {
         let transfer = end.transfer();
         if transfer.forwarded_whole {
             drop(service);
         } else {
-            reset(service);
+            reset(service.into_socket());
         }
         OpenEntry::complete_some(entry, transfer, End::ClientGone);
     }
@@ -86,7 +86,7 @@ impl ClientConnection {
 
     /// The exchange has switched to another protocol, or one of its messages cannot be read: the rest of the connection belongs to its
     /// entry.
-    pub(super) async fn switch(mut self, mut service: TcpStream, end: &ExchangeEnd, entry: Option<OpenEntry>) {
+    pub(super) async fn switch(mut self, mut service: ServiceStream, end: &ExchangeEnd, entry: Option<OpenEntry>) {
         let tunnelled = self.tunnel(&mut service).await;
         let mut transfer = end.transfer();
         transfer.bytes_up += tunnelled.bytes_up;
@@ -98,7 +98,7 @@ impl ClientConnection {
     /// Copies bytes that are not HTTP/1 until one of the sides ends the connection.
     pub(super) async fn tunnel_bytes(
         mut self,
-        mut service: TcpStream,
+        mut service: ServiceStream,
         entry: Option<OpenEntry>,
         bytes_reason: Option<BytesReason>,
     ) {
@@ -113,18 +113,18 @@ impl ClientConnection {
         self.end_tunnel(service, tunnelled, transfer, entry);
     }
 
-    async fn tunnel(&mut self, service: &mut TcpStream) -> TunnelResult {
+    async fn tunnel(&mut self, service: &mut ServiceStream) -> TunnelResult {
         let splices = (self.up.take_splice(), self.down.take_splice());
         let buffers = (&mut self.up.buffer, &mut self.down.buffer);
         let counters = (&self.plane.counters.bytes_up, &self.plane.counters.bytes_down);
         tunnel(&mut self.client, service, buffers, splices, counters).await
     }
 
-    fn end_tunnel(self, service: TcpStream, result: TunnelResult, transfer: Transfer, entry: Option<OpenEntry>) {
+    fn end_tunnel(self, service: ServiceStream, result: TunnelResult, transfer: Transfer, entry: Option<OpenEntry>) {
         match result.ended {
             TunnelEnd::Both => OpenEntry::complete_some(entry, transfer, End::Relayed),
             TunnelEnd::ClientGone => {
-                reset(service);
+                reset(service.into_socket());
                 OpenEntry::complete_some(entry, transfer, End::ClientGone);
             }
             TunnelEnd::ServiceGone => {

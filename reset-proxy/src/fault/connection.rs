@@ -24,6 +24,7 @@ use crate::{
         request::{RequestHead, parse_request},
         response::Persistence,
     },
+    transport::service_stream::ServiceStream,
 };
 
 /// One client's connection. Each request takes it apart and puts it together again.
@@ -32,7 +33,7 @@ pub(crate) struct ClientConnection {
     pub(super) plane: Arc<FaultPlane>,
     pub(super) client: TcpStream,
     /// Dialled when the first request is forwarded.
-    pub(super) service: Option<TcpStream>,
+    pub(super) service: Option<ServiceStream>,
     pub(super) up: MessageCopy,
     pub(super) down: MessageCopy,
     /// Held from accepting the connection, or from the first byte of a request, to the end of the response.
@@ -205,11 +206,11 @@ impl ClientConnection {
     }
 
     /// The connection to the service, dialled if there is none yet. `None` when the service cannot be reached.
-    pub(super) async fn dialled(&mut self) -> Option<TcpStream> {
+    pub(super) async fn dialled(&mut self) -> Option<ServiceStream> {
         match self.service.take() {
             Some(service) => Some(service),
             None => {
-                let dialled = Box::pin(self.plane.upstream.dial()).await;
+                let dialled = Box::pin(self.plane.dial()).await;
                 dialled.inspect_err(|error| debug!(%error, "could not reach the service")).ok()
             }
         }

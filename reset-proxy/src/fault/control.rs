@@ -59,7 +59,7 @@ async fn ready(State(plane): State<Arc<FaultPlane>>) -> Result<StatusCode, Refus
     if !plane.serves_clients {
         return Ok(StatusCode::OK);
     }
-    match plane.upstream.dial().await {
+    match plane.dial().await {
         Ok(_) => Ok(StatusCode::OK),
         Err(error) => {
             let detail = format!("the service cannot be reached: {error}");

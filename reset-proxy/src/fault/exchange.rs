@@ -19,13 +19,14 @@ use crate::{
         response_copy::{NextProtocol, ResponseCopy, ResponseEnd, ResponseLimit, ResponseProgress},
     },
     http::{request::RequestHead, response::Persistence},
+    transport::service_stream::ServiceStream,
 };
 
 /// One exchange in progress.
 #[derive(Debug)]
 pub(crate) struct Exchange<'a> {
     client: &'a mut TcpStream,
-    service: &'a mut TcpStream,
+    service: &'a mut ServiceStream,
     counters: &'a Counters,
     limits: ExchangeLimits,
     up: &'a mut MessageCopy,
@@ -118,7 +119,7 @@ impl ExchangeLimits {
 impl<'a> Exchange<'a> {
     /// The exchange of a request whose head is at the front of `up`.
     pub(crate) fn new(
-        (client, service): (&'a mut TcpStream, &'a mut TcpStream),
+        (client, service): (&'a mut TcpStream, &'a mut ServiceStream),
         (up, down): (&'a mut MessageCopy, &'a mut MessageCopy),
         head: &RequestHead,
         limits: ExchangeLimits,

@@ -4,10 +4,7 @@
 use std::time::Duration;
 
 use paylab_core::{fault::point::Point, witness::record::End};
-use tokio::{
-    net::TcpStream,
-    time::{Instant, sleep},
-};
+use tokio::time::{Instant, sleep};
 
 use crate::{
     fault::{
@@ -16,7 +13,10 @@ use crate::{
         record::OpenEntry,
         response_copy::{ResponseCopy, ResponseEnd, ResponseLimit},
     },
-    transport::endings::{await_end, is_closed},
+    transport::{
+        endings::{await_end, is_closed},
+        service_stream::ServiceStream,
+    },
 };
 
 /// How far an exchange goes before a hold at this point.
@@ -102,7 +102,7 @@ impl ClientConnection {
     /// still gets the response.
     pub(super) async fn finish_without_client(
         mut self,
-        mut service: TcpStream,
+        mut service: ServiceStream,
         end: &ExchangeEnd,
         entry: Option<OpenEntry>,
     ) {
@@ -122,7 +122,7 @@ impl ClientConnection {
         };
         OpenEntry::complete_some(entry, transfer, if is_relayed { End::Relayed } else { End::ClientGone });
         drop(self.in_flight);
-        await_end(service).await;
+        await_end(service.into_socket()).await;
     }
 }
 

@@ -6,13 +6,12 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::{io::AsyncWrite, net::TcpStream};
-
 use crate::{
     counter::Counter,
     http::body::BodyEnd,
     transport::{
         buffer::{BUFFER_LEN_MAX, Buffer},
+        service_stream::ByteStream,
         splice::Splice,
     },
 };
@@ -117,12 +116,14 @@ impl MessageCopy {
     pub(crate) fn poll_forward(
         &mut self,
         cx: &mut Context<'_>,
-        from: &mut TcpStream,
-        to: &mut TcpStream,
+        from: &mut impl ByteStream,
+        to: &mut impl ByteStream,
         counter: &Counter,
     ) -> Poll<MessageCopyEnd> {
         loop {
-            if let Some(splice) = self.splice.as_deref_mut().filter(|splice| !splice.is_empty()) {
+            if let Some(splice) = self.splice.as_deref_mut().filter(|splice| !splice.is_empty())
+                && let Some(to) = to.plain()
+            {
                 match ready!(splice.poll_empty(cx, to)) {
                     Ok(0) | Err(_) => return Poll::Ready(MessageCopyEnd::SinkGone),
                     Ok(sent) => self.count_sent(sent, counter),
@@ -153,7 +154,7 @@ impl MessageCopy {
                 self.splice = None;
                 return Poll::Ready(MessageCopyEnd::Whole);
             }
-            match ready!(self.poll_fill(cx, from)) {
+            match ready!(self.poll_fill(cx, from, to)) {
                 Ok(0) if self.body.ends_with_stream() => return Poll::Ready(self.end_with_stream()),
                 Ok(0) | Err(_) => return Poll::Ready(MessageCopyEnd::SourceGone),
                 Ok(_) => {}
@@ -162,9 +163,16 @@ impl MessageCopy {
     }
 
     /// Reads what comes next, past the buffer where nobody has to look at it.
-    fn poll_fill(&mut self, cx: &mut Context<'_>, from: &mut TcpStream) -> Poll<io::Result<usize>> {
+    fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut impl ByteStream,
+        to: &impl ByteStream,
+    ) -> Poll<io::Result<usize>> {
         let ahead = self.unwatched_ahead();
-        if let Some(splice) = self.splice.as_deref_mut().filter(|splice| ahead > 0 && splice.is_worthwhile()) {
+        if let Some(splice) = self.splice.as_deref_mut().filter(|splice| ahead > 0 && splice.is_worthwhile())
+            && let Some(from) = from.plain()
+        {
             let count = ready!(splice.poll_fill(cx, from, ahead))?;
             self.body.take_unseen(count as u64);
             self.body_read += count as u64;
@@ -173,7 +181,7 @@ impl MessageCopy {
         self.splice = None;
         let count = ready!(self.buffer.poll_fill(cx, from))?;
         if count == BUFFER_LEN_MAX && ahead.saturating_sub(count as u64) >= SPLICED_LEN_MIN {
-            self.splice = Splice::open().map(Box::new);
+            self.splice = Splice::between(from, to).map(Box::new);
         }
         Poll::Ready(Ok(count))
     }
@@ -190,7 +198,7 @@ impl MessageCopy {
     }
 
     /// Reads the message to its end and passes none of it on.
-    pub(crate) fn poll_discard(&mut self, cx: &mut Context<'_>, from: &mut TcpStream) -> Poll<MessageCopyEnd> {
+    pub(crate) fn poll_discard(&mut self, cx: &mut Context<'_>, from: &mut impl ByteStream) -> Poll<MessageCopyEnd> {
         self.splice = None;
         loop {
             self.frame();
@@ -211,7 +219,7 @@ impl MessageCopy {
     }
 
     /// Reads the message to its end, or until the buffer is full, and keeps it in the buffer.
-    pub(crate) fn poll_collect(&mut self, cx: &mut Context<'_>, from: &mut TcpStream) -> Poll<MessageCopyEnd> {
+    pub(crate) fn poll_collect(&mut self, cx: &mut Context<'_>, from: &mut impl ByteStream) -> Poll<MessageCopyEnd> {
         loop {
             self.frame();
             if self.body.is_broken() {

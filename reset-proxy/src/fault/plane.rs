@@ -1,14 +1,15 @@
 //! What all connections of the fault plane share.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
-use paylab_part::drain::DrainTracker;
+use paylab_part::{drain::DrainTracker, tls::TlsDialer};
+use tokio::time::timeout;
 
 use crate::{
     fault::{counters::Counters, rules::RuleBook},
     http::head::HeadLimits,
     options::Options,
-    transport::upstream::Upstream,
+    transport::{service_stream::ServiceStream, upstream::Upstream},
 };
 
 /// The rules, the counters, the requests in flight, and the service.
@@ -18,7 +19,10 @@ pub(crate) struct FaultPlane {
     pub(crate) counters: Counters,
     /// The requests in flight.
     pub(crate) in_flight: DrainTracker,
-    pub(crate) upstream: Upstream,
+    upstream: Upstream,
+    /// `None`: the service speaks plain HTTP.
+    tls: Option<TlsDialer>,
+    dial_timeout: Duration,
     /// How large the head of a message may be.
     pub(crate) head_limits: HeadLimits,
     /// How long a client may be silent before the service is dialled, in case it speaks first.
@@ -28,7 +32,7 @@ pub(crate) struct FaultPlane {
 }
 
 impl FaultPlane {
-    pub(crate) fn new(options: &Options) -> Self {
+    pub(crate) fn new(options: &Options, tls: Option<TlsDialer>) -> Self {
         Self {
             rules: RuleBook::default(),
             counters: Counters::default(),
@@ -37,6 +41,16 @@ impl FaultPlane {
             service_first_after: options.service_first_after(),
             serves_clients: options.listen().is_some(),
             upstream: Upstream::new(options.upstream().to_string(), options.dial_timeout.duration()),
+            tls,
+            dial_timeout: options.dial_timeout.duration(),
         }
+    }
+
+    /// Opens a connection to the service.
+    pub(crate) async fn dial(&self) -> io::Result<ServiceStream> {
+        let socket = self.upstream.dial().await?;
+        let Some(tls) = &self.tls else { return Ok(ServiceStream::Plain(socket)) };
+        let handshake = timeout(self.dial_timeout, tls.handshake(socket)).await;
+        Ok(ServiceStream::Tls(Box::new(handshake.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??)))
     }
 }

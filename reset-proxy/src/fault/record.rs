@@ -107,9 +107,11 @@ impl Record {
     }
 
     fn complete(&self, seq: u64, transfer: Transfer, end: End) {
+        let ended_us = self.age_us();
         let mut rows = self.rows.lock();
         let Some(mut row) = rows.with.in_flight.remove(&seq) else { return };
         row.transfer = transfer;
+        row.took_us = u32::try_from(ended_us.saturating_sub(row.t_us)).ok();
         row.end = end;
         self.rows.append(&mut rows, |out| row.write(self.sampler.faults().len(), out));
     }

@@ -1,7 +1,6 @@
 //! Carries out a reset: how far the request and its response go before it, and how each point ends the two sockets.
 
 use paylab_core::{fault::point::Point, witness::record::End};
-use tokio::net::TcpStream;
 
 use crate::{
     fault::{
@@ -11,7 +10,10 @@ use crate::{
         response_copy::{ResponseCopy, ResponseLimit},
     },
     http::response::Persistence,
-    transport::endings::{await_end, await_sent, reset},
+    transport::{
+        endings::{await_end, await_sent, reset},
+        service_stream::ServiceStream,
+    },
 };
 
 /// How far an exchange goes before a reset at this point.
@@ -52,7 +54,7 @@ impl ClientConnection {
     pub(super) async fn reset_at(
         mut self,
         point: Point,
-        mut service: TcpStream,
+        mut service: ServiceStream,
         end: &ExchangeEnd,
         entry: Option<OpenEntry>,
     ) {
@@ -70,7 +72,7 @@ impl ClientConnection {
         transfer.rst_client_ok = Some(client.is_ok_and(reset));
         match point {
             Point::MidRequest => {
-                transfer.rst_service_ok = Some(reset(service));
+                transfer.rst_service_ok = Some(reset(service.into_socket()));
                 OpenEntry::complete_some(entry, transfer, End::Faulted);
             }
             Point::AfterRequest => {
@@ -87,7 +89,7 @@ impl ClientConnection {
                 OpenEntry::complete_some(entry, transfer, End::Faulted);
                 drop(self.in_flight);
                 if end.persistence() == Persistence::Closing {
-                    await_end(service).await;
+                    await_end(service.into_socket()).await;
                 }
             }
         }

@@ -21,6 +21,7 @@ use crate::{
         request::Method,
         response::{Persistence, ResponseHead, parse_response},
     },
+    transport::service_stream::ServiceStream,
 };
 
 /// The longest response that is collected as a whole; a longer one is collected up to this length, in bytes.
@@ -132,7 +133,7 @@ impl<'a> ResponseCopy<'a> {
     pub(crate) async fn finish_late(
         copy: &'a mut MessageCopy,
         progress: ResponseProgress,
-        service: &mut TcpStream,
+        service: &mut ServiceStream,
         mut client: Option<&mut TcpStream>,
         counters: &Counters,
     ) -> (Option<ResponseEnd>, Self) {
@@ -146,7 +147,7 @@ impl<'a> ResponseCopy<'a> {
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        service: &mut TcpStream,
+        service: &mut ServiceStream,
         mut client: Option<&mut TcpStream>,
         counters: &Counters,
     ) -> Poll<ResponseEnd> {
@@ -193,7 +194,7 @@ impl<'a> ResponseCopy<'a> {
     fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
-        service: &mut TcpStream,
+        service: &mut ServiceStream,
         counters: &Counters,
     ) -> Poll<Result<(), ResponseEnd>> {
         loop {

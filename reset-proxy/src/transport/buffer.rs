@@ -7,8 +7,9 @@ use std::{
 };
 
 use bytes::{Buf as _, BufMut as _, BytesMut};
-use tokio::net::TcpStream;
 use tokio_util::io::poll_read_buf;
+
+use crate::transport::service_stream::ByteStream;
 
 /// The size of the first read: enough for an ordinary request, so that most connections never need more.
 pub(crate) const BUFFER_LEN: usize = 4 * 1024;
@@ -92,7 +93,7 @@ impl Buffer {
 
     /// Reads once and returns the number of bytes, 0 at the end of the stream. Must not be called on a full buffer, where 0
     /// would say nothing about the stream.
-    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>, from: &mut TcpStream) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>, from: &mut impl ByteStream) -> Poll<io::Result<usize>> {
         debug_assert!(!self.is_full(), "a full buffer cannot see the end of the stream");
         let filled = self.poll_fill_now(cx, from);
         if filled.is_pending() && self.bytes.is_empty() {
@@ -101,8 +102,8 @@ impl Buffer {
         filled
     }
 
-    fn poll_fill_now(&mut self, cx: &mut Context<'_>, from: &mut TcpStream) -> Poll<io::Result<usize>> {
-        ready!(from.poll_read_ready(cx))?;
+    fn poll_fill_now(&mut self, cx: &mut Context<'_>, from: &mut impl ByteStream) -> Poll<io::Result<usize>> {
+        ready!(from.poll_readable(cx))?;
         let room = self.room.min(self.len_max.saturating_sub(self.bytes.len()));
         self.bytes.reserve(room);
         let count = ready!(poll_read_buf(Pin::new(from), cx, &mut (&mut self.bytes).limit(room)))?;
@@ -117,7 +118,10 @@ impl Buffer {
 mod tests {
     use std::future::poll_fn;
 
-    use tokio::{io::AsyncWriteExt as _, net::TcpListener};
+    use tokio::{
+        io::AsyncWriteExt as _,
+        net::{TcpListener, TcpStream},
+    };
 
     use super::*;
 

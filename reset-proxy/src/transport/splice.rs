@@ -11,6 +11,8 @@ use std::{
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 use tokio::{io::Interest, net::TcpStream};
 
+use crate::transport::service_stream::ByteStream;
+
 /// How many bytes of one stream the kernel may hold.
 const PIPE_LEN: usize = 1024 * 1024;
 /// A stream that brings fewer bytes at once is copied through a buffer instead.
@@ -32,8 +34,9 @@ pub(crate) struct Splice {
 }
 
 impl Splice {
-    /// Opens a pipe. `None` when `SPLICES_MAX` are open or the system has no descriptor left.
-    pub(crate) fn open() -> Option<Self> {
+    /// Opens a pipe between two streams. `None` when one of them is encrypted, `SPLICES_MAX` are open, or the system has no descriptor left.
+    pub(crate) fn between(from: &impl ByteStream, to: &impl ByteStream) -> Option<Self> {
+        from.plain().and(to.plain())?;
         if SPLICES.fetch_add(1, Ordering::Relaxed) < SPLICES_MAX
             && let Ok((source, sink)) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)
         {

@@ -53,11 +53,17 @@ const CONDITIONS: [ConditionRow; 8] = [
 ];
 
 /// Why an experiment ends without a verdict. What Kubernetes says of a pod is given as it is.
-const FAILURES: [(&str, &str); 9] = [
+const FAILURES: [(&str, &str); 12] = [
     ("Refused", "The spec cannot be run. `message` names each field that is wrong."),
     ("NameTaken", "An object that is not Paylab's has the name of one of the lab's objects."),
     ("FormerRun", "Parts of an earlier experiment of the same name are still being removed."),
     ("ForeignPod", "A pod that is not the run's has the labels of its service or proxy, so it would receive payments."),
+    ("ServiceNotFound", "The namespace has no Service of the name in `spec.target.service`."),
+    ("PortNotFound", "The Service in `spec.target.service` does not have the port."),
+    (
+        "NoEndpoints",
+        "The Service in `spec.target.service` leads to no pod, or to none that is ready; `message` says why.",
+    ),
     ("DeadlineExceeded", "The parts were not ready within `spec.activeDeadline`, and no pod says why."),
     ("ErrImageNeverPull, InvalidImageName", "The image of a part is not there, or its name is wrong."),
     (
@@ -92,6 +98,8 @@ const fn anomaly(anomaly: Anomaly) -> &'static str {
         Anomaly::RejectedButBooked => {
             "Every attempt was refused or did not leave the client, and the payment was booked."
         }
+        Anomaly::Shortfall => "The ledger's total has risen by less than the payments add up to: money is missing.",
+        Anomaly::Surplus => "The ledger's total has risen by more than the payments add up to: money was booked twice.",
         Anomaly::Phantom => "The ledger has an entry that no payment of the experiment asked for.",
         Anomaly::Mismatched => {
             "The amount or the accounts in the ledger differ from what was asked for or acknowledged."

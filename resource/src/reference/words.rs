@@ -43,6 +43,7 @@ fn kind(schema: &Value) -> String {
         "string" if schema["format"].as_str() == Some("date-time") => "time in UTC".to_owned(),
         "string" if is_duration => "duration".to_owned(),
         "string" => "text".to_owned(),
+        "" if schema["x-kubernetes-int-or-string"] == true => "quantity".to_owned(),
         "" => "value of any kind".to_owned(),
         other => other.to_owned(),
     }
@@ -51,6 +52,7 @@ fn kind(schema: &Value) -> String {
 fn plural(kind: &str) -> String {
     match kind.split_once(' ') {
         Some((noun @ ("list" | "value"), rest)) => format!("{noun}s {rest}"),
+        _ if kind == "quantity" => "quantities".to_owned(),
         _ => format!("{kind}s"),
     }
 }

@@ -117,6 +117,9 @@ fn close(schema: &mut Value) {
         let kind = fields.get("type").cloned().unwrap_or_default();
         fields.insert("type".to_owned(), json!([kind, "null"]));
     }
+    if fields.remove("x-kubernetes-int-or-string") == Some(json!(true)) {
+        fields.insert("type".to_owned(), json!(["integer", "string"]));
+    }
     let bounds = match fields.get("format").and_then(Value::as_str) {
         Some("int32") => Some((i64::from(i32::MIN), i64::from(i32::MAX))),
         Some("int64") => Some((i64::MIN, i64::MAX)),
@@ -129,8 +132,10 @@ fn close(schema: &mut Value) {
     if let Some(Value::Object(properties)) = fields.get_mut("properties") {
         properties.values_mut().for_each(close);
     }
-    if let Some(items) = fields.get_mut("items") {
-        close(items);
+    for each in ["items", "additionalProperties"] {
+        if let Some(schema) = fields.get_mut(each) {
+            close(schema);
+        }
     }
 }
 

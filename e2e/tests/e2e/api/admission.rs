@@ -142,28 +142,49 @@ fn invalid_services_and_faults() -> Vec<(Value, &'static str, &'static str)> {
     ]
 }
 
-/// The same for services of the user's own.
+/// The spec of a target with these changes.
+fn target(changes: &Value) -> Value {
+    let mut target = json!({
+        "url": "http://shop.example",
+        "pay": {"post": "/p", "text": "{reference}"},
+        "ledger": {"list": {"get": "/p", "items": "$[*]", "reference": "$.r", "minor": "$.m"}},
+    });
+    merge(&mut target, changes);
+    json!({"target": target})
+}
+
+/// The same for services of the user's own: how they are paid.
 fn invalid_targets() -> Vec<(Value, &'static str, &'static str)> {
-    let target = |changes: Value| {
-        let mut target = json!({
-            "url": "http://shop.example",
-            "pay": {"post": "/p", "text": "{reference}"},
-            "ledger": {"list": {"get": "/p", "items": "$[*]", "reference": "$.r", "minor": "$.m"}},
-        });
-        merge(&mut target, &changes);
-        json!({"target": target})
-    };
+    let target = |changes: Value| target(&changes);
     let list = |changes: Value| target(json!({"ledger": {"list": changes}}));
     let answer = |answer: Value| target(json!({"pay": {"answers": [answer]}}));
+    let mut several = target(json!({"ledger": {"list": null, "total": {"get": "/t", "minor": "$"}}}));
+    merge(&mut several, &json!({"claim": "ExactTotal", "client": {"workers": 2}}));
     let mut both = target(json!({}));
     merge(&mut both, &json!({"service": {"dedup": "UniqueKey"}}));
     vec![
         (both, "spec.service", "names another one"),
-        (target(json!({"url": null})), "spec.target.url", "Required"),
         (target(json!({"pay": null})), "spec.target.pay", "Required"),
         (target(json!({"model": "Magic"})), "spec.target.model", "UniqueKey"),
         (target(json!({"control": {"reference": "other"}})), "spec.target.control.reference", "same"),
-        (target(json!({"ledger": {"list": null}})), "spec.target.ledger", "exactly one of list and lookup"),
+        (target(json!({"ledger": {"list": null}})), "spec.target.ledger", "exactly one of list, lookup, sql and total"),
+        (
+            target(json!({"ledger": {"list": null, "sql": {"url": "{secret.x}", "query": "select 1"}}})),
+            "spec.target.ledger.sql",
+            "exactly one amount",
+        ),
+        (
+            target(json!({"ledger": {"list": null, "total": {"get": "/t", "minor": "$", "major": "$"}}})),
+            "spec.target.ledger.total",
+            "exactly one amount",
+        ),
+        (
+            target(json!({"ledger": {"list": null, "total": {"get": "/t", "minor": "$"}}})),
+            "spec.claim",
+            "ExactTotal is what a total can prove",
+        ),
+        (json!({"claim": "ExactTotal"}), "spec.claim", "ExactTotal is what a total can prove"),
+        (several, "spec.client.workers", "says nothing of the shares of several workers"),
         (target(json!({"ledger": {"settle": {"quiet": "long"}}})), "spec.target.ledger.settle.quiet", "match"),
         (list(json!({"minor": null})), "spec.target.ledger.list", "exactly one amount"),
         (list(json!({"major": "$.a"})), "spec.target.ledger.list", "exactly one amount"),
@@ -182,13 +203,92 @@ fn invalid_targets() -> Vec<(Value, &'static str, &'static str)> {
     ]
 }
 
+/// The same for where they are, and for their secrets.
+fn invalid_places() -> Vec<(Value, &'static str, &'static str)> {
+    let target = |changes: Value| target(&changes);
+    let placed = |mut place: Value| {
+        place["url"] = Value::Null;
+        target(place)
+    };
+    let image = |changes: Value| {
+        let mut image = json!({"image": "shop:1", "port": 80});
+        merge(&mut image, &changes);
+        placed(json!({"image": image}))
+    };
+    let secret = json!({"name": "api", "key": "token"});
+    let secrets = |secrets: Value| target(json!({"secrets": secrets}));
+    vec![
+        (target(json!({"url": null})), "spec.target", "exactly one of url, service and image"),
+        (
+            target(json!({"service": {"name": "shop", "port": 80}})),
+            "spec.target",
+            "exactly one of url, service and image",
+        ),
+        (placed(json!({"service": {"name": "Shop", "port": 80}})), "spec.target.service.name", "match"),
+        (placed(json!({"service": {"name": "shop"}})), "spec.target.service.port", "Required"),
+        (
+            placed(json!({"service": {"name": "shop", "port": 0}})),
+            "spec.target.service.port",
+            "greater than or equal to 1",
+        ),
+        (image(json!({"image": null})), "spec.target.image.image", "Required"),
+        (image(json!({"imagePullPolicy": "Sometimes"})), "spec.target.image.imagePullPolicy", "IfNotPresent"),
+        (image(json!({"readyPath": "ready"})), "spec.target.image.readyPath", "is not a path"),
+        (image(json!({"env": [{"name": "1A"}]})), "spec.target.image.env[0].name", "match"),
+        (
+            image(json!({"env": [{"name": "A", "value": "b", "valueFrom": {"secretKeyRef": secret}}]})),
+            "spec.target.image.env[0]",
+            "has two values",
+        ),
+        (
+            image(json!({"resources": {"limits": {"memory": "64Q"}}})),
+            "spec.target.image.resources.limits.memory",
+            "match",
+        ),
+        (image(json!({"resources": {"limits": {"cpu": true}}})), "spec.target.image.resources.limits.cpu", "integer"),
+        (image(json!({"securityContext": {"runAsUser": 0}})), "spec.target.image.securityContext.runAsUser", "1"),
+        (
+            image(json!({"securityContext": {"privileged": true}})),
+            "spec.target.image.securityContext.privileged",
+            "unknown field",
+        ),
+        (secrets(json!([{"name": "a b", "secretKeyRef": secret}])), "spec.target.secrets[0].name", "match"),
+        (secrets(json!([{"name": "a"}])), "spec.target.secrets[0].secretKeyRef", "Required"),
+        (
+            secrets(json!([{"name": "a", "secretKeyRef": secret}, {"name": "A", "secretKeyRef": secret}])),
+            "spec.target.secrets",
+            "a name of its own",
+        ),
+    ]
+}
+
 /// The examples of services of the user's own.
 fn targets() -> Vec<Value> {
     let folder = std::fs::read_dir(root().join("examples/targets")).unwrap();
     let paths =
         folder.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|it| it == "yaml"));
     let read = paths.map(|path| file::parse(&std::fs::read_to_string(path).unwrap(), 0).unwrap().resource);
-    read.map(|resource| json!(resource)).collect()
+    let mut all: Vec<_> = read.map(|resource| json!(resource)).collect();
+    let quantities =
+        json!({"requests": {"cpu": 1, "memory": "64Mi", "example.com/gpu": "2"}, "limits": {"memory": "1.5Gi"}});
+    let images = [
+        json!({"image": "shop:1", "port": 80}),
+        json!({"image": "shop:1", "port": 80, "resources": quantities, "command": ["/shop"], "args": ["-v"], "readyPath": "/",
+            "env": [{"name": "A"}, {"name": "B", "valueFrom": {"secretKeyRef": {"name": "api", "key": "token"}}}],
+            "securityContext": {"runAsUser": 1000}, "imagePullPolicy": "Always", "imagePullSecrets": [{"name": "registry"}]}),
+    ];
+    let places = images
+        .map(|image| json!({"image": image}))
+        .into_iter()
+        .chain([json!({"service": {"name": "shop", "port": 80}})]);
+    for mut place in places {
+        let mut placed = all[0].clone();
+        let target = placed["spec"]["target"].as_object_mut().unwrap();
+        target.remove("url");
+        target.append(place.as_object_mut().unwrap());
+        all.push(placed);
+    }
+    all
 }
 
 /// Sends a new resource to the API server as a dry run, and returns the message of a refusal.
@@ -211,7 +311,8 @@ fn validate_locally(resource: &Value) -> Result<(), String> {
 
 /// Both refuse every invalid resource, with the name of the field.
 pub(crate) async fn refuses_invalid_resources(client: &Client) {
-    let invalid = [invalid_payments_and_clients(), invalid_services_and_faults(), invalid_targets()].concat();
+    let invalid =
+        [invalid_payments_and_clients(), invalid_services_and_faults(), invalid_targets(), invalid_places()].concat();
     assert!(invalid.len() >= 50);
     for (changes, field, text) in &invalid {
         let resource = resource("bad", changes);

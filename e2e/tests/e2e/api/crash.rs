@@ -31,8 +31,17 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::request_faults::{FaultInjector, RequestFault};
 
+/// An experiment that is run again and again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Experiment {
+    pub(crate) name: &'static str,
+    pub(crate) text: &'static str,
+}
+
 /// It is small, so that a run is quick, but has enough payments for some to be booked twice.
-pub(crate) const EXPERIMENT: &str = r#"
+pub(crate) const LESSON: Experiment = Experiment {
+    name: "lesson",
+    text: r#"
 apiVersion: paylab.dev/v1alpha1
 kind: ChaosExperiment
 metadata: {name: lesson}
@@ -45,7 +54,41 @@ spec:
   faults:
     - {name: request-lost, probability: 0.3, reset: {at: BeforeRequest}}
     - {name: response-lost, probability: 0.3, reset: {at: BeforeResponse}}
-"#;
+"#,
+};
+/// The same for a service of the user's own that is deployed for the run, and whose shape is Stripe's.
+pub(crate) const SHOP: Experiment = Experiment {
+    name: "shop",
+    text: r#"
+apiVersion: paylab.dev/v1alpha1
+kind: ChaosExperiment
+metadata: {name: shop}
+spec:
+  claim: ExactlyOnce
+  expect: Violated
+  seed: 42
+  retain: Never
+  payments: {count: 50}
+  client: {idempotencyKey: PerPayment}
+  faults:
+    - {name: request-lost, probability: 0.3, reset: {at: BeforeRequest}}
+    - {name: response-lost, probability: 0.3, reset: {at: BeforeResponse}}
+  target:
+    image: {image: "apis:1", port: 9000}
+    pay:
+      post: /v1/charges
+      headers: {Idempotency-Key: "{key}"}
+      form: {amount: "{amount.minor}", currency: "{currency}", "metadata[reference]": "{reference}"}
+    ledger:
+      list:
+        get: /v1/charges?limit=100
+        items: "$.data[*]"
+        reference: "$.metadata.reference"
+        minor: "$.amount"
+        next: {query: {starting_after: "$.data[-1].id"}, while: "$.has_more"}
+      settle: {quiet: 50ms, within: 10s}
+"#,
+};
 /// The operator's service account, with the rights that the chart grants.
 pub(crate) const OPERATOR: &str = "system:serviceaccount:paylab:paylab";
 /// This many cases run at once, each in a namespace of its own.
@@ -76,35 +119,36 @@ pub(crate) async fn admin_config(kubeconfig: &Path) -> Config {
 
 /// Injects a fault into the first request, in another case into the second, and so on, until an experiment completes with fewer
 /// requests. Returns the number of cases in which the fault was injected.
-pub(crate) async fn inject_at_every_request(node: &Node, fault: RequestFault) -> usize {
+pub(crate) async fn inject_at_every_request(node: &Node, experiment: Experiment, fault: RequestFault) -> usize {
     let config = admin_config(node.kubeconfig()).await;
     let audit_log = node.audit_log_from_now().unwrap();
-    let (expected, _) = run_case(&config, &format!("without-{}", fault.name()), None).await;
+    let prefix = format!("{}-{}", experiment.name, fault.name());
+    let (expected, _) = run_case(&config, experiment, &format!("without-{prefix}"), None).await;
     assert_eq!((expected.status["verdict"].as_str(), expected.events), (Some("Violated"), 1), "{}", expected.status);
     let cases = (1..=REQUESTS_MAX).map(|n| {
-        let config = &config;
-        async move { (n, run_case(config, &format!("{}-{n}", fault.name()), Some((n, fault))).await) }
+        let (config, namespace) = (&config, format!("{prefix}-{n}"));
+        async move { (n, run_case(config, experiment, &namespace, Some((n, fault))).await) }
     });
     let mut injected_cases = 0;
     let mut results = Box::pin(stream::iter(cases).buffered(PARALLEL_CASES));
     while let Some((n, (result, injected))) = results.next().await {
-        assert_eq!(result, expected, "{} at request {n}", fault.name());
+        assert_eq!(result, expected, "{prefix} at request {n}");
         if !injected {
             break;
         }
         injected_cases += 1;
     }
     assert!((10..REQUESTS_MAX).contains(&injected_cases), "injected into {injected_cases} requests");
-    check_jobs(&audit_log, fault, injected_cases);
+    check_jobs(&audit_log, &prefix, injected_cases);
     injected_cases
 }
 
 /// Exactly one Job was created in each namespace of these cases.
-fn check_jobs(audit_log: &AuditLog, fault: RequestFault, cases: usize) {
+fn check_jobs(audit_log: &AuditLog, prefix: &str, cases: usize) {
     let mut jobs = BTreeMap::<String, usize>::new();
     for request in audit_log.requests().unwrap() {
         let is_created = request.verb == "create" && request.resource == "jobs" && request.code == 201;
-        if is_created && request.namespace.starts_with(fault.name()) {
+        if is_created && request.namespace.starts_with(prefix) {
             *jobs.entry(request.namespace).or_default() += 1;
         }
     }
@@ -113,19 +157,24 @@ fn check_jobs(audit_log: &AuditLog, fault: RequestFault, cases: usize) {
 
 /// Runs one experiment in a namespace of its own, with an operator whose n-th request has this fault, and which is restarted when
 /// it is killed. Also returns whether the fault was injected.
-async fn run_case(config: &Config, namespace: &str, fault: Option<(usize, RequestFault)>) -> (CaseResult, bool) {
+async fn run_case(
+    config: &Config,
+    Experiment { name, text }: Experiment,
+    namespace: &str,
+    fault: Option<(usize, RequestFault)>,
+) -> (CaseResult, bool) {
     let client = Client::try_from(config.clone()).unwrap();
     let head = ObjectMeta { name: Some(namespace.to_owned()), ..ObjectMeta::default() };
     let object = Namespace { metadata: head, ..Namespace::default() };
     Api::all(client.clone()).create(&PostParams::default(), &object).await.unwrap();
     let experiments = Api::<ChaosExperiment>::namespaced(client.clone(), namespace);
-    let experiment: ChaosExperiment = serde_saphyr::from_str(EXPERIMENT).unwrap();
+    let experiment: ChaosExperiment = serde_saphyr::from_str(text).unwrap();
     experiments.create(&PostParams::default(), &experiment).await.unwrap();
     let injector = FaultInjector::new(fault);
     let operator = Operator::start(config, namespace, &injector);
     let begun = Instant::now();
     let status = loop {
-        let status = json!(experiments.get("lesson").await.unwrap().status);
+        let status = json!(experiments.get(name).await.unwrap().status);
         if status["completionTime"].is_string() && is_cleaned_up(&client, namespace).await {
             break status;
         }

@@ -1,6 +1,8 @@
 //! Replaces scheduler and kubelet on a node without them: it writes that pods are ready, and that load pods ended with the report
 //! of a real run of the same experiment on this machine.
 
+use std::collections::BTreeMap;
+
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
@@ -9,22 +11,26 @@ use kube::{
     runtime::{WatchStreamExt as _, watcher},
 };
 use paylab::{commands::run::measure, lab::Database};
+use paylab_apis::{Conduct, Shape};
 use paylab_core::{judge::report::Report, outcome::Setting, plan::Plan};
 use paylab_resource::file;
 use serde_json::{Value, json};
 
-/// Has the report of the experiment's load; only the run id is replaced.
+use super::crash::{LESSON, SHOP};
+use crate::support::run_here;
+
+/// Has the report of each experiment's load, by the name of the experiment; only the run id is replaced.
 pub(crate) struct FakeKubelet {
-    report: Report,
+    reports: BTreeMap<&'static str, Report>,
 }
 
 impl FakeKubelet {
-    /// Runs the experiment on this machine and keeps its report.
-    pub(crate) fn new(experiment: &str) -> Self {
-        let plan: Plan = file::parse(experiment, 0).expect("the experiment is valid").plan;
-        assert_eq!(plan.client.workers, 1, "only one report is kept, so the experiment must have one load pod");
-        let outcome = measure(&plan, &Database::Temporary, Setting::default()).expect("the lab runs on this machine");
-        Self { report: outcome.report }
+    /// Runs the experiments on this machine and keeps their reports. Each must have one load pod, because one report is kept of each.
+    pub(crate) fn new() -> Self {
+        let plan: Plan = file::parse(LESSON.text, 0).expect("the experiment is valid").plan;
+        let lesson = measure(&plan, &Database::Temporary, Setting::default()).expect("the lab runs on this machine");
+        let shop = run_here(SHOP.text, Shape::Stripe, Conduct::Broken);
+        Self { reports: [(LESSON.name, lesson.report), (SHOP.name, shop.report)].into() }
     }
 
     /// Writes the status of all pods of labs, in all namespaces; never returns.
@@ -52,7 +58,7 @@ impl FakeKubelet {
         match (pod.metadata.deletion_timestamp.is_some(), phase) {
             (false, "Pending") => Some(running(pod)),
             (false, "Running") if is_load => {
-                let mut report = self.report.clone();
+                let mut report = self.reports.get(labels.get("paylab.dev/experiment")?.as_str())?.clone();
                 report.run_id = labels.get("paylab.dev/run-id")?.clone();
                 Some(ended(pod, &serde_json::to_string(&report).ok()?))
             }

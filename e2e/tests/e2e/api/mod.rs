@@ -14,7 +14,11 @@ use paylab_e2e::{Node, NodeKind};
 use serde_json::json;
 use tokio::runtime::Runtime;
 
-use self::{fake_kubelet::FakeKubelet, request_faults::RequestFault};
+use self::{
+    crash::{Experiment, LESSON, SHOP},
+    fake_kubelet::FakeKubelet,
+    request_faults::RequestFault,
+};
 use crate::support::{Suite, Test, root};
 
 /// The tests run one after another, because each crash test runs many experiments. The rights are compared with all requests of
@@ -42,11 +46,13 @@ const ADMISSION: &[Test] = &[
 ];
 
 const CRASH: &[Test] = &[
-    ("killed_before_each_request", |node| at_every_request(node, RequestFault::KilledBefore)),
-    ("killed_after_each_request", |node| at_every_request(node, RequestFault::KilledAfter)),
-    ("each_request_fails", |node| at_every_request(node, RequestFault::InternalError)),
-    ("each_write_conflicts", |node| at_every_request(node, RequestFault::Conflict)),
-    ("each_response_is_lost", |node| at_every_request(node, RequestFault::ResponseLost)),
+    ("killed_before_each_request", |node| at_every_request(node, LESSON, RequestFault::KilledBefore)),
+    ("killed_after_each_request", |node| at_every_request(node, LESSON, RequestFault::KilledAfter)),
+    ("each_request_fails", |node| at_every_request(node, LESSON, RequestFault::InternalError)),
+    ("each_write_conflicts", |node| at_every_request(node, LESSON, RequestFault::Conflict)),
+    ("each_response_is_lost", |node| at_every_request(node, LESSON, RequestFault::ResponseLost)),
+    ("killed_before_each_request_for_a_target", |node| at_every_request(node, SHOP, RequestFault::KilledBefore)),
+    ("killed_after_each_request_for_a_target", |node| at_every_request(node, SHOP, RequestFault::KilledAfter)),
 ];
 
 const RIGHTS: &[Test] = &[("the_operator_has_exactly_the_rights_that_it_uses", exact_rights)];
@@ -59,7 +65,7 @@ fn prepare(node: &Node) {
     node.kubectl(&["create", "namespace", "paylab"]).unwrap();
     node.apply(&rendered).unwrap();
     node.kubectl(&["wait", "--for=condition=Established", "crd/chaosexperiments.paylab.dev", "--timeout=30s"]).unwrap();
-    let (kubelet, kubeconfig) = (FakeKubelet::new(crash::EXPERIMENT), node.kubeconfig().to_owned());
+    let (kubelet, kubeconfig) = (FakeKubelet::new(), node.kubeconfig().to_owned());
     // The thread ends with this process, which may outlive the node.
     std::thread::spawn(move || {
         Runtime::new().unwrap().block_on(async { kubelet.run(client(&kubeconfig).await).await });
@@ -74,9 +80,13 @@ fn run(node: &Node, test: impl AsyncFnOnce(Client)) {
     Runtime::new().unwrap().block_on(async { test(client(node.kubeconfig()).await).await });
 }
 
-fn at_every_request(node: &Node, fault: RequestFault) {
-    let count = Runtime::new().unwrap().block_on(crash::inject_at_every_request(node, fault));
-    println!("{}: injected at each of {count} requests, always with the same result", fault.name());
+fn at_every_request(node: &Node, experiment: Experiment, fault: RequestFault) {
+    let count = Runtime::new().unwrap().block_on(crash::inject_at_every_request(node, experiment, fault));
+    println!(
+        "{}, {}: injected at each of {count} requests, always with the same result",
+        experiment.name,
+        fault.name()
+    );
 }
 
 /// The operator has used every right that the chart grants, and no request was forbidden. Exceptions: the API server itself checks

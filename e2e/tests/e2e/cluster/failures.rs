@@ -136,7 +136,7 @@ fn deleted_service(node: &Node) {
     ns.kubectl(&["delete", "pod", &pod(&ns, "payment-service"), "--grace-period=1", "--wait=false"]);
     // The new pod has an empty ledger. Whatever the load finds in it, the lab is the cause.
     let status = ns.final_status("slow");
-    assert_inconclusive(&status, "EnvironmentChanged", "a pod of payment-service or reset-proxy was deleted");
+    assert_inconclusive(&status, "EnvironmentChanged", "a pod of the service or of the proxy was deleted");
     assert!(status["observed"].is_null(), "{status:#}");
 }
 

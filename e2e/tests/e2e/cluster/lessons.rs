@@ -32,7 +32,7 @@ fn run_locally(text: &str) -> Value {
 }
 
 /// A status without the fields that only a cluster has, and without the run id.
-fn comparable(mut status: Value) -> Value {
+pub(super) fn comparable(mut status: Value) -> Value {
     for field in ["runId", "observedGeneration", "startTime", "completionTime", "conditions"] {
         status.as_object_mut().unwrap().remove(field);
     }

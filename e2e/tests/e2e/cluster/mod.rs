@@ -7,6 +7,7 @@ mod lessons;
 mod node;
 mod removal;
 mod secrets;
+mod targets;
 
 use paylab_e2e::{Node, NodeKind};
 
@@ -24,6 +25,7 @@ pub(crate) const SUITE: Suite = Suite {
             ("failures", failures::TESTS),
             ("changes", changes::TESTS),
             ("secrets", secrets::TESTS),
+            ("targets", targets::TESTS),
             ("removal", removal::TESTS),
         ],
         &[("chart", chart::TESTS)],
@@ -32,5 +34,6 @@ pub(crate) const SUITE: Suite = Suite {
 
 fn prepare(node: &Node) {
     import_image(node);
+    targets::import_apis(node);
     install_chart(node, "paylab", &[]).unwrap();
 }

@@ -2,7 +2,7 @@
 
 use paylab_e2e::Node;
 
-use crate::support::{Namespace, Test, experiment, message};
+use crate::support::{Namespace, Test, experiment, message, written_texts};
 
 pub(crate) const TESTS: &[Test] =
     &[("an_unusable_database_secret_is_named_and_its_value_is_never_shown", unusable_database_secrets)];
@@ -55,23 +55,4 @@ fn assert_names_the_source(experiment: &str, message: &str) {
     let names_secret = message.contains(&secret_name(experiment)) && message.contains(KEY);
     let names_option = ["--database", "PAYLAB_DATABASE"].iter().any(|option| message.contains(option));
     assert!(names_secret || names_option, "{experiment}: {message}");
-}
-
-/// Everything that Paylab or Kubernetes has written in the namespace, except the Secrets, and the operator's log; each with a name.
-/// The termination messages are in the pods' status.
-fn written_texts(node: &Node, ns: &Namespace<'_>) -> Vec<(String, String)> {
-    let kinds = ["payx", "events", "pods", "configmaps", "services", "deployments", "replicasets", "jobs"];
-    let mut texts: Vec<_> =
-        kinds.iter().map(|kind| ((*kind).to_owned(), ns.kubectl(&["get", kind, "--output=json"]))).collect();
-    for pod in ns.kubectl(&["get", "pods", "--output=name"]).lines() {
-        for instance in ["--previous=false", "--previous=true"] {
-            // Fails for a container that has not started, or was not restarted.
-            let log = ns.try_kubectl(&["logs", pod, "--all-containers", instance]).unwrap_or_default();
-            texts.push((format!("log of {pod}, {instance}"), log));
-        }
-    }
-    let operator = "--selector=app.kubernetes.io/component=operator";
-    let log = node.kubectl(&["logs", operator, "--namespace=paylab", "--tail=-1"]).unwrap();
-    texts.push(("log of the operator".to_owned(), log));
-    texts
 }

@@ -2,12 +2,16 @@
 
 mod experiments;
 mod installation;
+mod machine;
 mod namespace;
 mod suite;
+mod written;
 
 pub(crate) use self::{
     experiments::{COMPLETED_WITHIN, LAB_OBJECTS, condition, example, experiment, message, slow_experiment},
     installation::{IMAGE, import_image, install_chart, root},
+    machine::run_here,
     namespace::Namespace,
     suite::{Suite, Test},
+    written::written_texts,
 };

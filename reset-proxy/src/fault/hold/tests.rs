@@ -58,7 +58,7 @@ impl Lab {
         let services = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let upstream = Some(services.local_addr().unwrap().into());
         let dial_timeout = paylab_core::duration_text::DurationText::from_ms(5_000);
-        let plane = FaultPlane::new(&Options { upstream, dial_timeout, ..Options::default() });
+        let plane = FaultPlane::new(&Options { upstream, dial_timeout, ..Options::default() }, None);
         let fault = FaultSpec {
             name: "held".into(),
             probability: 1.0,

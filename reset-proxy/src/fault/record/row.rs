@@ -12,7 +12,7 @@ use paylab_core::{
 use crate::fault::fate::Fate;
 
 /// The length of a row without its coins.
-const FIXED_LEN: usize = 8 * 7 + 4 * 2 + 2 + 6;
+const FIXED_LEN: usize = 8 * 7 + 4 * 3 + 2 + 6;
 const COIN_LEN: usize = 8;
 /// Written where no fault took effect.
 const NO_FAULT: u8 = u8::MAX;
@@ -20,6 +20,8 @@ const NO_FAULT: u8 = u8::MAX;
 const NO_STATUS: u16 = 0;
 /// Written where nothing was held. No hold lasts this many microseconds.
 const NOT_HELD: u64 = u64::MAX;
+/// Written where a request has not ended, and where it took longer than 71 minutes.
+const NOT_TIMED: u32 = u32::MAX;
 
 /// One request, with everything that its line of the record shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +36,8 @@ pub(crate) struct Row {
     /// The index of the fault that takes effect.
     pub(crate) fault: Option<u8>,
     pub(crate) transfer: Transfer,
+    /// The time from its head to its end, in microseconds.
+    pub(crate) took_us: Option<u32>,
     pub(crate) end: End,
 }
 
@@ -91,7 +95,7 @@ impl Row {
         coins[..draw.coins().len()].copy_from_slice(draw.coins());
         let fault = fault.and_then(|index| u8::try_from(index).ok());
         let (transfer, end) = (Transfer::default(), End::Intended);
-        Self { seq, t_us, ordinal, id, attribution, protocol, coins, fault, transfer, end }
+        Self { seq, t_us, ordinal, id, attribution, protocol, coins, fault, transfer, took_us: None, end }
     }
 
     /// The length of each row of a record with this number of faults, in bytes.
@@ -115,7 +119,7 @@ impl Row {
         for number in [self.seq, self.t_us, self.ordinal.conn, self.id.payment.0, bytes_up, bytes_down, held_us] {
             out.extend_from_slice(&number.to_le_bytes());
         }
-        for number in [self.ordinal.nth, self.id.attempt] {
+        for number in [self.ordinal.nth, self.id.attempt, self.took_us.unwrap_or(NOT_TIMED)] {
             out.extend_from_slice(&number.to_le_bytes());
         }
         out.extend_from_slice(&status.unwrap_or(NO_STATUS).to_le_bytes());
@@ -136,7 +140,8 @@ impl Row {
         let mut number = || take(bytes).map(u64::from_le_bytes);
         let (seq, t_us, conn, payment) = (number()?, number()?, number()?, number()?);
         let (bytes_up, bytes_down, held_us) = (number()?, number()?, number()?);
-        let (nth, attempt) = (u32::from_le_bytes(take(bytes)?), u32::from_le_bytes(take(bytes)?));
+        let mut number = || take(bytes).map(u32::from_le_bytes);
+        let (nth, attempt, took_us) = (number()?, number()?, number()?);
         let status = Some(u16::from_le_bytes(take(bytes)?)).filter(|status| *status != NO_STATUS);
         let [flags, rst_client, rst_service, fault, end, bytes_reason] = take(bytes)?;
         let mut coins = [0; FAULTS_MAX];
@@ -163,6 +168,7 @@ impl Row {
                 held_us: Some(held_us).filter(|held_us| *held_us != NOT_HELD),
                 bytes_reason: reason_of(bytes_reason)?,
             },
+            took_us: Some(took_us).filter(|took_us| *took_us != NOT_TIMED),
             end: end_of(end)?,
         })
     }
@@ -199,6 +205,7 @@ impl Row {
             rst_client_ok,
             rst_service_ok,
             held_us,
+            took_us: self.took_us.map(u64::from),
             bytes_reason,
             end: self.end,
         }
@@ -275,6 +282,7 @@ mod tests {
             (nth, attempt, status) in (any::<u32>(), any::<u32>(), prop::option::of(100_u16..1000)),
             (rst_client_ok, rst_service_ok) in any::<(Option<bool>, Option<bool>)>(),
             held_us in prop::option::of(0..NOT_HELD),
+            took_us in prop::option::of(0..NOT_TIMED),
             (named, http, forwarded_whole) in any::<(bool, bool, bool)>(),
             end in (0_u8..6).prop_map(|code| end_of(code).unwrap()),
             bytes_reason in (0_u8..8).prop_map(|code| reason_of(code).unwrap()),
@@ -289,6 +297,7 @@ mod tests {
             let request =
                 IdentifiedRequest { ordinal, id, attribution, protocol, draw, fault: draw.effective, fate };
             let mut row = Row::intended(seq, t_us, &request);
+            row.took_us = took_us;
             row.end = end;
             row.transfer =
                 Transfer { bytes_up, bytes_down, forwarded_whole, status, rst_client_ok, rst_service_ok, held_us, bytes_reason };

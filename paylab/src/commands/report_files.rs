@@ -1,0 +1,91 @@
+//! The files with the report of a run, in every form that is asked for.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use paylab_present::{html, junit, markdown, run::Run};
+
+use crate::{evidence::Kept, exit::Misuse, output::in_words};
+
+/// Which files are written.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ReportFiles {
+    /// Also write the report as one HTML file, which shows what happened and needs no network
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Also write the outcome as JUnit XML into this file, for a pipeline
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Also write the report as Markdown into this file, for a pull request or the summary of a job
+    #[arg(long, value_name = "FILE")]
+    pub markdown: Option<PathBuf>,
+}
+
+impl ReportFiles {
+    /// Every file that is asked for, with its option.
+    fn named(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let Self { report, junit, markdown } = self;
+        let all = [("--report", report), ("--junit", junit), ("--markdown", markdown)];
+        all.into_iter().filter_map(|(option, file)| Some((option, file.as_deref()?)))
+    }
+
+    /// Whether no file is asked for.
+    pub(crate) fn is_none(&self) -> bool {
+        self.named().next().is_none()
+    }
+
+    /// Removes the files of an earlier run, so that a pipeline never takes one for the outcome of a run that failed, and makes sure that the
+    /// new ones can be written.
+    ///
+    /// # Errors
+    /// A file cannot be written, or is asked for twice.
+    pub(crate) fn prepare(&self) -> anyhow::Result<()> {
+        let named: Vec<_> = self.named().collect();
+        for (index, (option, file)) in named.iter().enumerate() {
+            if let Some((other, _)) = named[..index].iter().find(|(_, earlier)| earlier == file) {
+                return Err(
+                    Misuse(format!("{option}: {} is the file of {other} too; name another", file.display())).into()
+                );
+            }
+        }
+        named.into_iter().try_for_each(|(option, file)| prepare(option, file))
+    }
+
+    /// Writes the files. All are tried, and the first that fails is told.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub(crate) fn write(&self, kept: &[Kept]) -> anyhow::Result<()> {
+        let runs: Vec<_> = kept.iter().map(run).collect();
+        let written: Vec<_> = self.named().map(|(option, file)| write(option, file, &runs)).collect();
+        written.into_iter().collect()
+    }
+}
+
+/// A run as it is presented.
+pub(crate) fn run(Kept { outcome, chronicle, yaml }: &Kept) -> Run<'_> {
+    Run { outcome, chronicle, yaml }
+}
+
+fn prepare(option: &str, file: &Path) -> anyhow::Result<()> {
+    let existing = fs::metadata(file);
+    if existing.as_ref().is_ok_and(|existing| !existing.is_file() && !existing.is_dir()) {
+        // A pipe or a device.
+        return Ok(());
+    }
+    let cleared = fs::File::create(file).and_then(|_| fs::canonicalize(file)).and_then(fs::remove_file);
+    cleared.map_err(|error| Misuse(format!("{option}: cannot write {}: {}", file.display(), in_words(&error))).into())
+}
+
+fn write(option: &str, file: &Path, runs: &[Run<'_>]) -> anyhow::Result<()> {
+    let text = match option {
+        "--junit" => junit::runs(runs)?,
+        "--markdown" => markdown::runs(runs),
+        _ => html::page(runs)?,
+    };
+    fs::write(file, text)
+        .map_err(|error: io::Error| anyhow::anyhow!("cannot write {option} {}: {}", file.display(), in_words(&error)))
+}
