@@ -19,6 +19,8 @@ use crate::http::head::HeadLimits;
 pub use crate::transport::upstream::{Authority, AuthorityError};
 
 const CONNECTIONS_MAX: u32 = 4096;
+/// The most threads: far more than connections keep busy on the largest machines.
+const THREADS_MAX: usize = 256;
 const SERVICE_FIRST_AFTER: Duration = Duration::from_secs(1);
 /// How a certificate in PEM begins.
 const PEM_BEGIN: &str = "-----BEGIN";
@@ -128,7 +130,7 @@ impl Options {
     /// How many threads relay connections.
     pub(crate) fn threads(&self) -> usize {
         let given = self.threads.and_then(|count| usize::try_from(count).ok());
-        given.unwrap_or_else(|| available_parallelism().map_or(1, NonZero::get)).max(1)
+        given.unwrap_or_else(|| available_parallelism().map_or(1, NonZero::get)).clamp(1, THREADS_MAX)
     }
 
     /// What makes TLS of connections to the service; `None`: they are plain.

@@ -25,7 +25,7 @@ use crate::{
     fault::{listener, plane::FaultPlane},
     options::Options,
     toxic::{acceptor::ProxyShared, collection::Collection},
-    transport::{accept::Acceptor, listen_address::resolve},
+    transport::listen_address::resolve,
     workers::Workers,
 };
 
@@ -37,7 +37,7 @@ const CONTROL_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct ResetProxy {
     plane: Arc<FaultPlane>,
     /// Where clients of an experiment connect, and the address, unless only named proxies are served.
-    listener: Option<(Acceptor, SocketAddr)>,
+    listener: Option<(TcpListener, SocketAddr)>,
     collection: Arc<Collection>,
     control: TcpListener,
     control_address: SocketAddr,
@@ -105,7 +105,7 @@ impl ResetProxy {
     pub fn start(options: Options) -> BoxFuture<'static, Result<Self, Error>> {
         Box::pin(async move {
             raise_descriptor_limit();
-            let listener = options.listen().map(bind_clients).transpose()?;
+            let listener = options.listen().map(|address| bind(address, "clients")).transpose()?;
             let (control, control_address) = bind_first(&options.control()).await?;
             let connections_max = options.connections_max;
             let seed = options.toxiproxy.seed.unwrap_or_else(random_seed);
@@ -197,12 +197,6 @@ async fn bind_first(address: &str) -> Result<(TcpListener, SocketAddr), Error> {
         }
     }
     Err(failure)
-}
-
-fn bind_clients(address: SocketAddr) -> Result<(Acceptor, SocketAddr), Error> {
-    let (listener, address) = bind(address, "clients")?;
-    let acceptor = Acceptor::new(listener);
-    Ok((acceptor.map_err(|source| Error::Listen { address, purpose: "clients", source })?, address))
 }
 
 fn bind(address: SocketAddr, purpose: &'static str) -> Result<(TcpListener, SocketAddr), Error> {

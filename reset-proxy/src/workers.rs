@@ -10,7 +10,10 @@ use std::{
     thread,
 };
 
-use tokio::runtime::{Builder, Handle};
+use tokio::{
+    net::TcpStream,
+    runtime::{Builder, Handle},
+};
 use tokio_util::sync::CancellationToken;
 
 /// The threads, the first of which is the one that accepts.
@@ -46,7 +49,11 @@ impl Workers {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             workers.push(Worker::on(runtime.handle().clone()));
             let stop = stop.clone();
-            let serve = move || runtime.block_on(stop.cancelled_owned());
+            let serve = move || {
+                runtime.block_on(stop.cancelled_owned());
+                // A name that is still looked up must not delay the end.
+                runtime.shutdown_background();
+            };
             threads.push(thread::Builder::new().name(format!("relay-{number}")).spawn(serve)?);
         }
         Ok(Self { workers: workers.into(), next: AtomicUsize::new(0), stop, threads: Mutex::new(threads) })
@@ -83,6 +90,19 @@ impl Place {
     /// The runtime of the thread.
     pub(crate) fn runtime(&self) -> Handle {
         self.0.runtime.clone()
+    }
+
+    /// Lets this thread watch a connection that the calling one has accepted.
+    ///
+    /// # Errors
+    /// The system cannot watch another socket.
+    pub(crate) fn take(&self, accepted: TcpStream) -> io::Result<TcpStream> {
+        if Handle::current().id() == self.0.runtime.id() {
+            return Ok(accepted);
+        }
+        let socket = accepted.into_std()?;
+        let _entered = self.0.runtime.enter();
+        TcpStream::from_std(socket)
     }
 }
 

@@ -1,9 +1,9 @@
 //! Accepts the clients of an experiment, each to a task of its own, up to the bound of connections.
 
-use std::{net, pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use tokio::{
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
@@ -16,7 +16,7 @@ use crate::{
         plane::FaultPlane,
         relay::relay,
     },
-    transport::accept::Acceptor,
+    transport::accept::accept,
     workers::Workers,
 };
 
@@ -34,7 +34,7 @@ struct OpenConnection {
 
 /// Relays connections until the token is cancelled; then waits for the requests in flight.
 pub(crate) async fn serve(
-    listener: Acceptor,
+    listener: TcpListener,
     plane: Arc<FaultPlane>,
     workers: &Workers,
     connections_max: u32,
@@ -51,30 +51,30 @@ pub(crate) async fn serve(
 }
 
 async fn accept_all(
-    listener: Acceptor,
+    listener: TcpListener,
     plane: &Arc<FaultPlane>,
     workers: &Workers,
     (room, stop): (&Arc<Semaphore>, &CancellationToken),
 ) {
     // The semaphore is never closed, so this loop does not end by itself.
     while let Ok(permit) = Arc::clone(room).acquire_owned().await {
-        let socket = listener.accept(None).await;
+        let (socket, _) = accept(&listener, None).await;
         plane.counters.connections.increment();
         spawn(socket, OpenConnection { plane: Arc::clone(plane), _permit: permit }, workers, stop.clone());
     }
 }
 
-fn spawn(socket: net::TcpStream, open: OpenConnection, workers: &Workers, stop: CancellationToken) {
+fn spawn(socket: TcpStream, open: OpenConnection, workers: &Workers, stop: CancellationToken) {
     // Numbered and in flight from now on, in the order of accepting.
     let accepted = Accepted::now(&open.plane);
     let place = workers.place();
+    let client = match place.take(socket) {
+        Ok(client) => client,
+        Err(error) => return warn!(%error, "could not serve a connection"),
+    };
     let runtime = place.runtime();
     runtime.spawn(async move {
         let (open, _place) = (open, place);
-        let client = match TcpStream::from_std(socket) {
-            Ok(client) => client,
-            Err(error) => return warn!(%error, "could not serve a connection"),
-        };
         // Pinned here, because what is given to that function by value takes its memory twice.
         let relaying = pin!(relay(ClientConnection::new(Arc::clone(&open.plane), accepted, client)));
         stop.run_until_cancelled(relaying).await;

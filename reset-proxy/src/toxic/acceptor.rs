@@ -1,9 +1,9 @@
 //! Accepts the connections of a named proxy, dials the upstream for each, and starts its session.
 
-use std::{net, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
 };
 use tokio_util::task::TaskTracker;
@@ -15,7 +15,7 @@ use crate::{
         session::{Session, Toxics},
         traffic::Traffic,
     },
-    transport::{accept::Acceptor, endings::close, upstream::Upstream},
+    transport::{accept::accept, endings::close, upstream::Upstream},
     workers::Workers,
 };
 
@@ -46,31 +46,34 @@ pub(crate) struct ConnectionContext {
 struct OpenConnection(Arc<Traffic>);
 
 /// Accepts connections, each to a task of its own, up to the bound of connections.
-pub(crate) async fn serve(listener: Acceptor, context: ConnectionContext, shared: ProxyShared) {
+pub(crate) async fn serve(listener: TcpListener, context: ConnectionContext, shared: ProxyShared) {
     let room = Arc::new(Semaphore::new(shared.connections_max as usize));
     // The semaphore is never closed, so this loop does not end by itself.
     while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
-        let socket = listener.accept(Some(&context.key.proxy)).await;
+        let (socket, client) = accept(&listener, Some(&context.key.proxy)).await;
         let mut context = context.clone();
         context.key.connection = context.traffic.connections.increment();
-        debug!(proxy = %context.key.proxy, client = ?socket.peer_addr(), connection = context.key.connection, "accepted");
+        debug!(proxy = %context.key.proxy, %client, connection = context.key.connection, "accepted");
+        let open = OpenConnection(Arc::clone(&context.traffic));
         let place = shared.workers.place();
+        let client = match place.take(socket) {
+            Ok(client) => client,
+            Err(error) => {
+                warn!(proxy = %context.key.proxy, %error, "could not serve a connection");
+                continue;
+            }
+        };
         let runtime = place.runtime();
         let serving = async move {
-            let (_permit, _place) = (permit, place);
-            connect(socket, context).await;
+            let (_permit, _place, _open) = (permit, place, open);
+            connect(client, context).await;
         };
         shared.sessions.spawn_on(serving, &runtime);
     }
 }
 
-async fn connect(socket: net::TcpStream, context: ConnectionContext) {
+async fn connect(client: TcpStream, context: ConnectionContext) {
     let ConnectionContext { key, upstream, traffic, mut toxics } = context;
-    let _open = OpenConnection(Arc::clone(&traffic));
-    let client = match TcpStream::from_std(socket) {
-        Ok(client) => client,
-        Err(error) => return warn!(proxy = %key.proxy, %error, "could not serve a connection"),
-    };
     let dialled = tokio::select! {
         biased;
         dialled = upstream.dial() => dialled,

@@ -8,9 +8,10 @@ use std::{
 };
 
 use paylab_part::listen::listen;
-use tokio::{net::lookup_host, time::timeout};
-
-use crate::transport::accept::Acceptor;
+use tokio::{
+    net::{TcpListener, lookup_host},
+    time::timeout,
+};
 
 /// The time in which a name must be resolved.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -19,10 +20,10 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// The text is no address, or none of its addresses is free.
-pub(crate) async fn bind(text: &str) -> Result<(Acceptor, SocketAddr), String> {
+pub(crate) async fn bind(text: &str) -> Result<(TcpListener, SocketAddr), String> {
     let mut failure = String::new();
     for address in resolve(text).await? {
-        match listen(address).and_then(|listener| Ok((listener.local_addr()?, Acceptor::new(listener)?))) {
+        match listen(address).and_then(|listener| Ok((listener.local_addr()?, listener))) {
             Ok((address, listener)) => return Ok((listener, address)),
             Err(error) => failure = format!("listen tcp {address}: bind: {}", reason(&error)),
         }

@@ -215,8 +215,13 @@ impl<'a> CopyLoop<'a> {
     }
 }
 
-/// Whether the peer of a socket has ended its side cleanly, as far as the runtime knows without a system call.
+/// Whether the peer of a socket has ended its side cleanly, as far as the runtime knows without a system call. Must be called after a
+/// read that did not use all of its room.
 fn is_at_end(cx: &mut Context<'_>, from: &TcpStream) -> bool {
+    // After such a read only a socket that has ended or failed stays ready, and looking that up is cheap.
+    if from.poll_read_ready(cx).is_pending() {
+        return false;
+    }
     let readiness = pin!(from.ready(Interest::READABLE | Interest::ERROR)).poll(cx);
     matches!(readiness, Poll::Ready(Ok(ready)) if ready.is_read_closed() && !ready.is_error())
 }
