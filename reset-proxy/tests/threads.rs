@@ -66,9 +66,9 @@ async fn evidence(threads: u32) -> (Vec<RecordLine>, RecordFooter, ProxyCounters
     (lines, footer, lab.counters().await)
 }
 
-/// What a line says apart from its place among all others, and when.
+/// What a line says apart from its place among all others, and its times.
 fn placeless(line: &RecordLine) -> RecordLine {
-    RecordLine { seq: 0, t_us: 0, conn: 0, ..line.clone() }
+    RecordLine { seq: 0, t_us: 0, took_us: None, conn: 0, ..line.clone() }
 }
 
 fn is_complete(mut numbers: Vec<u64>) -> bool {
