@@ -8,7 +8,7 @@ use std::{fs, sync::LazyLock, time::Duration};
 
 use paylab_core::{fault::point::Point, fault::spec::FaultSpec, witness::record::End};
 use paylab_part::contract::DRAIN_PATH;
-use support::{Lab, OK, Peer, always, pay, rules};
+use support::{Ending, Lab, OK, Peer, always, pay, rules};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -142,6 +142,55 @@ async fn a_gigabyte_passes_in_each_direction_and_is_cut_where_a_fate_says() {
     );
     let growth_kib = peak_kib() - before_kib;
     assert!(growth_kib < GROWTH_MAX_KIB, "{growth_kib} KiB");
+}
+
+#[tokio::test]
+async fn a_long_chunk_and_a_body_that_ends_with_the_stream_pass_whole() {
+    const CHUNKED_HEAD: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    const ENDLESS_HEAD: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n";
+    let lab = Lab::passing().await;
+    let (mut client, mut service) = lab.deliver(&pay(7, 1)).await;
+    let chunk = format!("{UNREAD_LEN:x}\r\n");
+    service.send(CHUNKED_HEAD).await;
+    client.expect(CHUNKED_HEAD).await;
+    for _ in 0..2 {
+        let sending = async {
+            service.send(&chunk).await;
+            send_body(&mut service.0, UNREAD_LEN).await.unwrap();
+            service.send("\r\n").await;
+        };
+        let reading = async {
+            client.expect(&chunk).await;
+            assert_eq!(read_body(&mut client.0, 0, UNREAD_LEN).await, UNREAD_LEN);
+            client.expect("\r\n").await;
+        };
+        tokio::join!(sending, reading);
+    }
+    service.send("0\r\n\r\n").await;
+    client.expect("0\r\n\r\n").await;
+
+    // The same connection again: the end of the chunks was found.
+    client.send(pay(8, 1)).await;
+    service.expect(pay(8, 1)).await;
+    let sending = async {
+        service.send(ENDLESS_HEAD).await;
+        send_body(&mut service.0, UNREAD_LEN).await.unwrap();
+        service.half_close().await;
+    };
+    let reading = async {
+        client.expect(ENDLESS_HEAD).await;
+        assert_eq!(read_body(&mut client.0, 0, UNREAD_LEN).await, UNREAD_LEN);
+        client.ends_with(Ending::Eof).await;
+    };
+    tokio::join!(sending, reading);
+    drop(client);
+    let (lines, _) = lab.record().await;
+    let mut recorded: Vec<_> = lines.iter().map(|line| (line.payment, line.bytes_down, line.end)).collect();
+    recorded.sort_by_key(|line| line.0);
+    let framing = 2 * (chunk.len() + "\r\n".len()) + "0\r\n\r\n".len();
+    let chunked = (CHUNKED_HEAD.len() + framing) as u64 + 2 * UNREAD_LEN;
+    let endless = ENDLESS_HEAD.len() as u64 + UNREAD_LEN;
+    assert_eq!(recorded, [(7, chunked, End::Relayed), (8, endless, End::Relayed)]);
 }
 
 /// The clock of this test stands still while anything happens, and jumps to the next timer when nothing does.
