@@ -90,6 +90,13 @@ impl Chunked {
         taken
     }
 
+    /// Takes bytes of a chunk's data that nobody has looked at. Whatever goes beyond the data is not taken.
+    pub const fn take_unseen(&mut self, count: u64) {
+        if let Self::Data { left } = *self {
+            *self = if count < left { Self::Data { left: left - count } } else { Self::DataEnd };
+        }
+    }
+
     /// Takes one byte, or the rest of a chunk's data. `bytes` is not empty.
     fn step(&mut self, bytes: &[u8]) -> usize {
         if let Self::Data { left } = *self {

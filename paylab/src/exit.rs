@@ -115,6 +115,7 @@ fn is_of_proxy_options(error: &reset_proxy::Error) -> bool {
         reset_proxy::Error::Config { path: _, reason: _ } | reset_proxy::Error::Tls(_) => true,
         reset_proxy::Error::Listen { address: _, purpose: _, source: _ }
         | reset_proxy::Error::Address(_)
+        | reset_proxy::Error::Threads { count: _, source: _ }
         | reset_proxy::Error::Proxies(_)
         | reset_proxy::Error::Control(_) => false,
     }

@@ -15,5 +15,6 @@ pub mod options;
 mod server;
 mod toxic;
 mod transport;
+mod workers;
 
 pub use crate::server::{Error, ResetProxy, run};

@@ -2,7 +2,9 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    num::NonZero,
     path::PathBuf,
+    thread::available_parallelism,
     time::Duration,
 };
 
@@ -17,6 +19,8 @@ use crate::http::head::HeadLimits;
 pub use crate::transport::upstream::{Authority, AuthorityError};
 
 const CONNECTIONS_MAX: u32 = 4096;
+/// The most threads: far more than connections keep busy on the largest machines.
+const THREADS_MAX: usize = 256;
 const SERVICE_FIRST_AFTER: Duration = Duration::from_secs(1);
 /// How a certificate in PEM begins.
 const PEM_BEGIN: &str = "-----BEGIN";
@@ -50,6 +54,11 @@ pub struct Options {
     #[arg(long, env = "PAYLAB_CONNECTIONS_MAX", value_name = "COUNT", default_value_t = CONNECTIONS_MAX,
         value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     pub connections_max: u32,
+
+    /// How many threads relay connections, 1 to 256; by default as many as there are cores that this process may use, which a limit of its
+    /// CPU time lowers.
+    #[arg(long, env = "PAYLAB_THREADS", value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub threads: Option<u32>,
 
     /// The longest head of a message that is read as HTTP/1, in bytes, 1024 to 1048576; 102400 by default. A message with a longer one is
     /// passed on as bytes, which the record says.
@@ -116,6 +125,12 @@ impl Options {
     pub fn upstream(&self) -> Authority {
         let default = || Authority::from(SocketAddr::from((Ipv4Addr::LOCALHOST, SERVICE_PORT)));
         self.upstream.clone().unwrap_or_else(default)
+    }
+
+    /// How many threads relay connections.
+    pub(crate) fn threads(&self) -> usize {
+        let given = self.threads.and_then(|count| usize::try_from(count).ok());
+        given.unwrap_or_else(|| available_parallelism().map_or(1, NonZero::get)).clamp(1, THREADS_MAX)
     }
 
     /// What makes TLS of connections to the service; `None`: they are plain.
@@ -216,6 +231,7 @@ mod tests {
         for arguments in [
             ["--upstream", "8080"],
             ["--connections-max", "0"],
+            ["--threads", "0"],
             ["--dial-timeout", "5"],
             ["--listen", "x"],
             ["--port", "x"],

@@ -26,6 +26,7 @@ use crate::{
     options::Options,
     toxic::{acceptor::ProxyShared, collection::Collection},
     transport::listen_address::resolve,
+    workers::Workers,
 };
 
 /// How long requests at the control port may take to end at shutdown.
@@ -41,6 +42,7 @@ pub struct ResetProxy {
     control: TcpListener,
     control_address: SocketAddr,
     connections_max: u32,
+    workers: Arc<Workers>,
 }
 
 /// Why the proxy cannot run.
@@ -66,6 +68,14 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
+    },
+    /// The threads cannot be started.
+    #[error("cannot start {count} threads: {source}; --threads sets their number")]
+    Threads {
+        /// How many were to run.
+        count: usize,
+        /// The cause.
+        source: io::Error,
     },
     /// Named proxies cannot be created.
     #[error("cannot create the proxies: {0}")]
@@ -100,7 +110,10 @@ impl ResetProxy {
             let connections_max = options.connections_max;
             let seed = options.toxiproxy.seed.unwrap_or_else(random_seed);
             let dial_timeout = options.dial_timeout.duration();
-            let shared = ProxyShared { seed, connections_max, dial_timeout, sessions: TaskTracker::new() };
+            let count = options.threads();
+            let workers = Arc::new(Workers::start(count).map_err(|source| Error::Threads { count, source })?);
+            let sessions = TaskTracker::new();
+            let shared = ProxyShared { seed, connections_max, dial_timeout, sessions, workers: Arc::clone(&workers) };
             let collection = Arc::new(Collection::new(shared));
             if let Some(path) = &options.toxiproxy.config {
                 let failed = |reason| Error::Config { path: path.clone(), reason };
@@ -111,8 +124,8 @@ impl ResetProxy {
             let plane = Arc::new(FaultPlane::new(&options, tls));
             let port = listener.as_ref().map(|(_, address)| address.port());
             let upstream = port.map(|_| field::display(options.upstream()));
-            info!(port, control = control_address.port(), upstream, seed, "reset proxy ready");
-            Ok(Self { plane, listener, collection, control, control_address, connections_max })
+            info!(port, control = control_address.port(), upstream, seed, threads = count, "reset proxy ready");
+            Ok(Self { plane, listener, collection, control, control_address, connections_max, workers })
         })
     }
 
@@ -142,16 +155,17 @@ impl ResetProxy {
     /// The control port fails.
     pub fn serve(self, shutdown: CancellationToken) -> BoxFuture<'static, Result<(), Error>> {
         Box::pin(async move {
-            let Self { plane, listener, collection, control, control_address: _, connections_max } = self;
+            let Self { plane, listener, collection, control, control_address: _, connections_max, workers } = self;
             let router = control::router(&plane, &collection);
             let controlled = axum::serve(control, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
             let controlled = AbortOnDropHandle::new(tokio::spawn(controlled.into_future()));
             match listener {
-                Some((listener, _)) => listener::serve(listener, plane, connections_max, shutdown).await,
+                Some((listener, _)) => listener::serve(listener, plane, &workers, connections_max, shutdown).await,
                 None => shutdown.cancelled().await,
             }
             let ended = timeout(CONTROL_TIMEOUT, controlled).await;
             collection.close().await;
+            workers.stop();
             match ended {
                 Ok(Ok(Err(error))) => Err(Error::Control(error)),
                 Ok(Ok(Ok(())) | Err(_)) | Err(_) => Ok(()),

@@ -6,6 +6,5 @@ pub(crate) mod endings;
 pub(crate) mod listen_address;
 pub(crate) mod service_stream;
 pub(crate) mod splice;
-pub(crate) mod tls_tunnel;
 pub(crate) mod tunnel;
 pub(crate) mod upstream;

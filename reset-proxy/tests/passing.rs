@@ -9,6 +9,7 @@ use paylab_core::{
 };
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use support::{Ending, Lab, OK, OK_LAST, always, pay, rules};
+use tokio::io::AsyncWriteExt as _;
 
 const CHUNKED: &str = "POST / HTTP/1.1\r\nPaylab-Attempt: 7/2\r\nTransfer-Encoding: chunked\r\n\r\n\
                        3;x=\"y\"\r\nabc\r\n10\r\n0123456789abcdef\r\n0\r\nSum: 19\r\n\r\n";
@@ -332,11 +333,13 @@ async fn random_bytes_from_both_sides_never_break_the_proxy() {
     let lab = Lab::start().await;
     lab.put(&rules("run-1", Point::ALL.map(|at| support::fault(&format!("{at:?}").to_lowercase(), 0.1, at)).to_vec()))
         .await;
-    let mut rng = SmallRng::seed_from_u64(support::SEED);
-    let mut noise = move |front: &[u8]| {
-        let mut bytes = front.to_vec();
-        bytes.extend((0..rng.random_range(0..200)).map(|_| rng.random::<u8>()));
-        bytes
+    let noise = |seed| {
+        let mut rng = SmallRng::seed_from_u64(seed);
+        move |front: &[u8]| {
+            let mut bytes = front.to_vec();
+            bytes.extend((0..rng.random_range(0..200)).map(|_| rng.random::<u8>()));
+            bytes
+        }
     };
     let fronts: [&[u8]; 5] = [
         b"",
@@ -345,19 +348,26 @@ async fn random_bytes_from_both_sides_never_break_the_proxy() {
         b"P / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
         b"HTTP/1.1 200 OK\r\n",
     ];
-    for index in 0..CONNECTIONS {
-        let mut client = lab.client().await;
-        let _ = tokio::io::AsyncWriteExt::write_all(&mut client.0, &noise(fronts[index % fronts.len()])).await;
-        let _ = tokio::io::AsyncWriteExt::shutdown(&mut client.0).await;
-        let answer = noise(fronts[(index / 5) % fronts.len()]);
-        tokio::select! {
-            mut service = lab.service() => {
-                let _ = tokio::io::AsyncWriteExt::write_all(&mut service.0, &answer).await;
-                drop(service);
-                client.rest().await;
-            }
-            _ = client.rest() => {}
+    // A client may be reset before the service has accepted what the proxy has dialled for it, so the two do not wait for each other.
+    let services = async {
+        let mut noise = noise(support::SEED);
+        for index in 0.. {
+            let mut service = lab.service().await;
+            let _ = service.0.write_all(&noise(fronts[(index / 5) % fronts.len()])).await;
         }
+    };
+    let clients = async {
+        let mut noise = noise(support::SEED + 1);
+        for index in 0..CONNECTIONS {
+            let mut client = lab.client().await;
+            let _ = client.0.write_all(&noise(fronts[index % fronts.len()])).await;
+            let _ = client.0.shutdown().await;
+            client.rest().await;
+        }
+    };
+    tokio::select! {
+        () = services => {}
+        () = clients => {}
     }
     lab.drained().await;
     let (lines, footer) = lab.record().await;

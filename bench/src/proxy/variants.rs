@@ -29,6 +29,8 @@ pub(crate) enum Variant {
     Toxics,
     /// The fault plane of this program, without rules.
     Faults,
+    /// The same on two threads.
+    TwoThreads,
     Toxiproxy,
     Haproxy,
 }
@@ -48,6 +50,7 @@ impl Variant {
             Self::Direct => "none",
             Self::Toxics => "paylab, toxics",
             Self::Faults => "paylab, faults",
+            Self::TwoThreads => "paylab, faults, 2 threads",
             Self::Toxiproxy => "Toxiproxy 2.5.0",
             Self::Haproxy => "HAProxy, tcp",
         }
@@ -71,7 +74,7 @@ impl Programs {
 
     /// The variants that can be measured on this machine.
     pub(crate) fn available(&self) -> Vec<Variant> {
-        let mut variants = vec![Variant::Direct, Variant::Toxics, Variant::Faults];
+        let mut variants = vec![Variant::Direct, Variant::Toxics, Variant::Faults, Variant::TwoThreads];
         variants.extend(self.toxiproxy.as_ref().map(|_| Variant::Toxiproxy));
         variants.extend(self.haproxy.then_some(Variant::Haproxy));
         variants
@@ -89,11 +92,14 @@ impl Programs {
             Variant::Toxics => {
                 let mut command = Command::new(&self.paylab);
                 command.arg("reset-proxy").args(toxiproxy_options(api)).args(["--connections-max", "16384"]);
+                command.args(["--threads", "1"]);
                 self.start_with_toxics(command, api, address, server)?
             }
-            Variant::Faults => {
+            Variant::Faults | Variant::TwoThreads => {
+                let threads = if variant == Variant::TwoThreads { "2" } else { "1" };
                 let mut command = Command::new(&self.paylab);
                 command.args(["reset-proxy", "--connections-max", "16384", "--listen", &address.to_string()]);
+                command.args(["--threads", threads]);
                 command.args(["--control", &api.to_string(), "--upstream", &server.to_string()]);
                 ChildProcess::spawn(command)?
             }

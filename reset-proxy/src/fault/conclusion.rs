@@ -12,7 +12,6 @@ use crate::{
     transport::{
         endings::{await_end, close, reset},
         service_stream::ServiceStream,
-        tls_tunnel::tunnel_tls,
         tunnel::{TunnelEnd, TunnelResult, tunnel},
     },
 };
@@ -115,12 +114,10 @@ impl ClientConnection {
     }
 
     async fn tunnel(&mut self, service: &mut ServiceStream) -> TunnelResult {
+        let splices = (self.up.take_splice(), self.down.take_splice());
         let buffers = (&mut self.up.buffer, &mut self.down.buffer);
         let counters = (&self.plane.counters.bytes_up, &self.plane.counters.bytes_down);
-        match service {
-            ServiceStream::Plain(service) => tunnel(&mut self.client, service, buffers, counters).await,
-            ServiceStream::Tls(service) => tunnel_tls(&mut self.client, service, buffers, counters).await,
-        }
+        tunnel(&mut self.client, service, buffers, splices, counters).await
     }
 
     fn end_tunnel(self, service: ServiceStream, result: TunnelResult, transfer: Transfer, entry: Option<OpenEntry>) {

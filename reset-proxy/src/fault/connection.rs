@@ -46,6 +46,13 @@ pub(crate) struct ClientConnection {
     stage: ConnectionStage,
 }
 
+/// What a connection is given when it is accepted, in the order of accepting.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    numbering: RequestNumbering,
+    in_flight: TaskTrackerToken,
+}
+
 /// What a connection has carried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ConnectionStage {
@@ -80,12 +87,20 @@ enum IdleEvent {
     ServiceEnded,
 }
 
+impl Accepted {
+    /// A connection that is accepted now.
+    pub(crate) fn now(plane: &FaultPlane) -> Self {
+        Self { numbering: RequestNumbering::accepted(&plane.rules), in_flight: plane.in_flight.begin() }
+    }
+}
+
 impl ClientConnection {
     /// A connection that was just accepted. It is boxed because it is passed from one state to the next, and each would have room for it.
-    pub(crate) fn new(plane: Arc<FaultPlane>, client: TcpStream) -> Box<Self> {
+    pub(crate) fn new(plane: Arc<FaultPlane>, accepted: Accepted, client: TcpStream) -> Box<Self> {
+        let Accepted { numbering, in_flight } = accepted;
         Box::new(Self {
-            in_flight: Some(plane.in_flight.begin()),
-            numbering: RequestNumbering::accepted(&plane.rules),
+            in_flight: Some(in_flight),
+            numbering,
             client,
             service: None,
             up: MessageCopy::new(plane.head_limits.buffer_len()),

@@ -1,23 +1,31 @@
 //! Copies one HTTP message from a socket to another, in whole or in part. It must not know why only a part may pass.
 
 use std::{
+    io,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
-use tokio::io::AsyncWrite;
-
 use crate::{
     counter::Counter,
     http::body::BodyEnd,
-    transport::{buffer::Buffer, service_stream::Readable},
+    transport::{
+        buffer::{BUFFER_LEN_MAX, Buffer},
+        service_stream::ByteStream,
+        splice::Splice,
+    },
 };
+
+/// So many bytes of a body must follow, and no fate act within them, before they are spliced.
+const SPLICED_LEN_MIN: u64 = BUFFER_LEN_MAX as u64;
 
 /// One direction of a connection: the bytes that were read and not yet passed on, and the progress of the message they
 /// belong to.
 #[derive(Debug)]
 pub(crate) struct MessageCopy {
     pub(crate) buffer: Buffer,
+    /// Moves the bytes of a long body past the buffer, behind what it holds.
+    splice: Option<Box<Splice>>,
     /// How many bytes at the front of the buffer are known to belong to the message.
     framed: usize,
     head_len: u64,
@@ -68,6 +76,7 @@ impl MessageCopy {
         let (body, allowance) = (BodyEnd::Length(0), Allowance::All);
         Self {
             buffer: Buffer::with_len_max(buffer_len),
+            splice: None,
             framed: 0,
             head_len: 0,
             body,
@@ -79,6 +88,7 @@ impl MessageCopy {
 
     /// Begins a message whose head of this length is at the front of the buffer.
     pub(crate) fn begin(&mut self, head_len: usize, body: BodyEnd, portion: Portion) {
+        self.splice = None;
         self.framed = head_len;
         self.head_len = head_len as u64;
         self.body = body;
@@ -92,6 +102,11 @@ impl MessageCopy {
         self.allowance = Allowance::All;
     }
 
+    /// What moves the bytes of a message whose end nobody waits for any more. It may hold some of them.
+    pub(crate) fn take_splice(&mut self) -> Option<Splice> {
+        self.splice.take().map(|splice| *splice)
+    }
+
     /// How many bytes of the message were passed on.
     pub(crate) const fn forwarded(&self) -> u64 {
         self.forwarded
@@ -101,11 +116,20 @@ impl MessageCopy {
     pub(crate) fn poll_forward(
         &mut self,
         cx: &mut Context<'_>,
-        from: &mut impl Readable,
-        to: &mut (impl AsyncWrite + Unpin),
+        from: &mut impl ByteStream,
+        to: &mut impl ByteStream,
         counter: &Counter,
     ) -> Poll<MessageCopyEnd> {
         loop {
+            if let Some(splice) = self.splice.as_deref_mut().filter(|splice| !splice.is_empty())
+                && let Some(to) = to.plain()
+            {
+                match ready!(splice.poll_empty(cx, to)) {
+                    Ok(0) | Err(_) => return Poll::Ready(MessageCopyEnd::SinkGone),
+                    Ok(sent) => self.count_sent(sent, counter),
+                }
+                continue;
+            }
             self.frame();
             if self.body.is_broken() {
                 return Poll::Ready(MessageCopyEnd::Broken);
@@ -114,7 +138,11 @@ impl MessageCopy {
             if sendable > 0 {
                 match ready!(Pin::new(&mut *to).poll_write(cx, &self.buffer.filled()[..sendable])) {
                     Ok(0) | Err(_) => return Poll::Ready(MessageCopyEnd::SinkGone),
-                    Ok(sent) => self.count_sent(sent, counter),
+                    Ok(sent) => {
+                        self.buffer.consume(sent);
+                        self.framed -= sent;
+                        self.count_sent(sent, counter);
+                    }
                 }
                 continue;
             }
@@ -123,9 +151,10 @@ impl MessageCopy {
                 Allowance::All | Allowance::Until(_) | Allowance::AtFirst(_) => {}
             }
             if self.body.is_done() {
+                self.splice = None;
                 return Poll::Ready(MessageCopyEnd::Whole);
             }
-            match ready!(self.buffer.poll_fill(cx, from)) {
+            match ready!(self.poll_fill(cx, from, to)) {
                 Ok(0) if self.body.ends_with_stream() => return Poll::Ready(self.end_with_stream()),
                 Ok(0) | Err(_) => return Poll::Ready(MessageCopyEnd::SourceGone),
                 Ok(_) => {}
@@ -133,8 +162,44 @@ impl MessageCopy {
         }
     }
 
+    /// Reads what comes next, past the buffer where nobody has to look at it.
+    fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut impl ByteStream,
+        to: &impl ByteStream,
+    ) -> Poll<io::Result<usize>> {
+        let ahead = self.unwatched_ahead();
+        if let Some(splice) = self.splice.as_deref_mut().filter(|splice| ahead > 0 && splice.is_worthwhile())
+            && let Some(from) = from.plain()
+        {
+            let count = ready!(splice.poll_fill(cx, from, ahead))?;
+            self.body.take_unseen(count as u64);
+            self.body_read += count as u64;
+            return Poll::Ready(Ok(count));
+        }
+        self.splice = None;
+        let count = ready!(self.buffer.poll_fill(cx, from))?;
+        if count == BUFFER_LEN_MAX && ahead.saturating_sub(count as u64) >= SPLICED_LEN_MIN {
+            self.splice = Splice::between(from, to).map(Box::new);
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    /// How many of the next bytes pass whatever they are: they belong to the body, and no fate acts within them. 0 while the buffer holds
+    /// bytes, which come before them.
+    fn unwatched_ahead(&self) -> u64 {
+        let allowed = match self.allowance {
+            Allowance::All => u64::MAX,
+            Allowance::Until(limit) => limit.saturating_sub(self.forwarded),
+            Allowance::AtFirst(_) => 0,
+        };
+        if self.buffer.is_empty() { self.body.data_ahead().min(allowed) } else { 0 }
+    }
+
     /// Reads the message to its end and passes none of it on.
-    pub(crate) fn poll_discard(&mut self, cx: &mut Context<'_>, from: &mut impl Readable) -> Poll<MessageCopyEnd> {
+    pub(crate) fn poll_discard(&mut self, cx: &mut Context<'_>, from: &mut impl ByteStream) -> Poll<MessageCopyEnd> {
+        self.splice = None;
         loop {
             self.frame();
             if self.body.is_broken() {
@@ -154,7 +219,7 @@ impl MessageCopy {
     }
 
     /// Reads the message to its end, or until the buffer is full, and keeps it in the buffer.
-    pub(crate) fn poll_collect(&mut self, cx: &mut Context<'_>, from: &mut impl Readable) -> Poll<MessageCopyEnd> {
+    pub(crate) fn poll_collect(&mut self, cx: &mut Context<'_>, from: &mut impl ByteStream) -> Poll<MessageCopyEnd> {
         loop {
             self.frame();
             if self.body.is_broken() {
@@ -192,8 +257,6 @@ impl MessageCopy {
     }
 
     fn count_sent(&mut self, sent: usize, counter: &Counter) {
-        self.buffer.consume(sent);
-        self.framed -= sent;
         self.forwarded += sent as u64;
         counter.add_bytes(sent);
     }

@@ -1,15 +1,8 @@
 //! The record of one run, which the judge relies on: an entry for every request, opened when the request begins and
-//! completed when it ends. Entries of requests in flight are in memory, completed ones in a temporary file without a name.
+//! completed when it ends. Entries of requests in flight are in memory; `rows` keeps the completed ones.
 //! It must not know how a fate is carried out.
 
-use std::{
-    collections::BTreeMap,
-    fs::File,
-    io,
-    os::unix::fs::FileExt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
-};
+use std::{collections::BTreeMap, fs::File, io, sync::Arc, time::Instant};
 
 use paylab_core::{
     fault::sampler::{Fault, FaultSampler},
@@ -18,19 +11,19 @@ use paylab_core::{
         seal::Seal,
     },
 };
-use tracing::warn;
 
 pub(crate) use crate::fault::record::row::{Attribution, IdentifiedRequest, Ordinal, Transfer};
 use crate::{
     counter::Counter,
-    fault::{fate::Fate, record::row::Row},
+    fault::{
+        fate::Fate,
+        record::{row::Row, rows::RowFile},
+    },
 };
 
 pub(crate) mod export;
 pub(crate) mod row;
-
-/// Completed rows are gathered up to this many bytes before they are written to the file.
-const TAIL_LEN: usize = 64 * 1024;
+pub(crate) mod rows;
 
 /// The record of one run.
 #[derive(Debug)]
@@ -38,23 +31,18 @@ pub(crate) struct Record {
     run_id: String,
     sampler: FaultSampler,
     began: Instant,
-    file: File,
-    state: Mutex<State>,
+    rows: Arc<RowFile<Requests>>,
     connections: Counter,
     unintended_resets: Counter,
     lapsed: Counter,
 }
 
+/// The requests that have begun.
 #[derive(Debug, Default)]
-struct State {
-    requests: u64,
+struct Requests {
+    count: u64,
     unattributed: u64,
-    unrecorded: u64,
     in_flight: BTreeMap<u64, Row>,
-    /// How many whole rows are in the file.
-    rows_on_disk: u64,
-    /// Whole rows that were not written to the file yet.
-    tail: Vec<u8>,
 }
 
 /// The entry of a request in flight. If it is dropped before it was completed, the record keeps its request as intended.
@@ -63,6 +51,8 @@ pub(crate) struct OpenEntry {
     record: Arc<Record>,
     seq: u64,
     fault: Option<usize>,
+    /// Whether the file of the record was so far behind that the request should wait.
+    pub(crate) must_wait: bool,
     /// What happens to the request.
     pub(crate) fate: Fate,
     /// How long the request or its response was held, in microseconds, once a hold is over.
@@ -72,16 +62,13 @@ pub(crate) struct OpenEntry {
 impl Record {
     /// Creates an empty record with a temporary file of its own.
     pub(crate) fn new(run_id: String, sampler: FaultSampler) -> io::Result<Self> {
-        Ok(Self {
-            run_id,
-            sampler,
-            began: Instant::now(),
-            file: tempfile::tempfile()?,
-            state: Mutex::new(State::default()),
-            connections: Counter::default(),
-            unintended_resets: Counter::default(),
-            lapsed: Counter::default(),
-        })
+        Self::in_file(tempfile::tempfile()?, run_id, sampler)
+    }
+
+    fn in_file(file: File, run_id: String, sampler: FaultSampler) -> io::Result<Self> {
+        let rows = RowFile::with_writer(file, Row::len(sampler.faults().len()))?;
+        let (connections, unintended_resets, lapsed) = (Counter::default(), Counter::default(), Counter::default());
+        Ok(Self { run_id, sampler, began: Instant::now(), rows, connections, unintended_resets, lapsed })
     }
 
     /// The faults and the seed of this run, which never change.
@@ -106,52 +93,38 @@ impl Record {
 
     /// Opens the entry of a request. Until it is completed the record shows the request as intended.
     pub(crate) fn begin(self: &Arc<Self>, request: &IdentifiedRequest) -> OpenEntry {
-        let t_us = self.age_us();
-        let mut state = self.lock();
-        let seq = state.requests;
-        state.requests += 1;
-        state.unattributed += u64::from(request.attribution == Attribution::ByOrdinal);
-        state.in_flight.insert(seq, Row::intended(seq, t_us, request));
-        OpenEntry { record: Arc::clone(self), seq, fault: request.fault, fate: request.fate, held_us: None }
+        let mut rows = self.rows.lock();
+        let requests = &mut rows.with;
+        let seq = requests.count;
+        requests.count += 1;
+        requests.unattributed += u64::from(request.attribution == Attribution::ByOrdinal);
+        // The time is read under the lock, so that it rises with the number.
+        requests.in_flight.insert(seq, Row::intended(seq, self.age_us(), request));
+        let must_wait = rows.is_full();
+        drop(rows);
+        let (fault, fate) = (request.fault, request.fate);
+        OpenEntry { record: Arc::clone(self), seq, fault, must_wait, fate, held_us: None }
     }
 
     fn complete(&self, seq: u64, transfer: Transfer, end: End) {
         let ended_us = self.age_us();
-        let mut state = self.lock();
-        let Some(mut row) = state.in_flight.remove(&seq) else { return };
+        let mut rows = self.rows.lock();
+        let Some(mut row) = rows.with.in_flight.remove(&seq) else { return };
         row.transfer = transfer;
         row.took_us = u32::try_from(ended_us.saturating_sub(row.t_us)).ok();
         row.end = end;
-        row.write(self.sampler.faults().len(), &mut state.tail);
-        if state.tail.len() >= TAIL_LEN {
-            self.write_tail(&mut state);
-        }
+        self.rows.append(&mut rows, |out| row.write(self.sampler.faults().len(), out));
     }
 
-    /// Writes the tail to the file. If that fails, for example on a full disk, the rows are lost and the footer counts them;
-    /// requests are relayed all the same.
-    fn write_tail(&self, state: &mut State) {
-        let row_len = Row::len(self.sampler.faults().len()) as u64;
-        let rows = state.tail.len() as u64 / row_len;
-        match self.file.write_all_at(&state.tail, state.rows_on_disk * row_len) {
-            Ok(()) => state.rows_on_disk += rows,
-            Err(error) => {
-                warn!(rows, %error, "lost rows of the record");
-                state.unrecorded += rows;
-            }
-        }
-        state.tail.clear();
-    }
-
-    fn footer(&self, state: &State, seal: Seal) -> RecordFooter {
+    fn footer(&self, requests: &Requests, unrecorded: u64, seal: Seal) -> RecordFooter {
         RecordFooter {
             seal,
             run_id: Some(self.run_id.clone()),
-            requests: state.requests,
+            requests: requests.count,
             connections: self.connections.value(),
-            unattributed: state.unattributed,
+            unattributed: requests.unattributed,
             unintended_resets: self.unintended_resets.value(),
-            unrecorded: state.unrecorded,
+            unrecorded,
             lapsed: self.lapsed.value(),
         }
     }
@@ -160,11 +133,15 @@ impl Record {
     #[cfg(test)]
     pub(crate) fn completed(&self) -> Vec<Row> {
         let faults = self.sampler.faults().len();
-        self.lock().tail.chunks(Row::len(faults)).filter_map(|bytes| Row::read(faults, bytes)).collect()
+        let blocks = self.rows.lock().now().in_memory;
+        let bytes = blocks.iter().flat_map(|block| block.chunks(Row::len(faults)));
+        bytes.filter_map(|bytes| Row::read(faults, bytes)).collect()
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.rows.close();
     }
 }
 
@@ -184,6 +161,11 @@ impl OpenEntry {
         if let Some(entry) = entry {
             entry.complete(transfer, end);
         }
+    }
+
+    /// Waits while the file of the record is far behind.
+    pub(crate) async fn await_room(&self) {
+        self.record.rows.await_room().await;
     }
 
     /// Counts a reset of this request's connection that no fault ordered.

@@ -50,6 +50,9 @@ pub(crate) async fn relay(mut connection: Box<ClientConnection>) {
 async fn relay_request(mut connection: Box<ClientConnection>, head: &RequestHead) -> Option<Box<ClientConnection>> {
     let mut entry = connection.admit(head.attempt, Protocol::Http1);
     connection.count_request(head);
+    if let Some(entry) = entry.as_ref().filter(|entry| entry.must_wait) {
+        Box::pin(entry.await_room()).await;
+    }
     let fate = fate(entry.as_ref());
     let limits = match fate {
         Fate::Pass => ExchangeLimits::NONE,
@@ -98,6 +101,9 @@ async fn relay_request(mut connection: Box<ClientConnection>, head: &RequestHead
 /// Passes bytes that are not HTTP/1. Only a fault at `Connect` takes effect on them.
 async fn relay_bytes(mut connection: Box<ClientConnection>, reason: BytesReason) {
     let mut entry = connection.admit(None, Protocol::Bytes);
+    if let Some(entry) = entry.as_ref().filter(|entry| entry.must_wait) {
+        entry.await_room().await;
+    }
     match fate(entry.as_ref()) {
         Fate::Pass => {}
         Fate::Reset(_) => return connection.reset_unforwarded(entry),

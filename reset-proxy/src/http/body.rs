@@ -52,6 +52,24 @@ impl BodyEnd {
         }
     }
 
+    /// How many of the next bytes are data of the body, whatever they are.
+    pub(crate) const fn data_ahead(&self) -> u64 {
+        match self {
+            Self::Length(left) | Self::Chunked(Chunked::Data { left }) => *left,
+            Self::Chunked(_) => 0,
+            Self::UntilEnd => u64::MAX,
+        }
+    }
+
+    /// Takes bytes that nobody has looked at. There must not be more of them than [`Self::data_ahead`] says.
+    pub(crate) const fn take_unseen(&mut self, count: u64) {
+        match self {
+            Self::Length(left) => *left = left.saturating_sub(count),
+            Self::Chunked(chunked) => chunked.take_unseen(count),
+            Self::UntilEnd => {}
+        }
+    }
+
     /// Whether the last byte of the body was taken.
     pub(crate) fn is_done(&self) -> bool {
         matches!(self, Self::Length(0) | Self::Chunked(Chunked::Done))

@@ -16,6 +16,7 @@ use crate::{
         traffic::Traffic,
     },
     transport::{accept::accept, endings::close, upstream::Upstream},
+    workers::Workers,
 };
 
 /// What all named proxies share.
@@ -27,6 +28,8 @@ pub(crate) struct ProxyShared {
     pub(crate) dial_timeout: Duration,
     /// The connections of all proxies.
     pub(crate) sessions: TaskTracker,
+    /// The threads that serve them.
+    pub(crate) workers: Arc<Workers>,
 }
 
 /// What each new connection of a proxy is given.
@@ -47,20 +50,30 @@ pub(crate) async fn serve(listener: TcpListener, context: ConnectionContext, sha
     let room = Arc::new(Semaphore::new(shared.connections_max as usize));
     // The semaphore is never closed, so this loop does not end by itself.
     while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
-        let (client, address) = accept(&listener, Some(&context.key.proxy)).await;
+        let (socket, client) = accept(&listener, Some(&context.key.proxy)).await;
         let mut context = context.clone();
         context.key.connection = context.traffic.connections.increment();
-        debug!(proxy = %context.key.proxy, client = %address, connection = context.key.connection, "accepted");
-        shared.sessions.spawn(async move {
-            let _permit = permit;
+        debug!(proxy = %context.key.proxy, %client, connection = context.key.connection, "accepted");
+        let open = OpenConnection(Arc::clone(&context.traffic));
+        let place = shared.workers.place();
+        let client = match place.take(socket) {
+            Ok(client) => client,
+            Err(error) => {
+                warn!(proxy = %context.key.proxy, %error, "could not serve a connection");
+                continue;
+            }
+        };
+        let runtime = place.runtime();
+        let serving = async move {
+            let (_permit, _place, _open) = (permit, place, open);
             connect(client, context).await;
-        });
+        };
+        shared.sessions.spawn_on(serving, &runtime);
     }
 }
 
 async fn connect(client: TcpStream, context: ConnectionContext) {
     let ConnectionContext { key, upstream, traffic, mut toxics } = context;
-    let _open = OpenConnection(Arc::clone(&traffic));
     let dialled = tokio::select! {
         biased;
         dialled = upstream.dial() => dialled,

@@ -9,7 +9,7 @@ use std::{
 use bytes::{Buf as _, BufMut as _, BytesMut};
 use tokio_util::io::poll_read_buf;
 
-use crate::transport::service_stream::Readable;
+use crate::transport::service_stream::ByteStream;
 
 /// The size of the first read: enough for an ordinary request, so that most connections never need more.
 pub(crate) const BUFFER_LEN: usize = 4 * 1024;
@@ -93,7 +93,7 @@ impl Buffer {
 
     /// Reads once and returns the number of bytes, 0 at the end of the stream. Must not be called on a full buffer, where 0
     /// would say nothing about the stream.
-    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>, from: &mut impl Readable) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>, from: &mut impl ByteStream) -> Poll<io::Result<usize>> {
         debug_assert!(!self.is_full(), "a full buffer cannot see the end of the stream");
         let filled = self.poll_fill_now(cx, from);
         if filled.is_pending() && self.bytes.is_empty() {
@@ -102,7 +102,7 @@ impl Buffer {
         filled
     }
 
-    fn poll_fill_now(&mut self, cx: &mut Context<'_>, from: &mut impl Readable) -> Poll<io::Result<usize>> {
+    fn poll_fill_now(&mut self, cx: &mut Context<'_>, from: &mut impl ByteStream) -> Poll<io::Result<usize>> {
         ready!(from.poll_readable(cx))?;
         let room = self.room.min(self.len_max.saturating_sub(self.bytes.len()));
         self.bytes.reserve(room);

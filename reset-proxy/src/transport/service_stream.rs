@@ -20,10 +20,13 @@ pub(crate) enum ServiceStream {
     Tls(Box<TlsStream>),
 }
 
-/// A stream that a buffer is filled from.
-pub(crate) trait Readable: AsyncRead + Unpin {
+/// One end of a connection through the proxy.
+pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Unpin {
     /// Ready when a read may bring bytes, so that no memory is taken before.
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// The socket, if its bytes are those of the stream, so that the kernel can move them by itself.
+    fn plain(&self) -> Option<&TcpStream>;
 }
 
 impl ServiceStream {
@@ -36,25 +39,30 @@ impl ServiceStream {
     }
 }
 
-impl Readable for TcpStream {
+impl ByteStream for TcpStream {
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_read_ready(cx)
     }
-}
 
-impl Readable for ServiceStream {
-    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Plain(socket) => socket.poll_readable(cx),
-            Self::Tls(stream) => stream.poll_readable(cx),
-        }
+    fn plain(&self) -> Option<&TcpStream> {
+        Some(self)
     }
 }
 
-impl Readable for TlsStream {
-    fn poll_readable(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Bytes may wait in the session while none wait at the socket.
-        Poll::Ready(Ok(()))
+impl ByteStream for ServiceStream {
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(socket) => socket.poll_readable(cx),
+            // Bytes may wait in the session while none wait at the socket.
+            Self::Tls(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn plain(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Plain(socket) => Some(socket),
+            Self::Tls(_) => None,
+        }
     }
 }
 

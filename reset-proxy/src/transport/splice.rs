@@ -11,6 +11,8 @@ use std::{
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 use tokio::{io::Interest, net::TcpStream};
 
+use crate::transport::service_stream::ByteStream;
+
 /// How many bytes of one stream the kernel may hold.
 const PIPE_LEN: usize = 1024 * 1024;
 /// A stream that brings fewer bytes at once is copied through a buffer instead.
@@ -32,8 +34,9 @@ pub(crate) struct Splice {
 }
 
 impl Splice {
-    /// Opens a pipe. `None` when `SPLICES_MAX` are open or the system has no descriptor left.
-    pub(crate) fn open() -> Option<Self> {
+    /// Opens a pipe between two streams. `None` when one of them is encrypted, `SPLICES_MAX` are open, or the system has no descriptor left.
+    pub(crate) fn between(from: &impl ByteStream, to: &impl ByteStream) -> Option<Self> {
+        from.plain().and(to.plain())?;
         if SPLICES.fetch_add(1, Ordering::Relaxed) < SPLICES_MAX
             && let Ok((source, sink)) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)
         {
@@ -54,12 +57,13 @@ impl Splice {
         self.last >= WORTHWHILE_LEN
     }
 
-    /// Takes the bytes that a socket has and returns their number, 0 at the end of the stream. Must be called only on an
-    /// empty pipe, because a full one would return 0 too.
-    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>, from: &TcpStream) -> Poll<io::Result<usize>> {
+    /// Takes the bytes that a socket has, `most` at most, and returns their number, 0 at the end of the stream. Must be called only on
+    /// an empty pipe, because a full one would return 0 too.
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>, from: &TcpStream, most: u64) -> Poll<io::Result<usize>> {
+        let most = usize::try_from(most).unwrap_or(PIPE_LEN).min(PIPE_LEN);
         loop {
             ready!(from.poll_read_ready(cx))?;
-            match from.try_io(Interest::READABLE, || shift(from, &self.sink, PIPE_LEN)) {
+            match from.try_io(Interest::READABLE, || shift(from, &self.sink, most)) {
                 Ok(count) => {
                     (self.held, self.last) = (count, count);
                     return Poll::Ready(Ok(count));

@@ -1,4 +1,4 @@
-//! Copies bytes between two sockets in both directions. It serves connections that are not HTTP/1, and connections of
+//! Copies bytes between two streams in both directions. It serves connections that are not HTTP/1, and connections of
 //! named proxies while no toxic is active. The end of each direction is passed on by itself.
 
 use std::{
@@ -8,15 +8,13 @@ use std::{
 };
 
 use rustix::net::{SendFlags, send};
-use tokio::{
-    io::{AsyncWrite, Interest},
-    net::TcpStream,
-};
+use tokio::{io::Interest, net::TcpStream};
 
 use crate::{
     counter::Counter,
     transport::{
         buffer::{BUFFER_LEN, BUFFER_LEN_MAX, Buffer},
+        service_stream::ByteStream,
         splice::Splice,
     },
 };
@@ -69,14 +67,15 @@ pub(crate) enum TunnelEnd {
     ServiceGone,
 }
 
-/// Copies bytes until both sides have ended or one fails. The buffers `up` and `down` may hold bytes already.
+/// Copies bytes until both sides have ended or one fails. The buffers `up` and `down` may hold bytes already, and so may `up_splice` or
+/// `down_splice`, whose buffer is empty then.
 pub(crate) async fn tunnel(
-    client: &mut TcpStream,
-    service: &mut TcpStream,
+    client: &mut impl ByteStream,
+    service: &mut impl ByteStream,
     (up, down): (&mut Buffer, &mut Buffer),
+    (mut up_splice, mut down_splice): (Option<Splice>, Option<Splice>),
     (bytes_up, bytes_down): (&Counter, &Counter),
 ) -> TunnelResult {
-    let (mut up_splice, mut down_splice) = (None, None);
     let mut up = CopyLoop::new(up, &mut up_splice, bytes_up);
     let mut down = CopyLoop::new(down, &mut down_splice, bytes_down);
     let ended = std::future::poll_fn(|cx| {
@@ -109,21 +108,27 @@ impl<'a> CopyLoop<'a> {
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        from: &mut TcpStream,
-        to: &mut TcpStream,
+        from: &mut impl ByteStream,
+        to: &mut impl ByteStream,
     ) -> Poll<Result<(), BrokenSide>> {
         loop {
             ready!(self.poll_empty(cx, to))?;
             match self.state {
                 FlowState::Ended => return Poll::Ready(Ok(())),
                 FlowState::Open => {
-                    if ready!(self.poll_fill_with_end(cx, from)).is_err() {
+                    // A write under TLS may have left bytes in the session.
+                    if ready!(Pin::new(&mut *to).poll_flush(cx)).is_err() {
+                        return Poll::Ready(Err(BrokenSide::Sink));
+                    }
+                    if ready!(self.poll_fill_with_end(cx, from, to)).is_err() {
                         return Poll::Ready(Err(BrokenSide::Source));
                     }
                 }
                 FlowState::Ending => {
-                    // When the other direction has ended too, both sockets are closed next, which passes on this end.
-                    if self.other != FlowState::Ended && ready!(Pin::new(&mut *to).poll_shutdown(cx)).is_err() {
+                    // When the other direction has ended too, both sockets are closed next, which passes on this end; TLS has an end of
+                    // its own.
+                    let closes_next = self.other == FlowState::Ended && to.plain().is_some();
+                    if !closes_next && ready!(Pin::new(&mut *to).poll_shutdown(cx)).is_err() {
                         return Poll::Ready(Err(BrokenSide::Sink));
                     }
                     self.state = FlowState::Ended;
@@ -133,12 +138,17 @@ impl<'a> CopyLoop<'a> {
     }
 
     /// Reads the end together with the last bytes if it has arrived: both then leave in one segment.
-    fn poll_fill_with_end(&mut self, cx: &mut Context<'_>, from: &mut TcpStream) -> Poll<io::Result<()>> {
-        let mut count = ready!(self.poll_fill(cx, from))?;
+    fn poll_fill_with_end(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut impl ByteStream,
+        to: &impl ByteStream,
+    ) -> Poll<io::Result<()>> {
+        let mut count = ready!(self.poll_fill(cx, from, to))?;
         if (1..BUFFER_LEN).contains(&count)
             && self.splice.is_none()
-            && is_at_end(cx, from)
-            && let Poll::Ready(after) = self.poll_fill(cx, from)
+            && from.plain().is_some_and(|from| is_at_end(cx, from))
+            && let Poll::Ready(after) = self.poll_fill(cx, from, to)
         {
             count = after?;
         }
@@ -148,26 +158,37 @@ impl<'a> CopyLoop<'a> {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_fill(&mut self, cx: &mut Context<'_>, from: &mut TcpStream) -> Poll<io::Result<usize>> {
-        match self.splice {
-            Some(splice) if splice.is_worthwhile() => splice.poll_fill(cx, from),
-            Some(_) | None => {
-                *self.splice = None;
-                let count = ready!(self.buffer.poll_fill(cx, from))?;
-                if count == BUFFER_LEN_MAX {
-                    *self.splice = Splice::open();
-                }
-                Poll::Ready(Ok(count))
-            }
+    fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut impl ByteStream,
+        to: &impl ByteStream,
+    ) -> Poll<io::Result<usize>> {
+        if let Some(splice) = self.splice.as_mut().filter(|splice| splice.is_worthwhile())
+            && let Some(from) = from.plain()
+        {
+            return splice.poll_fill(cx, from, u64::MAX);
         }
+        *self.splice = None;
+        let count = ready!(self.buffer.poll_fill(cx, from))?;
+        if count == BUFFER_LEN_MAX {
+            *self.splice = Splice::between(from, to);
+        }
+        Poll::Ready(Ok(count))
     }
 
     /// Writes everything that was read.
-    pub(crate) fn poll_empty(&mut self, cx: &mut Context<'_>, to: &mut TcpStream) -> Poll<Result<(), BrokenSide>> {
+    pub(crate) fn poll_empty(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: &mut impl ByteStream,
+    ) -> Poll<Result<(), BrokenSide>> {
         while !self.buffer.is_empty() {
-            let sent = match self.state {
-                FlowState::Ending => poll_send_before_end(cx, to, self.buffer.filled()),
-                FlowState::Open | FlowState::Ended => Pin::new(&mut *to).poll_write(cx, self.buffer.filled()),
+            let sent = match (self.state, to.plain()) {
+                (FlowState::Ending, Some(to)) => poll_send_before_end(cx, to, self.buffer.filled()),
+                (FlowState::Ending, None) | (FlowState::Open | FlowState::Ended, _) => {
+                    Pin::new(&mut *to).poll_write(cx, self.buffer.filled())
+                }
             };
             match ready!(sent) {
                 Ok(0) | Err(_) => return Poll::Ready(Err(BrokenSide::Sink)),
@@ -177,8 +198,8 @@ impl<'a> CopyLoop<'a> {
                 }
             }
         }
-        while let Some(splice) = self.splice
-            && !splice.is_empty()
+        while let Some(splice) = self.splice.as_mut().filter(|splice| !splice.is_empty())
+            && let Some(to) = to.plain()
         {
             match ready!(splice.poll_empty(cx, to)) {
                 Ok(0) | Err(_) => return Poll::Ready(Err(BrokenSide::Sink)),
@@ -194,8 +215,13 @@ impl<'a> CopyLoop<'a> {
     }
 }
 
-/// Whether the peer of a socket has ended its side cleanly, as far as the runtime knows without a system call.
+/// Whether the peer of a socket has ended its side cleanly, as far as the runtime knows without a system call. Must be called after a
+/// read that did not use all of its room.
 fn is_at_end(cx: &mut Context<'_>, from: &TcpStream) -> bool {
+    // After such a read only a socket that has ended or failed stays ready, and looking that up is cheap.
+    if from.poll_read_ready(cx).is_pending() {
+        return false;
+    }
     let readiness = pin!(from.ready(Interest::READABLE | Interest::ERROR)).poll(cx);
     matches!(readiness, Poll::Ready(Ok(ready)) if ready.is_read_closed() && !ready.is_error())
 }

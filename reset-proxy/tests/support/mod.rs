@@ -26,7 +26,9 @@ const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a test watches a connection on which nothing may happen.
 const QUIET_TIME: Duration = Duration::from_millis(100);
 pub(crate) const SEED: u64 = 42;
-pub(crate) const LEASE_MS: u64 = 60_000;
+/// The longest lease. Nobody renews it, and on a starved machine a test takes minutes; behind its end no fault would take effect, and the
+/// test would wait for a reset that never comes.
+pub(crate) const LEASE_MS: u64 = 3_600_000;
 
 /// Awaits something that must happen soon.
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
@@ -136,6 +138,14 @@ impl Peer {
     }
 }
 
+/// A proxy that serves.
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    pub(crate) control: SocketAddr,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) serving: JoinHandle<Result<(), reset_proxy::Error>>,
+}
+
 /// The proxy, its clients and its service.
 pub(crate) struct Lab {
     pub(crate) address: SocketAddr,
@@ -177,16 +187,25 @@ impl Lab {
     }
 
     pub(crate) async fn start_with(change: impl FnOnce(&mut Options)) -> Self {
+        Self::around(async |upstream| {
+            let mut options = options(upstream);
+            change(&mut options);
+            let proxy = ResetProxy::start(options).await.expect("free ports");
+            let (address, control) = (proxy.address().expect("clients"), proxy.control_address());
+            let shutdown = CancellationToken::new();
+            let serving = tokio::spawn(proxy.serve(shutdown.clone()));
+            Running { address, control, shutdown, serving }
+        })
+        .await
+    }
+
+    /// A lab whose proxy, for a service at this address, is started by `start`.
+    pub(crate) async fn around(start: impl AsyncFnOnce(SocketAddr) -> Running) -> Self {
         let listener = TcpListener::bind(loopback()).await.expect("a free port");
         let listener = listener.into_std().expect("a listener of the standard library");
         let dial_probe = listener.try_clone().expect("a second handle");
         let listener = TcpListener::from_std(listener).expect("a listener of the runtime");
-        let mut options = options(listener.local_addr().expect("bound"));
-        change(&mut options);
-        let proxy = ResetProxy::start(options).await.expect("free ports");
-        let (address, control) = (proxy.address().expect("clients"), proxy.control_address());
-        let shutdown = CancellationToken::new();
-        let serving = tokio::spawn(proxy.serve(shutdown.clone()));
+        let Running { address, control, shutdown, serving } = start(listener.local_addr().expect("bound")).await;
         Self { address, control, shutdown, serving, listener, dial_probe }
     }
 

@@ -18,7 +18,7 @@ use tokio::{
 
 use crate::{
     fault::{
-        connection::ClientConnection,
+        connection::{Accepted, ClientConnection},
         plane::FaultPlane,
         record::{Transfer, row::Row},
         relay::relay,
@@ -78,7 +78,8 @@ impl Lab {
     async fn client(&self) -> Peer {
         let client = TcpStream::connect(self.clients.local_addr().unwrap()).await.unwrap();
         let (accepted, _) = self.clients.accept().await.unwrap();
-        tokio::spawn(relay(ClientConnection::new(Arc::clone(&self.plane), accepted)));
+        let given = Accepted::now(&self.plane);
+        tokio::spawn(relay(ClientConnection::new(Arc::clone(&self.plane), given, accepted)));
         Peer(client)
     }
 
