@@ -17,7 +17,8 @@ const OWN_STYLE: &str = include_str!("assets/page.css");
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 /// The report has its style within, and no script.
-const POLICY_OF_REPORT: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const POLICY_OF_REPORT: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// What every response has.
 const SAFETY: [(HeaderName, HeaderValue); 4] = [

@@ -2,7 +2,7 @@
 
 use paylab_core::{client::KeyPolicy, field_error::FieldError, targets::ours::Dedup};
 use paylab_resource::file::{self, Experiment};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::state::Toxics;
@@ -31,14 +31,14 @@ pub(super) enum Payments {
 }
 
 /// How long a payment is tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Until {
     Tried,
     Acknowledged,
 }
 
 /// Whether a payment has an idempotency key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Key {
     None,
     PerPayment,

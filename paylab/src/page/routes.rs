@@ -67,7 +67,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Said<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
         let read = Json::from_request(request, state).await;
-        read.map(|Json(said)| Self(said)).map_err(|error: JsonRejection| Refusal::new(error.status(), error.body_text()))
+        read.map(|Json(said)| Self(said))
+            .map_err(|error: JsonRejection| Refusal::new(error.status(), error.body_text()))
     }
 }
 
@@ -119,6 +120,8 @@ async fn stop(State(desk): State<Desk>, Said(Empty {}): Said<Empty>) -> StatusCo
 async fn set_toxics(State(desk): State<Desk>, Said(shares): Said<Shares>) -> Result<StatusCode, Refusal> {
     let Shares { request_lost, answer_lost } = shares;
     let parts = &desk.shared.parts;
+    // Two pages that look for a toxic before either has made it would make it twice.
+    let _one_at_a_time = desk.shared.setting_toxics.lock().await;
     for (stream, share) in [("upstream", request_lost), ("downstream", answer_lost)] {
         let set = parts.set_toxic(stream, share).await;
         set.map_err(|error| Refusal::new(StatusCode::BAD_GATEWAY, format!("the proxy does not take it: {error}")))?;

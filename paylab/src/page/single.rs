@@ -57,13 +57,7 @@ pub(super) enum Fate {
 ///
 /// # Errors
 /// A part cannot be reached.
-pub(super) async fn pay(
-    parts: &Parts,
-    plan: &Plan,
-    run: &RunId,
-    payment: u64,
-    key: Key,
-) -> Result<Story, PartError> {
+pub(super) async fn pay(parts: &Parts, plan: &Plan, run: &RunId, payment: u64, key: Key) -> Result<Story, PartError> {
     let rules = Rules {
         run_id: run.to_string(),
         seed: plan.seed(),
@@ -124,7 +118,8 @@ mod tests {
             Recorded { attempt: 2, at: Some(Point::BeforeResponse), status: Some(200) },
             Recorded { attempt: 3, at: None, status: Some(208) },
         ];
-        let fates = [(1, None), (2, None), (3, Some(208)), (4, None)].map(|(number, seen)| told(number, seen, &recorded));
+        let fates =
+            [(1, None), (2, None), (3, Some(208)), (4, None)].map(|(number, seen)| told(number, seen, &recorded));
         let expected = [
             (Fate::RequestLost, None),
             (Fate::AnswerLost, Some(200)),

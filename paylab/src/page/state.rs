@@ -7,7 +7,10 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::parts::{Parts, ProxyCounts};
+use super::{
+    experiment::{Key, Until},
+    parts::{Parts, ProxyCounts},
+};
 
 /// Everything that the page shows.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -82,6 +85,10 @@ pub(super) struct LedgerTotals {
 pub(super) struct RunResult {
     pub(super) verdict: Verdict,
     pub(super) sentence: String,
+    /// How they were paid.
+    pub(super) until: Until,
+    pub(super) key: Key,
+    pub(super) dedup: Dedup,
 }
 
 /// Where others can pay and look.
@@ -105,6 +112,8 @@ pub(super) struct Baseline {
 pub(super) struct Shared {
     pub(super) parts: Parts,
     pub(super) shutdown: CancellationToken,
+    /// Held while toxics are set.
+    pub(super) setting_toxics: tokio::sync::Mutex<()>,
     state: watch::Sender<State>,
     baseline: Mutex<Baseline>,
     /// The report of the last thousand payments.
@@ -139,6 +148,7 @@ impl Shared {
         };
         Arc::new(Self {
             parts,
+            setting_toxics: tokio::sync::Mutex::default(),
             state: watch::Sender::new(state),
             baseline: Mutex::default(),
             report: Mutex::default(),

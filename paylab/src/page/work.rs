@@ -99,13 +99,13 @@ impl Worker {
 
     async fn pay(&mut self, pay: Pay) -> Result<Done, Refusal> {
         let toxics = self.shared.parts.toxics().await.map_err(unreachable)?;
-        let experiment =
-            experiment(pay, self.shared.now().dedup, &toxics).map_err(|errors| Refusal::of_fields(&errors))?;
+        let dedup = self.shared.now().dedup;
+        let experiment = experiment(pay, dedup, &toxics).map_err(|errors| Refusal::of_fields(&errors))?;
         match pay.payments {
             Payments::One => self.pay_one(pay, &experiment).await.map(Done::Story),
             Payments::Thousand => {
                 self.clear().await?;
-                self.pay_many(experiment).await.map(Done::Result)
+                self.pay_many(pay, dedup, experiment).await.map(Done::Result)
             }
         }
     }
@@ -127,7 +127,7 @@ impl Worker {
     }
 
     /// Pays a thousand as `paylab run` does: with the same load, the same witnesses and the same judge.
-    async fn pay_many(&mut self, experiment: Experiment) -> Result<RunResult, Refusal> {
+    async fn pay_many(&mut self, pay: Pay, dedup: Dedup, experiment: Experiment) -> Result<RunResult, Refusal> {
         let Experiment { resource, plan, contract: _ } = experiment;
         let begun = Instant::now();
         let parts = &self.shared.parts;
@@ -158,7 +158,9 @@ impl Worker {
         let setting = Setting { experiment, elapsed: Some(begun.elapsed()), ..Setting::default() };
         let outcome = Outcome::of(&load.plan, report, setting);
         let yaml = yaml_of(&resource, load.plan.seed()).map_err(|error| failed(&error))?;
-        let result = RunResult { verdict: outcome.verdict, sentence: sentence::verdict(&outcome) };
+        let Pay { payments: _, until, key, seed: _ } = pay;
+        let told = sentence::verdict(&outcome);
+        let result = RunResult { verdict: outcome.verdict, sentence: told, until, key, dedup };
         let kept = Kept { outcome, chronicle, yaml };
         let html = html::page(&[report_files::run(&kept)]).map_err(|error| failed(&error.into()))?;
         self.shared.keep_report(html);

@@ -1,7 +1,8 @@
 // Requests as dots: they travel, break where the toxic strikes, and come back or not. Whoever wants no motion sees the numbers alone.
 
 const SVG = "http://www.w3.org/2000/svg";
-const CLIENT = 63, PROXY = 293, LEDGER = 737;
+/** Dots pass behind the boxes, and break at the edge of the proxy. */
+const CLIENT = 63, PROXY_IN = 222, PROXY_OUT = 366, LEDGER = 737;
 const THERE = 76, BACK = 130;
 /** Units of the picture in a millisecond. */
 const SPEED = { many: 0.9, one: 0.55 };
@@ -84,15 +85,15 @@ function place(dot, now) {
     return age < 1;
   }
   const way = (now - dot.begun) * SPEED[dot.pace];
-  const there = dot.fate === "RequestLost" ? PROXY - CLIENT : LEDGER - CLIENT;
+  const there = dot.fate === "RequestLost" ? PROXY_IN - CLIENT : LEDGER - CLIENT;
   if (way <= there) return move(dot, CLIENT + way, THERE);
-  if (dot.fate === "RequestLost") return tear(dot, PROXY, THERE, now);
+  if (dot.fate === "RequestLost") return tear(dot, PROXY_IN, THERE, now);
   const down = BACK - THERE;
   if (way <= there + down) return move(dot, LEDGER, THERE + way - there);
   const back = way - there - down;
-  const end = dot.fate === "Answered" ? LEDGER - CLIENT : LEDGER - PROXY;
+  const end = dot.fate === "Answered" ? LEDGER - CLIENT : LEDGER - PROXY_OUT;
   if (back <= end) return move(dot, LEDGER - back, BACK);
-  if (dot.fate !== "Answered") return tear(dot, PROXY, BACK, now);
+  if (dot.fate !== "Answered") return tear(dot, PROXY_OUT, BACK, now);
   dot.shape.remove();
   return false;
 }

@@ -7,6 +7,7 @@ const at = (id) => document.getElementById(id);
 const text = (id, value) => { if (at(id).textContent !== String(value)) at(id).textContent = value; };
 const eur = (minor) => (minor / 100).toFixed(2);
 const percent = (share) => `${Math.round(share * 100)} %`;
+const TONES = { Upheld: "good", Violated: "bad", Inconclusive: "open" };
 const INITIAL = { word: at("word").textContent, said: at("said").textContent };
 const UNREACHED = "The lesson does not answer. It is asked again; start it with paylab serve.";
 const SLIDERS = [["request-lost", "requestLost"], ["answer-lost", "answerLost"]];
@@ -19,6 +20,8 @@ let story = null;
 let refusal = "";
 /** Sliders that are held or being sent are not moved from outside. */
 let held = 0;
+let sending = false;
+let unsent = false;
 let seedIsOurs = true;
 
 async function post(path, body) {
@@ -50,6 +53,8 @@ function choice(payments, until) {
 
 async function pay(payments, until) {
   if (isBusy()) return;
+  // On a narrow screen what happens is below the buttons.
+  if (matchMedia("(max-width: 900px)").matches) at("stage-card").scrollIntoView();
   await attempt(async () => {
     const done = await post("/api/pay", choice(payments, until));
     if (payments !== "One") return;
@@ -62,8 +67,8 @@ async function pay(payments, until) {
 
 const FATES = {
   RequestLost: ["Request lost", "bad", "The service has never seen it."],
-  AnswerLost: ["Answer lost", "bad", "The service has treated it and answered"],
-  Answered: ["Answered", "good", "The answer came back:"],
+  AnswerLost: ["Answer lost", "bad", "It arrived, and the answer was lost:"],
+  Answered: ["Answered", "good", "It arrived, and the answer came back:"],
   Broken: ["Broke off", "open", "No fault says why."],
 };
 
@@ -111,7 +116,7 @@ function headline() {
   const result = state?.result;
   let tone = "", word = INITIAL.word, said = INITIAL.said;
   if (refusal) [tone, word, said] = ["open", "Not done", refusal];
-  else if (result) [tone, word, said] = [{ Upheld: "good", Violated: "bad", Inconclusive: "open" }[result.verdict], result.verdict, sentence(result)];
+  else if (result) [tone, word, said] = [TONES[result.verdict], result.verdict, sentence(result)];
   else if (story) [tone, word, said] = [toneOf(story), wordOf(story), toldOf(story)];
   else if (state?.doing === "PayingMany") [word, said] = ["Paying 1000", "The payments are on their way."];
   at("top").className = `verdict ${tone}`;
@@ -127,6 +132,31 @@ function headline() {
       more.append("The claim was: every payment is booked exactly once. ", anchor);
     }
   }
+}
+
+const ROUNDS_MAX = 6;
+
+/** One more row in the table of what was played. */
+function noteRound({ verdict, until, key, dedup }, { page, ledger, outside }) {
+  const row = document.createElement("tr");
+  const cell = (tag, content, name = "") => {
+    const element = document.createElement(tag);
+    element.className = name;
+    element.append(content);
+    row.append(element);
+  };
+  const tries = until === "Tried" ? "one try each" : "until acknowledged";
+  cell("th", `${tries}, ${key === "None" ? "without a key" : `with a key, ${dedup}`}`);
+  row.firstChild.scope = "row";
+  cell("td", eur(page.believedMinor), "n");
+  cell("td", `${eur(ledger.bookedMinor)}${outside.sent > 0 ? " with others" : ""}`, "n strong");
+  const tag = document.createElement("span");
+  tag.className = `tag ${TONES[verdict]}`;
+  tag.textContent = verdict;
+  cell("td", tag);
+  at("rounds").prepend(row);
+  while (at("rounds").children.length > ROUNDS_MAX) at("rounds").lastChild.remove();
+  at("played").hidden = false;
 }
 
 function sentence({ verdict, sentence: told }) {
@@ -246,6 +276,7 @@ function render(next) {
     if (next.page.intendedMinor - before.page.intendedMinor !== 100 && next.doing !== "PayingOne" && story === null) motion(before.passed, next.passed, "page");
     motion(before.outside, next.outside, "outside");
   }
+  if (next.result !== null && (before === null || before.result === null)) noteRound(next.result, next);
   numbers();
   money();
   controls();
@@ -253,11 +284,19 @@ function render(next) {
   headline();
 }
 
+/** Sends where the sliders are, one request after another, and the last of them last. */
 async function sendShares() {
+  unsent = true;
+  if (sending) return;
+  sending = true;
   held += 1;
-  const [requestLost, answerLost] = SLIDERS.map(([id]) => Number(at(id).value) / 100);
-  await attempt(() => post("/api/toxics", { requestLost, answerLost }));
+  while (unsent) {
+    unsent = false;
+    const [requestLost, answerLost] = SLIDERS.map(([id]) => Number(at(id).value) / 100);
+    await attempt(() => post("/api/toxics", { requestLost, answerLost }));
+  }
   held -= 1;
+  sending = false;
 }
 
 for (const [id] of SLIDERS) {
