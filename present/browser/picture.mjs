@@ -3,22 +3,27 @@
 //     node picture.mjs REPORT.html OUT.png        CHROMIUM names the browser, default /usr/bin/chromium
 //     node picture.mjs http://ADDRESS OUT.png
 
+import { writeFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { chromium } from "playwright-core";
+import UPNG from "upng-js";
 
+/** With so many colours, nobody sees a difference, and a picture has a third of the bytes. */
+const COLOURS = 96;
 const [what, out] = process.argv.slice(2);
 const isLesson = what.startsWith("http:");
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
   args: ["--no-sandbox", "--disable-gpu"],
 });
-const viewport = isLesson ? { width: 1180, height: 860 } : { width: 980, height: 930 };
+const viewport = isLesson ? { width: 1240, height: 880 } : { width: 1100, height: 1080 };
 const context = await browser.newContext({ viewport, colorScheme: "light", offline: !isLesson });
 const page = await context.newPage();
 await page.goto(isLesson ? what : pathToFileURL(resolve(what)).href);
 if (isLesson) await play(page);
-await page.screenshot({ path: resolve(out) });
+const picture = UPNG.decode(await page.screenshot());
+writeFileSync(resolve(out), Buffer.from(UPNG.encode(UPNG.toRGBA8(picture), picture.width, picture.height, COLOURS)));
 await browser.close();
 
 /** Pays a thousand with one try each, then until acknowledged, and waits until requests are on their way. */
