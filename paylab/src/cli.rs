@@ -153,7 +153,7 @@ enum Command {
     /// Make every form of a report from the evidence of a run
     #[command(after_help = REPORT_EXAMPLES)]
     Report(report::Options),
-    /// Start the payment service, and in front of it a proxy with Toxiproxy's API, for the lesson by hand
+    /// Start the payment service, in front of it a proxy with Toxiproxy's API, and a page: for the lesson by hand
     #[command(after_help = SERVE_EXAMPLES)]
     Serve(part::Logged<serve::Options>),
     /// Print the CustomResourceDefinition

@@ -7,7 +7,7 @@ pub mod part;
 pub mod predict;
 mod progress;
 pub mod report;
-mod report_files;
+pub(crate) mod report_files;
 pub mod run;
 pub mod serve;
 pub(crate) mod wait;

@@ -50,9 +50,9 @@ struct ProxyAddresses {
 
 /// One part on its own thread, which ends when this is stopped or dropped.
 #[derive(Debug)]
-struct Part<A> {
+pub(crate) struct Part<A> {
     name: &'static str,
-    addresses: A,
+    pub(crate) addresses: A,
     shutdown: CancellationToken,
     thread: Option<JoinHandle<anyhow::Result<()>>>,
 }
@@ -168,7 +168,7 @@ impl Lab {
 
 impl<A: Copy + Send + 'static> Part<A> {
     /// Starts a thread for a part, and returns once the part has sent its addresses.
-    fn start<F>(name: &'static str, serve: F) -> anyhow::Result<Self>
+    pub(crate) fn start<F>(name: &'static str, serve: F) -> anyhow::Result<Self>
     where
         F: AsyncFnOnce(mpsc::Sender<A>, CancellationToken) -> anyhow::Result<()> + Send + 'static,
     {
@@ -186,7 +186,7 @@ impl<A: Copy + Send + 'static> Part<A> {
 }
 
 impl<A> Part<A> {
-    fn stop(&mut self) -> anyhow::Result<()> {
+    pub(crate) fn stop(&mut self) -> anyhow::Result<()> {
         self.shutdown.cancel();
         match self.thread.take().map(JoinHandle::join) {
             None | Some(Ok(Ok(()))) => Ok(()),

@@ -10,6 +10,7 @@ mod leftovers;
 pub mod logs;
 mod machine;
 mod output;
+mod page;
 mod signals;
 pub mod source;
 mod stray;

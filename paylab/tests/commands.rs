@@ -142,7 +142,8 @@ fn the_reset_proxy_takes_toxiproxys_command_line_and_ends_cleanly() {
 
 #[test]
 fn serve_starts_the_lesson_by_hand_and_its_log_has_the_level_of_toxiproxys_variable() {
-    let ports = ["serve", "--service-port", "0", "--proxy-port", "0", "--port", "0", "--name", "shop"];
+    let ports =
+        ["serve", "--service-port", "0", "--proxy-port", "0", "--port", "0", "--page-port", "0", "--name", "shop"];
     for (level, is_silent) in [("error", true), ("info", false)] {
         let mut lesson = Running::start(command(&ports).env("LOG_LEVEL", level));
         let mut lines = BufReader::new(lesson.child.stdout.take().unwrap()).lines().map(Result::unwrap);

@@ -83,7 +83,7 @@ fn its_lesson_by_hand_books_what_it_says() {
     let arguments = first.strip_prefix("cargo run --release -- ").unwrap().strip_suffix(" &").unwrap().split(' ');
     let mut server = Command::new(env!("CARGO_BIN_EXE_paylab"))
         .args(arguments)
-        .args(["--service-port", "0", "--proxy-port", "0", "--port", "0"])
+        .args(["--service-port", "0", "--proxy-port", "0", "--port", "0", "--page-port", "0"])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()

@@ -105,7 +105,7 @@ fn messages_that_cannot_be_written_change_no_exit_code() {
     }
 }
 
-const SERVE: [&str; 7] = ["serve", "--service-port", "0", "--proxy-port", "0", "--port", "0"];
+const SERVE: [&str; 9] = ["serve", "--service-port", "0", "--proxy-port", "0", "--port", "0", "--page-port", "0"];
 
 #[test]
 fn serve_ends_when_it_cannot_tell_its_addresses_and_goes_on_without_a_reader() {

@@ -13,3 +13,6 @@ mod totals;
 mod verdict;
 
 pub use self::page::page;
+
+/// The style of every page, also of those that are not reports.
+pub const STYLE: &str = include_str!("html/templates/style.css");
