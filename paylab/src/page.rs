@@ -30,7 +30,7 @@ use std::{net::SocketAddr, sync::mpsc, time::Duration};
 use anyhow::anyhow;
 use paylab_core::targets::ours::Dedup;
 use paylab_part::listen::listen;
-use tokio::{sync::watch, time::timeout};
+use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::parts::Parts;
@@ -82,7 +82,7 @@ pub(crate) async fn show(
     let late = async {
         shutdown.cancelled().await;
         // Whoever keeps a connection open does not hold the end.
-        let _ = timeout(CLOSE_WITHIN, std::future::pending::<()>()).await;
+        sleep(CLOSE_WITHIN).await;
     };
     tokio::select! {
         served = serving => Ok(served?),

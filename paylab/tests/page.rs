@@ -5,7 +5,7 @@
 mod binary;
 
 use std::{
-    io::{BufRead as _, BufReader, Write as _},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
     time::Duration,
 };
@@ -36,11 +36,14 @@ impl Lesson {
     /// Asks the page with these lines in the head.
     fn asked(&self, line: &str, head: &[String], body: &str) -> String {
         let head: String = head.iter().flat_map(|line| [line, "\r\n"]).collect();
+        let mut stream = TcpStream::connect(&self.page).unwrap();
+        // A thousand payments take their time on a busy machine.
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let length = body.len();
-        ask(
-            &self.page,
-            &format!("{line} HTTP/1.1\r\nConnection: close\r\nContent-Length: {length}\r\n{head}\r\n{body}"),
-        )
+        write!(stream, "{line} HTTP/1.1\r\nConnection: close\r\nContent-Length: {length}\r\n{head}\r\n{body}").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
     }
 
     fn host(&self) -> String {
@@ -74,12 +77,14 @@ impl Lesson {
 
     fn events(&self) -> Events {
         let mut stream = TcpStream::connect(&self.page).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         write!(stream, "GET /api/events HTTP/1.1\r\n{}\r\n\r\n", self.host()).unwrap();
         Events(BufReader::new(stream))
     }
 }
 
+/// The longest silence of the page.
+const PATIENCE: Duration = Duration::from_secs(180);
 const JSON: &str = "Content-Type: application/json";
 
 /// The states that the page is sent.

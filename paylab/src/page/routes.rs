@@ -161,9 +161,9 @@ impl Desk {
         let busy = self.shared.begin(doing).ok_or_else(|| {
             Refusal::new(StatusCode::CONFLICT, "something else is being done; wait for its end, or stop it")
         })?;
-        let ended = |_| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the lesson ends");
+        let ended = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the lesson ends");
         let (reply, done) = oneshot::channel();
-        self.orders.send(Order { job, reply, busy }).await.map_err(|_| ended(()))?;
-        done.await.map_err(|_| ended(()))?.map(Json)
+        self.orders.send(Order { job, reply, busy }).await.map_err(|_| ended())?;
+        done.await.map_err(|_| ended())?.map(Json)
     }
 }

@@ -112,6 +112,8 @@ pub(super) struct Baseline {
 pub(super) struct Shared {
     pub(super) parts: Parts,
     pub(super) shutdown: CancellationToken,
+    /// Held while the parts are read, and while the ledger is emptied: what was read before is never shown after what was read later.
+    pub(super) looking: tokio::sync::Mutex<()>,
     /// Held while toxics are set.
     pub(super) setting_toxics: tokio::sync::Mutex<()>,
     state: watch::Sender<State>,
@@ -148,6 +150,7 @@ impl Shared {
         };
         Arc::new(Self {
             parts,
+            looking: tokio::sync::Mutex::default(),
             setting_toxics: tokio::sync::Mutex::default(),
             state: watch::Sender::new(state),
             baseline: Mutex::default(),

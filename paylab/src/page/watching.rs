@@ -35,6 +35,7 @@ pub(super) async fn watch(shared: &Arc<Shared>) {
 
 /// Reads the parts once.
 pub(super) async fn observe(shared: &Shared) -> Result<(), PartError> {
+    let _looking = shared.looking.lock().await;
     let parts = &shared.parts;
     let (proxy, toxics) = (parts.proxy_counts().await?, parts.toxics().await);
     let service = parts.service_counters().await?;

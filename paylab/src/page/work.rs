@@ -194,6 +194,7 @@ impl Worker {
 
     /// Empties the ledger, and counts from there on.
     async fn clear(&mut self) -> Result<(), Refusal> {
+        let _looking = self.shared.looking.lock().await;
         let parts = &self.shared.parts;
         parts.clear().await.map_err(unreachable)?;
         let proxy = parts.proxy_counts().await.map_err(unreachable)?;

@@ -36,6 +36,7 @@ struct RunView<'a> {
     /// The payment that shows at once what is wrong, or how it held.
     first: Option<String>,
     first_heading: &'static str,
+    first_lead: &'static str,
     proofs: Vec<ProofLink>,
     totals: TotalsView,
     matrix: Option<MatrixView>,
@@ -84,11 +85,17 @@ fn run_view<'a>(number: usize, run: &Run<'a>, budget: usize) -> Result<RunView<'
             }
         }
     }
+    let (first_heading, first_lead) = if run.outcome.broken.is_empty() {
+        ("A payment put to the test", "The one that was asked for most often after it had been booked.")
+    } else {
+        ("The guilty request", "The simplest payment that proves the verdict.")
+    };
     let others = proofs.iter().skip(1).filter(|proof| told.contains(&proof.payment));
     Ok(RunView {
         verdict: verdict::view(run),
         first: first_html,
-        first_heading: if run.outcome.broken.is_empty() { "A payment put to the test" } else { "The guilty request" },
+        first_heading,
+        first_lead,
         proofs: others.map(|proof| ProofLink { payment: proof.payment, summary: story::summary(proof) }).collect(),
         totals: totals::view(run.outcome),
         matrix: run.chronicle.counts.matrix.as_ref().map(|it| matrix::view(it, &prefix, &told)),

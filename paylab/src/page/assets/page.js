@@ -23,6 +23,9 @@ let held = 0;
 let sending = false;
 let unsent = false;
 let seedIsOurs = true;
+/** What was pressed here is followed with the eyes: on a narrow screen it happens below the buttons. */
+let following = false;
+const narrow = matchMedia("(max-width: 900px)");
 
 async function post(path, body) {
   const response = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
@@ -53,8 +56,7 @@ function choice(payments, until) {
 
 async function pay(payments, until) {
   if (isBusy()) return;
-  // On a narrow screen what happens is below the buttons.
-  if (matchMedia("(max-width: 900px)").matches) at("stage-card").scrollIntoView();
+  following = true;
   await attempt(async () => {
     const done = await post("/api/pay", choice(payments, until));
     if (payments !== "One") return;
@@ -116,14 +118,14 @@ function headline() {
   const result = state?.result;
   let tone = "", word = INITIAL.word, said = INITIAL.said;
   if (refusal) [tone, word, said] = ["open", "Not done", refusal];
-  else if (result) [tone, word, said] = [TONES[result.verdict], result.verdict, sentence(result)];
   else if (story) [tone, word, said] = [toneOf(story), wordOf(story), toldOf(story)];
+  else if (result) [tone, word, said] = [TONES[result.verdict], result.verdict, sentence(result)];
   else if (state?.doing === "PayingMany") [word, said] = ["Paying 1000", "The payments are on their way."];
   at("top").className = `verdict ${tone}`;
   text("word", word);
   text("said", said);
   const more = at("more");
-  const link = result && !refusal;
+  const link = result && !refusal && !story;
   if (Boolean(more.firstElementChild) !== Boolean(link)) {
     more.replaceChildren();
     if (link) {
@@ -148,7 +150,7 @@ function noteRound({ verdict, until, key, dedup }, { page, ledger, outside }) {
   const tries = until === "Tried" ? "one try each" : "until acknowledged";
   cell("th", `${tries}, ${key === "None" ? "without a key" : `with a key, ${dedup}`}`);
   row.firstChild.scope = "row";
-  cell("td", eur(page.believedMinor), "n");
+  cell("td", eur(page.believedMinor), "n believed");
   cell("td", `${eur(ledger.bookedMinor)}${outside.sent > 0 ? " with others" : ""}`, "n strong");
   const tag = document.createElement("span");
   tag.className = `tag ${TONES[verdict]}`;
@@ -188,11 +190,13 @@ function money() {
   const booked = state.ledger.bookedMinor;
   const scale = Math.max(intended, believed, booked, 1) * 1.01;
   const known = intended > 0;
+  // What is on its way is not missing yet.
+  const lacks = (minor) => (state.doing === "PayingMany" ? 0 : intended - minor);
   bar("bar-intended", 0, intended, scale);
   bar("bar-believed", 0, believed, scale);
-  bar("bar-believed-missing", believed, intended - believed, scale);
+  bar("bar-believed-missing", believed, lacks(believed), scale);
   bar("bar-booked", 0, known ? Math.min(booked, intended) : booked, scale);
-  bar("bar-booked-missing", booked, intended - booked, scale);
+  bar("bar-booked-missing", booked, lacks(booked), scale);
   bar("bar-booked-extra", intended, known ? booked - intended : 0, scale);
   text("intended", eur(intended));
   text("believed", eur(believed));
@@ -240,6 +244,7 @@ function numbers() {
 function controls() {
   for (const id of BUTTONS) at(id).setAttribute("aria-disabled", String(isBusy()));
   at("stop").hidden = state.doing !== "PayingMany";
+  at("clear").hidden = !at("stop").hidden;
   if (held === 0) {
     for (const [id, name] of SLIDERS) {
       at(id).value = String(Math.round(state.toxics[name] * 100));
@@ -282,6 +287,10 @@ function render(next) {
   controls();
   places();
   headline();
+  if (following && before?.doing !== next.doing) {
+    if (narrow.matches) at("stage-card").scrollIntoView({ behavior: "instant" });
+    following = next.doing !== null;
+  }
 }
 
 /** Sends where the sliders are, one request after another, and the last of them last. */
@@ -318,7 +327,10 @@ at("one-until").addEventListener("click", () => pay("One", "Acknowledged"));
 at("one-once").addEventListener("click", () => pay("One", "Tried"));
 at("clear").addEventListener("click", () => isBusy() || attempt(() => post("/api/clear", {})));
 at("stop").addEventListener("click", () => attempt(() => post("/api/stop", {})));
-at("dedup").addEventListener("change", () => attempt(() => post("/api/mode", { dedup: at("dedup").value })));
+at("dedup").addEventListener("change", async () => {
+  const done = await attempt(() => post("/api/mode", { dedup: at("dedup").value }));
+  if (done === null) at("dedup").value = state.dedup;
+});
 at("seed").addEventListener("input", () => { seedIsOurs = false; });
 
 const events = new EventSource("/api/events");
