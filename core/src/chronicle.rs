@@ -9,14 +9,21 @@ pub mod histogram;
 pub mod matrix;
 pub mod story;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 
-use crate::chronicle::{histogram::Histograms, matrix::Matrix, story::PaymentStory};
+use crate::{
+    chronicle::{histogram::Histograms, matrix::Matrix, story::PaymentStory},
+    judge::anomaly::Anomaly,
+};
 
 /// At most this many payments that have an anomaly are told.
 pub const BROKEN_KEPT: usize = 1000;
 /// At most this many attempts are told of all payments together.
 pub const ATTEMPTS_KEPT: usize = 100_000;
+/// So many stories of each anomaly are kept before all others.
+const SIMPLEST: usize = 8;
 
 /// What happened to attempts, and what became of payments.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -63,9 +70,76 @@ impl Chronicle {
         self
     }
 
+    /// Leaves at most so many stories, those that are read first: of each anomaly the simplest, then those that the matrix names.
+    pub fn keep_stories(&mut self, most: usize) {
+        if self.stories.len() <= most {
+            return;
+        }
+        let named: BTreeSet<u64> =
+            self.counts.matrix.as_ref().map(Matrix::named).unwrap_or_default().into_iter().collect();
+        let mut stories = std::mem::take(&mut self.stories);
+        stories.sort_by_key(|story| (story.attempts.len(), story.payment));
+        let (mut shown, mut first) = (BTreeMap::<Anomaly, usize>::new(), BTreeSet::new());
+        for story in &stories {
+            for anomaly in &story.anomalies {
+                let shown = shown.entry(*anomaly).or_default();
+                *shown += 1;
+                if *shown <= SIMPLEST {
+                    first.insert(story.payment);
+                }
+            }
+        }
+        stories.sort_by_key(|story| (!first.contains(&story.payment), !named.contains(&story.payment)));
+        let left_out = stories.split_off(most);
+        self.counts.broken_left_out += left_out.iter().filter(|story| !story.anomalies.is_empty()).count() as u64;
+        stories.sort_by_key(|story| story.payment);
+        self.stories = stories;
+    }
+
     /// The story of a payment; `None`: it is not told.
     #[must_use]
     pub fn story(&self, payment: u64) -> Option<&PaymentStory> {
         self.stories.iter().find(|story| story.payment == payment)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        chronicle::{ending::PaymentEnd, fate::Fates, story::AttemptStory},
+        witness::attempt::{Belief, Ending},
+    };
+
+    fn story(payment: u64, attempts: u32, anomalies: &[Anomaly]) -> PaymentStory {
+        let attempt = |attempt| AttemptStory { attempt, client: None, proxy: None, proxy_at_us: None };
+        PaymentStory {
+            payment,
+            belief: Belief::Acknowledged,
+            ending: Ending::Acknowledged,
+            anomalies: anomalies.to_vec(),
+            attempts: (1..=attempts).map(attempt).collect(),
+            entries: None,
+        }
+    }
+
+    #[test]
+    fn the_simplest_of_each_anomaly_are_kept_first_and_what_is_left_out_is_counted() {
+        let mut matrix = Matrix::default();
+        matrix.count(90, PaymentEnd::BookedOnce, Fates::default());
+        let mut chronicle =
+            Chronicle { counts: Counts { matrix: Some(matrix), ..Counts::default() }, ..Chronicle::default() };
+        let twice = |payment| story(payment, 100 - u32::try_from(payment).unwrap(), &[Anomaly::Duplicated]);
+        chronicle.stories.extend((0..20).map(twice));
+        chronicle.stories.extend([story(80, 1, &[]), story(90, 1, &[])]);
+        let kept = |chronicle: &Chronicle| chronicle.stories.iter().map(|story| story.payment).collect::<Vec<_>>();
+        let before = chronicle.clone();
+        chronicle.keep_stories(22);
+        assert_eq!(chronicle, before);
+        chronicle.keep_stories(9);
+        assert_eq!(kept(&chronicle), [12, 13, 14, 15, 16, 17, 18, 19, 90]);
+        assert_eq!(chronicle.counts.broken_left_out, 12);
+        chronicle.keep_stories(0);
+        assert_eq!((chronicle.stories.len(), chronicle.counts.broken_left_out), (0, 20));
     }
 }

@@ -3,6 +3,7 @@
 //! The conclusion has three layers that are never mixed. A broken invariant of the claim makes the verdict `Violated`; if no
 //! invariant is broken, any doubt about the evidence makes it `Inconclusive`; only without a doubt it is `Upheld`.
 
+pub mod comparison;
 pub mod exposure;
 pub mod finding;
 pub mod totals;

@@ -1,7 +1,10 @@
 //! Writes the chronicle of a share, once it was judged: counts all payments, chooses those that are told, and reads record and ledger
 //! once more for these alone. Nothing of it is kept while the load runs, beside the client's times.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    time::Duration,
+};
 
 use paylab_core::{
     chronicle::{
@@ -20,6 +23,7 @@ use paylab_core::{
     },
 };
 use paylab_part::contract::RECORD_PATH;
+use tokio::time::timeout;
 
 use crate::{
     control::{ControlError, read_lines},
@@ -36,6 +40,31 @@ pub enum Telling {
     Verdict,
     /// Its report and its chronicle.
     Chronicle,
+    /// The same with fewer attempts, for a pod with little memory.
+    Excerpt,
+}
+
+/// How long record and ledger may be read again.
+const READ_AGAIN_WITHIN: Duration = Duration::from_secs(60);
+
+impl Telling {
+    /// The times of at most this many attempts are noted, of 16 bytes each.
+    pub(crate) const fn attempts_timed(self) -> usize {
+        match self {
+            Self::Verdict => 0,
+            Self::Chronicle => 4 * 1024 * 1024,
+            Self::Excerpt => 512 * 1024,
+        }
+    }
+
+    /// At most this many attempts are told of all payments of the run.
+    const fn attempts_told(self) -> usize {
+        match self {
+            Self::Verdict => 0,
+            Self::Chronicle => ATTEMPTS_KEPT,
+            Self::Excerpt => ATTEMPTS_KEPT / 10,
+        }
+    }
 }
 
 /// A share whose load has ended.
@@ -45,6 +74,7 @@ pub(crate) struct Ended<'a> {
     pub(crate) history: &'a History,
     pub(crate) trace: &'a Trace,
     pub(crate) evidence: &'a Evidence,
+    pub(crate) telling: Telling,
 }
 
 /// What record and ledger say about the payments that are told.
@@ -58,15 +88,24 @@ struct Read {
 
 /// Writes the chronicle of a share.
 pub(crate) async fn write(ended: Ended<'_>) -> Chronicle {
-    let Ended { load, history, trace, evidence } = ended;
-    let most = BROKEN_KEPT / usize::try_from(load.plan.client.workers.max(1)).unwrap_or(1);
+    let Ended { load, history, trace, evidence, telling } = ended;
+    let workers = usize::try_from(load.plan.client.workers.max(1)).unwrap_or(1);
+    let most = BROKEN_KEPT / workers;
     let (broken, broken_left_out) = broken_payments(&load.plan, history, &evidence.record, &evidence.ledger, most);
     let (matrix, histograms) = counted(history, evidence);
     let sample = matrix.as_ref().map_or_else(|| sample_of(history), Matrix::named);
-    let told: HashSet<u64> = chosen(history, &broken, &sample).into_iter().collect();
-    let read = read_again(load, evidence, &told).await;
-    let counts =
-        Counts { matrix, histograms, broken_left_out, attempts_untimed: trace.left_out, unread: read.unread.clone() };
+    let space = match telling {
+        // The shares of a run on one machine are told by the same process.
+        Telling::Verdict | Telling::Chronicle => telling.attempts_told(),
+        Telling::Excerpt => telling.attempts_told() / workers,
+    };
+    let told: HashSet<u64> = chosen(history, &broken, &sample, space).into_iter().collect();
+    let counts = Counts { matrix, histograms, broken_left_out, attempts_untimed: trace.left_out, unread: None };
+    let Ok(read) = timeout(READ_AGAIN_WITHIN, read_again(load, evidence, &told)).await else {
+        let late = format!("record and ledger could not be read again within {} s", READ_AGAIN_WITHIN.as_secs());
+        return Chronicle { counts: Counts { unread: Some(late), ..counts }, stories: Vec::new() };
+    };
+    let counts = Counts { unread: read.unread.clone(), ..counts };
     Chronicle { counts, stories: stories(ended, &broken, &told, read) }
 }
 
@@ -93,8 +132,8 @@ fn sample_of(history: &History) -> Vec<u64> {
 }
 
 /// The payments that are told: the sample, then those that have an anomaly, as long as there is space for their attempts.
-fn chosen(history: &History, broken: &BTreeMap<u64, Vec<Anomaly>>, sample: &[u64]) -> Vec<u64> {
-    let mut left = ATTEMPTS_KEPT;
+fn chosen(history: &History, broken: &BTreeMap<u64, Vec<Anomaly>>, sample: &[u64], space: usize) -> Vec<u64> {
+    let mut left = space;
     let candidates = broken.keys().take(1).chain(sample).chain(broken.keys()).copied();
     let fits = |payment: &u64| {
         let attempts = history.row(PaymentId(*payment)).map_or(0, |row| usize::from(row.attempts));

@@ -132,7 +132,7 @@ impl Gathering<'_> {
         let tally = RecordTally::new(&self.load.plan, &self.load.run, self.load.share());
         match self.telling {
             Telling::Verdict => tally,
-            Telling::Chronicle => tally.noting_fates(),
+            Telling::Chronicle | Telling::Excerpt => tally.noting_fates(),
         }
     }
 

@@ -8,13 +8,13 @@ use std::{
 };
 
 use paylab_contract::Contract;
-use paylab_core::{judge::report::Report, plan::Plan, run_id::RunId};
+use paylab_core::{chronicle::Chronicle, judge::report::Report, plan::Plan, run_id::RunId};
 use paylab_part::contract::{PROGRESS_MESSAGE, TERMINATION_MESSAGE_MAX};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::{error::Error, execute, load::Load, options::Options, sending::Progress};
+use crate::{chronicle::Telling, error::Error, execute_judging, load::Load, options::Options, sending::Progress};
 
 /// Where Kubernetes reads a pod's termination message.
 const TERMINATION_LOG: &str = "/dev/termination-log";
@@ -23,7 +23,16 @@ const PROGRESS_AFTER: Duration = Duration::from_secs(1);
 /// The pause between two reports of the progress.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 
-/// Runs one share of a plan and returns its report, which is also written to the file that the options name.
+/// What a share has come to.
+#[derive(Debug)]
+pub struct Reported {
+    /// The report, which is also written to the file that the options name.
+    pub report: Report,
+    /// The chronicle; `None`: the options do not ask for it, or the load was told to stop before it was written.
+    pub chronicle: Option<Chronicle>,
+}
+
+/// Runs one share of a plan. The report is written before the chronicle is begun, so that no problem with the chronicle costs the verdict.
 ///
 /// # Errors
 /// The proxy does not accept the rules, or the report cannot be written.
@@ -33,7 +42,7 @@ pub async fn run(
     plan: Plan,
     contract: Option<Arc<Contract>>,
     shutdown: CancellationToken,
-) -> Result<Report, Error> {
+) -> Result<Reported, Error> {
     if options.run_id.is_none() && plan.client.workers > 1 {
         return Err(Error::RunId { workers: plan.client.workers });
     }
@@ -53,10 +62,12 @@ pub async fn run(
     let share = load.share();
     info!(run = %load.run, seed = load.plan.seed(), from = share.start, to = share.end, proxy = load.proxy, "load ready");
     let progress = Progress::default();
-    let report = tokio::select! {
-        report = execute(&load, &progress, &shutdown) => report?,
+    let telling = if options.evidence_bytes.is_some() { Telling::Excerpt } else { Telling::Verdict };
+    let judged = tokio::select! {
+        judged = execute_judging(&load, &progress, &shutdown, telling) => judged?,
         never = log_progress(&progress) => match never {},
     };
+    let report = &judged.report;
     info!(
         attempts = report.attempts.total,
         acknowledged = report.payments.acknowledged,
@@ -65,9 +76,13 @@ pub async fn run(
         "load done"
     );
     if let Some(path) = report_path(options.report) {
-        write_report(&report, &path).await?;
+        write_report(report, &path).await?;
     }
-    Ok(report)
+    let chronicle = match telling {
+        Telling::Verdict => None,
+        Telling::Chronicle | Telling::Excerpt => shutdown.run_until_cancelled(judged.chronicle(&load)).await,
+    };
+    Ok(Reported { report: judged.report, chronicle })
 }
 
 /// Reports the progress in the log until it is dropped.

@@ -39,7 +39,10 @@ use paylab_core::{
         report::{PaymentTotals, Report},
     },
     prediction::Prediction,
-    witness::{attempt::Belief, history::Stop},
+    witness::{
+        attempt::Belief,
+        history::{History, Stop},
+    },
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -48,14 +51,14 @@ use tracing::info;
 use crate::{
     check::Proof,
     chronicle::Ended,
-    evidence::{Course, Patience},
-    sending::trace::Tracing,
+    evidence::{Course, Evidence, Patience},
+    sending::trace::{Trace, Tracing},
 };
 pub use crate::{
     chronicle::Telling,
     control::ControlError,
     error::Error,
-    job::run,
+    job::{Reported, run},
     load::Load,
     sending::{Latency, Progress},
 };
@@ -86,19 +89,63 @@ pub fn execute_telling<'a>(
     telling: Telling,
 ) -> LocalBoxFuture<'a, Result<(Report, Chronicle), Error>> {
     Box::pin(async move {
+        let judged = execute_judging(load, progress, shutdown, telling).await?;
+        let chronicle = judged.chronicle(load).await;
+        Ok((judged.report, chronicle))
+    })
+}
+
+/// A share that was judged, with what its chronicle is written from.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    pub(crate) report: Report,
+    /// `None`: nothing was sent, or nobody asks for a chronicle.
+    told: Option<Told>,
+}
+
+#[derive(Debug)]
+struct Told {
+    history: History,
+    trace: Trace,
+    evidence: Evidence,
+    telling: Telling,
+}
+
+impl Judged {
+    const fn without_chronicle(report: Report) -> Self {
+        Self { report, told: None }
+    }
+
+    /// Writes the chronicle of the share, if it was asked for.
+    pub(crate) async fn chronicle(&self, load: &Load) -> Chronicle {
+        match &self.told {
+            None => Chronicle::default(),
+            Some(Told { history, trace, evidence, telling }) => {
+                chronicle::write(Ended { load, history, trace, evidence, telling: *telling }).await
+            }
+        }
+    }
+}
+
+/// Sends and judges a share. Its chronicle can be written afterwards, so that the report is safe before it is begun.
+pub(crate) fn execute_judging<'a>(
+    load: &'a Load,
+    progress: &'a Progress,
+    shutdown: &'a CancellationToken,
+    telling: Telling,
+) -> LocalBoxFuture<'a, Result<Judged, Error>> {
+    Box::pin(async move {
         let workers = load.plan.client.workers;
         if load.worker >= workers {
             return Err(Error::Worker { worker: load.worker, workers });
         }
+        let unproven = |doubt, detail| Judged::without_chronicle(unproven(load, doubt, detail));
         let lag = match &load.contract {
             None => Duration::ZERO,
             Some(contract) => match shutdown.run_until_cancelled(check::prove(load, contract)).await.transpose()? {
                 Some(Proof::Holds { lag }) => lag,
-                Some(Proof::Fails(doubt, detail)) => return Ok((unproven(load, doubt, detail), Chronicle::default())),
-                None => {
-                    let detail = Stop::Signal.text().to_owned();
-                    return Ok((unproven(load, Doubt::LoadStopped, detail), Chronicle::default()));
-                }
+                Some(Proof::Fails(doubt, detail)) => return Ok(unproven(doubt, detail)),
+                None => return Ok(unproven(Doubt::LoadStopped, Stop::Signal.text().to_owned())),
             },
         };
         let _lease = control::lease::put_rules(load).await?;
@@ -106,7 +153,7 @@ pub fn execute_telling<'a>(
         let begun = Instant::now();
         let tracing = match telling {
             Telling::Verdict => Tracing::Off,
-            Telling::Chronicle => Tracing::On,
+            Telling::Chronicle | Telling::Excerpt => Tracing::UpTo(telling.attempts_timed()),
         };
         let (history, trace) = sending::deliver_traced(load, progress, shutdown, tracing).await?;
         if let Some(stop) = history.stopped {
@@ -120,13 +167,8 @@ pub fn execute_telling<'a>(
         if history.stopped.is_none() {
             report.prediction = predict(load).await;
         }
-        let chronicle = match telling {
-            Telling::Verdict => Chronicle::default(),
-            Telling::Chronicle => {
-                chronicle::write(Ended { load, history: &history, trace: &trace, evidence: &evidence }).await
-            }
-        };
-        Ok((report, chronicle))
+        let told = Told { history, trace, evidence, telling };
+        Ok(Judged { report, told: (telling != Telling::Verdict).then_some(told) })
     })
 }
 

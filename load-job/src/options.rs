@@ -7,7 +7,7 @@ use paylab_core::{
     duration_text::{DurationText, DurationTextError},
     run_id::RunId,
 };
-use paylab_part::contract::WORKER_INDEX_ENV;
+use paylab_part::contract::{EVIDENCE_BYTES_ENV, WORKER_INDEX_ENV};
 
 /// The largest seed that an experiment can name, and a status can hold.
 const SEED_MAX: u64 = i64::MAX as u64;
@@ -57,6 +57,10 @@ pub struct Options {
     /// Write the report and do not conclude from it: exit 0 whatever it says. The operator concludes from the reports of all workers.
     #[arg(long, env = "PAYLAB_REPORT_ONLY")]
     pub report_only: bool,
+
+    /// Also write the evidence to the log, compressed, and cut to at most this many bytes. The operator reads it from there.
+    #[arg(long, value_name = "BYTES", env = EVIDENCE_BYTES_ENV)]
+    pub evidence_bytes: Option<usize>,
 
     /// The proxy relays everything unchanged when the load has not renewed its rules for this long: a number and ms, s, m or h, up to 1h.
     #[arg(long, value_name = "SPAN", env = "PAYLAB_LEASE", default_value = "30s", value_parser = lease)]

@@ -139,7 +139,7 @@ impl Delivery {
             progress,
             trace: match tracing {
                 Tracing::Off => None,
-                Tracing::On => Some(RefCell::new(Trace::new(share.start))),
+                Tracing::UpTo(most) => Some(RefCell::new(Trace::new(share.start, most))),
             },
             begun: Instant::now(),
             next: Cell::new(share.start),

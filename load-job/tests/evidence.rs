@@ -304,6 +304,7 @@ fn options(parts: &Parts, directory: &std::path::Path, spec: &str) -> Options {
         worker: 0,
         report: Some(directory.join("report.json")),
         report_only: true,
+        evidence_bytes: None,
         lease: "30s".parse().unwrap(),
         patience: "0s".parse().unwrap(),
     }
@@ -314,7 +315,7 @@ async fn run(options: &Options) -> Result<Report, Error> {
     let run = options.run_id.clone().unwrap_or_else(|| "drawn".parse().unwrap());
     let text = std::fs::read_to_string(&options.experiment).unwrap();
     let plan = paylab_resource::file::parse(&text, seed_of_run(&run)).unwrap().plan;
-    load_job::run(options.clone(), run, plan, None, CancellationToken::new()).await
+    Ok(load_job::run(options.clone(), run, plan, None, CancellationToken::new()).await?.report)
 }
 
 #[tokio::test]

@@ -2,10 +2,12 @@
 
 mod create;
 mod event;
+mod evidence;
 mod lab;
 
 pub(crate) use self::{
     create::Creation,
     event::emit,
+    evidence::keep_evidence,
     lab::{create_lab, delete_lab, launch_load},
 };

@@ -4,6 +4,7 @@
 //! The plan's `ConfigMap` belongs to the experiment and owns all other objects, so that one deletion removes the whole lab.
 
 mod deployment;
+mod evidence;
 mod load;
 mod memory;
 mod metadata;
@@ -20,7 +21,12 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::OwnerReference,
 };
 
-pub(crate) use self::{load::job, plan::plan, settings::Settings};
+pub(crate) use self::{
+    evidence::{evidence, share_len_max},
+    load::job,
+    plan::plan,
+    settings::Settings,
+};
 use crate::planned::{Paid, PlannedExperiment};
 
 /// The objects of a lab, without the plan that owns them and the load's Job that comes last.

@@ -13,6 +13,7 @@ mod controller;
 mod decide;
 mod desired;
 mod error;
+pub mod evidence;
 mod failures;
 #[cfg(test)]
 mod fixtures;

@@ -51,6 +51,18 @@ pub(crate) fn plan(experiment: &str) -> String {
     format!("{experiment}-plan")
 }
 
+/// The name of the `ConfigMap` that holds the evidence of a run.
+pub(crate) fn evidence(experiment: &str) -> String {
+    format!("{experiment}-evidence")
+}
+
+/// The labels of the evidence. It is no part of the lab, so that it has not its labels.
+pub(crate) fn evidence_labels(experiment: &str, run: &str) -> BTreeMap<String, String> {
+    [(PART_LABEL, "evidence"), (EXPERIMENT_LABEL, experiment), (RUN_LABEL, run)]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into()
+}
+
 /// The name of the headless Service of the payment service's pods, which exists if there are several.
 pub(crate) fn replicas(experiment: &str) -> String {
     format!("{experiment}-replicas")
@@ -86,7 +98,7 @@ mod tests {
         let name = "x".repeat(NAME_LEN_MAX);
         let all = [Part::PaymentService, Part::Target, Part::ResetProxy, Part::LoadJob].map(|each| part(&name, each));
         // The host name of a Job's pod is the Job's name and an index of at most two digits.
-        for name in all.into_iter().map(|name| format!("{name}-63")).chain([plan(&name)]) {
+        for name in all.into_iter().map(|name| format!("{name}-63")).chain([plan(&name), evidence(&name)]) {
             assert!(name.len() <= 63, "{name}");
         }
     }

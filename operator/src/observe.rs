@@ -10,7 +10,7 @@ mod run_pods;
 
 pub(crate) use self::{
     cluster::{Observed, PaidService, observe},
-    logs::load_logs,
+    logs::{load_evidence, load_logs},
     ownership::Ownership,
     run_pods::RunPods,
 };

@@ -143,16 +143,15 @@ async fn act(
             let (progress, next) = progress(client, experiment, observed, now).await;
             Reconciled { status: builder.loading(experiment, problem.as_ref(), progress), next }
         }
-        Decision::Judge => Reconciled { status: judge(builder, experiment, observed), next: Action::await_change() },
+        Decision::Judge => {
+            let outcome = experiment.outcome(merged_report(experiment, observed));
+            apply::keep_evidence(client, experiment, observed, &outcome).await;
+            Reconciled { status: builder.judged(&outcome), next: Action::await_change() }
+        }
         Decision::Fail(problem) => {
             Reconciled { status: builder.failed(experiment, &problem), next: Action::await_change() }
         }
     })
-}
-
-/// The status of an experiment whose load has ended. The workers have predicted their shares, so that this takes no time.
-fn judge(builder: StatusBuilder<'_>, experiment: &PlannedExperiment, observed: &Observed) -> ChaosExperimentStatus {
-    builder.judged(&experiment.outcome(merged_report(experiment, observed)))
 }
 
 /// How far the load is, if its logs say so, and when to read them again.

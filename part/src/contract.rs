@@ -58,6 +58,9 @@ pub const NDJSON: &str = "application/x-ndjson";
 
 /// The index of a worker, set by Kubernetes in the pods of an indexed Job.
 pub const WORKER_INDEX_ENV: &str = "JOB_COMPLETION_INDEX";
+/// How much evidence a load pod may write to its log, in bytes; see [`crate::evidence_log`]. It is a variable and not an argument, so that
+/// a lab that was begun with an older image ignores it.
+pub const EVIDENCE_BYTES_ENV: &str = "PAYLAB_EVIDENCE_BYTES";
 /// The report of a worker must fit the termination message of its pod, whose size Kubernetes limits to this many bytes.
 pub const TERMINATION_MESSAGE_MAX: usize = 4096;
 

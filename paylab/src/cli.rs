@@ -79,6 +79,8 @@ Examples:
   paylab report evidence/                                 the report again
   paylab report evidence/ --report report.html            one file that a person opens
   paylab report evidence/ --junit paylab.xml --markdown paylab.md
+  paylab report evidence/ --compare before/               what is new and what has gone since an earlier run
+  paylab report --from never-pay-too-little --report report.html      an experiment on a cluster, also when its pods are gone
 
 Exit codes: 0 the report was made, whatever its verdict, 64 usage or no whole evidence, 70 internal.";
 

@@ -2,21 +2,25 @@
 //! describes the three files.
 
 mod attempts;
+mod cluster;
 mod folder;
 mod read;
+mod share;
 mod write;
 
 use paylab_core::{
     chronicle::{Chronicle, Counts},
     judge::report::Report,
-    outcome::{Outcome, Setting},
+    outcome::{Outcome, Setting, comparison::Comparison},
     witness::seal::Sealer,
 };
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{
+    cluster::{kept_from_cluster, read_from_cluster},
     folder::Places,
     read::{read, read_all},
+    share::encode as encode_share,
     write::{write, yaml_of},
 };
 
@@ -40,6 +44,8 @@ pub(crate) struct Kept {
     pub(crate) chronicle: Chronicle,
     /// The experiment as it was run.
     pub(crate) yaml: String,
+    /// What has changed since an earlier run, if it is compared with one. It is shown and not kept.
+    pub(crate) comparison: Option<Comparison>,
 }
 
 /// `outcome.json`.

@@ -254,3 +254,54 @@ fn what_is_no_whole_evidence_is_refused_with_a_sentence() {
     check("attempts.ndjson.zst: ");
     assert_eq!(on("report", &evidence, &[]).status.code(), Some(0), "the whole evidence is still read");
 }
+
+#[test]
+fn a_run_is_compared_with_an_earlier_one_of_the_same_faults() {
+    let (folder, before) = kept(&experiment("service", "Violated", "None"));
+    let (_after_folder, after) = kept(&experiment("service", "Upheld", "UniqueKey"));
+    let compared = |now: &Path, earlier: &Path, rest: &[&str]| {
+        on("report", now, &[&["--compare", earlier.to_str().unwrap()], rest].concat())
+    };
+    let duplicated = outcome(&before)["report"]["ledger"]["duplicated"].to_string();
+    let mended = compared(&after, &before, &[]);
+    let mended = (mended.status.code(), text(&mended.stdout));
+    for expected in [
+        format!("{:<26}{duplicated:>12}{:>12}", "payments duplicated", 0),
+        format!("gone      Duplicated ({duplicated} payments)"),
+        "new       nothing".to_owned(),
+        "changed   the service (spec.service or spec.target)".to_owned(),
+    ] {
+        assert!(mended.0 == Some(0) && mended.1.contains(&expected), "{expected}: {}", mended.1);
+    }
+    let broken = text(&compared(&before, &after, &[]).stdout);
+    assert!(broken.contains(&format!("new       Duplicated ({duplicated} payments)")), "{broken}");
+    let same = text(&compared(&before, &before, &[]).stdout);
+    assert!(same.contains(&format!("still     Duplicated ({duplicated} before, {duplicated} now)")), "{same}");
+    assert!(same.contains("changed   nothing in the experiment"), "{same}");
+    let [html, markdown] = ["report.html", "report.md"].map(|name| folder.path().join(name));
+    let files = ["--report", html.to_str().unwrap(), "--markdown", markdown.to_str().unwrap()];
+    assert_eq!(compared(&after, &before, &files).status.code(), Some(0));
+    assert!(fs::read_to_string(html).unwrap().contains("Compared with the earlier run"));
+    assert!(fs::read_to_string(markdown).unwrap().contains("| verdict | Violated | **Upheld** |"));
+}
+
+#[test]
+fn runs_whose_difference_would_say_nothing_are_not_compared() {
+    let (folder, evidence) = kept(&naive());
+    let refused = |other: &str| {
+        let (_other_folder, other) = kept(other);
+        let output = on("report", &evidence, &["--compare", other.to_str().unwrap()]);
+        refusal(&output)
+    };
+    for (changed, expected) in [
+        (naive().replace("seed: 42", "seed: 43"), "the seed is 43 in the earlier run and 42 in this one"),
+        (naive().replace("count: 60", "count: 61"), "the number of payments is 61"),
+        (naive().replace("probability: 0.3", "probability: 0.4"), "what breaks connections is 2 faults"),
+        (naive().replace("ExactlyOnce", "AtMostOnce"), "the claim is AtMostOnce"),
+    ] {
+        let refusal = refused(&changed);
+        assert!(refusal.contains(expected), "{expected}: {refusal}");
+    }
+    let nothing = on("report", &evidence, &["--compare", folder.path().join("absent").to_str().unwrap()]);
+    assert!(refusal(&nothing).contains("does not exist"), "{}", printed(&nothing));
+}

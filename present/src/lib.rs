@@ -5,6 +5,7 @@
 //!
 //! [`Outcome`]: paylab_core::outcome::Outcome
 
+pub mod comparison;
 mod counting;
 pub mod diagram;
 mod guilt;

@@ -10,7 +10,7 @@ use paylab_core::{
     prediction::{depends_on_timing, repeats_are_exact},
 };
 
-use crate::{guilt, measured::Measured, remedy, run::Run, sentence};
+use crate::{comparison, guilt, measured::Measured, remedy, run::Run, sentence};
 
 /// A comment has at most 65,536 characters; some are left for what surrounds the report.
 const LEN_MAX: usize = 60_000;
@@ -71,6 +71,8 @@ fn section(run: &Run<'_>, diagram: Option<&Run<'_>>) -> String {
         None => writeln!(text, "Nothing is claimed, because the evidence does not suffice.\n"),
     };
     text.push_str(&totals(outcome));
+    // It is short and bounded, and comes before the diagram, which may be left out.
+    text.push_str(&run.comparison.map(comparison::markdown).unwrap_or_default());
     if let Some(story) = diagram.and_then(|run| run.proofs(1).first().copied()) {
         let measured = Measured { plan: &outcome.plan, story }.to_string();
         let _ = writeln!(text, "**Payment {}.** {}\n", story.payment, guilt::tell(story, &outcome.plan));

@@ -3,7 +3,7 @@
 use paylab_core::{
     chronicle::{Chronicle, story::PaymentStory},
     judge::anomaly::Anomaly,
-    outcome::Outcome,
+    outcome::{Outcome, comparison::Comparison},
 };
 
 /// A run as it is presented.
@@ -15,6 +15,8 @@ pub struct Run<'a> {
     pub chronicle: &'a Chronicle,
     /// The experiment as it was run.
     pub yaml: &'a str,
+    /// What has changed since an earlier run; `None`: it is not compared with one.
+    pub comparison: Option<&'a Comparison>,
 }
 
 impl<'a> Run<'a> {

@@ -93,7 +93,8 @@ fn the_page_of_a_violated_claim_begins_with_the_verdict_and_the_guilty_request()
     let evidence = Evidence::of(lesson(&json!({})));
     let outcome = Outcome { setting: setting("a-lesson"), ..evidence.conclude() };
     let chronicle = chronicle(&evidence, 1000);
-    let page = html::page(&[Run { outcome: &outcome, chronicle: &chronicle, yaml: "spec: {}" }]).unwrap();
+    let page =
+        html::page(&[Run { outcome: &outcome, chronicle: &chronicle, yaml: "spec: {}", comparison: None }]).unwrap();
     assert!(page.len() <= 300_000, "{} bytes", page.len());
     let places: Vec<_> = [
         "<span>Violated</span>",
@@ -122,7 +123,7 @@ fn the_page_of_an_upheld_claim_shows_a_payment_that_was_put_to_the_test() {
     let evidence = Evidence::of(safe_lesson());
     let outcome = Outcome { setting: setting("safe"), ..evidence.conclude() };
     let chronicle = chronicle(&evidence, 50);
-    let page = html::page(&[Run { outcome: &outcome, chronicle: &chronicle, yaml: "" }]).unwrap();
+    let page = html::page(&[Run { outcome: &outcome, chronicle: &chronicle, yaml: "", comparison: None }]).unwrap();
     for text in ["<span>Upheld</span>", "A payment put to the test", "The bug rate is below", "None. The record"] {
         assert!(page.contains(text), "{text}");
     }
@@ -135,7 +136,7 @@ fn a_run_that_proves_nothing_says_what_would_help() {
     evidence.record_footer.connections += 1;
     let outcome = Outcome { setting: setting("open"), ..evidence.conclude() };
     let chronicle = Chronicle::default();
-    let run = Run { outcome: &outcome, chronicle: &chronicle, yaml: "" };
+    let run = Run { outcome: &outcome, chronicle: &chronicle, yaml: "", comparison: None };
     for text in [html::page(&[run]).unwrap(), markdown::runs(&[run])] {
         assert!(text.contains("Let nothing else connect to the proxy"), "{text}");
     }
@@ -167,7 +168,7 @@ fn planted() -> (Outcome, Chronicle) {
 #[test]
 fn markup_in_names_statuses_and_answers_is_shown_as_text() {
     let (outcome, chronicle) = planted();
-    let run = Run { outcome: &outcome, chronicle: &chronicle, yaml: PLANTED };
+    let run = Run { outcome: &outcome, chronicle: &chronicle, yaml: PLANTED, comparison: None };
     let page = html::page(&[run, run]).unwrap();
     assert!(!page.contains("<script") && !page.contains("<img"), "markup has got through");
     assert!(page.matches("&#60;script&#62;").count() > 10, "it is shown");
@@ -188,7 +189,7 @@ fn markdown_fits_a_comment_however_many_experiments_there_are() {
     let evidence = Evidence::of(lesson(&json!({})));
     let outcome = Outcome { setting: setting("a-lesson"), ..evidence.conclude() };
     let chronicle = chronicle(&evidence, 10);
-    let run = Run { outcome: &outcome, chronicle: &chronicle, yaml: "" };
+    let run = Run { outcome: &outcome, chronicle: &chronicle, yaml: "", comparison: None };
     let one = markdown::runs(&[run]);
     for text in [
         "### ❌ a-lesson",

@@ -86,6 +86,11 @@ fn junit_has_a_case_for_each_invariant_and_each_doubt() {
     evidence.record_footer.connections += 1;
     let doubted = Outcome { setting: violated.setting.clone(), ..evidence.conclude() };
     let chronicle = Chronicle::default();
-    let runs = [&violated, &lesson_outcome, &doubted].map(|outcome| Run { outcome, chronicle: &chronicle, yaml: "" });
+    let runs = [&violated, &lesson_outcome, &doubted].map(|outcome| Run {
+        outcome,
+        chronicle: &chronicle,
+        yaml: "",
+        comparison: None,
+    });
     expect_file!["snapshots/junit.xml"].assert_eq(&junit::runs(&runs).unwrap());
 }

@@ -8,8 +8,6 @@ use paylab_core::{
     witness::attempt::{Acknowledgement, AttemptOutcome, Rejection, Uncertainty},
 };
 
-/// The times of at most this many attempts are noted, which takes 64 MiB.
-const ROWS_MAX: usize = 4 * 1024 * 1024;
 /// The unit of the time at which an attempt began, in microseconds: half a day fits four bytes.
 const START_UNIT_US: u64 = 10;
 /// The status is in the lower bits of a row's code, the outcome in the upper bits.
@@ -19,7 +17,8 @@ const STATUS_BITS: u16 = 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tracing {
     Off,
-    On,
+    /// Those of at most this many attempts, of 16 bytes each.
+    UpTo(usize),
 }
 
 /// The times of attempts.
@@ -27,6 +26,7 @@ pub(crate) enum Tracing {
 pub(crate) struct Trace {
     first: u64,
     rows: Vec<Row>,
+    rows_max: usize,
     /// Attempts that were not noted.
     pub(crate) left_out: u64,
 }
@@ -43,9 +43,9 @@ struct Row {
 }
 
 impl Trace {
-    /// An empty trace of a share that begins with a payment.
-    pub(crate) const fn new(first: u64) -> Self {
-        Self { first, rows: Vec::new(), left_out: 0 }
+    /// An empty trace of a share that begins with a payment, with space for so many attempts.
+    pub(crate) const fn new(first: u64, rows_max: usize) -> Self {
+        Self { first, rows: Vec::new(), rows_max, left_out: 0 }
     }
 
     /// Notes an attempt, if its numbers fit a row and there is space.
@@ -58,7 +58,7 @@ impl Trace {
         status: Option<u16>,
     ) {
         match self.row(id, start, took, code(outcome, status)) {
-            Some(row) if self.rows.len() < ROWS_MAX => self.rows.push(row),
+            Some(row) if self.rows.len() < self.rows_max => self.rows.push(row),
             Some(_) | None => self.left_out += 1,
         }
     }
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn a_row_takes_sixteen_bytes_and_reads_back_as_it_was_noted() {
         assert_eq!(size_of::<Row>(), 16);
-        let mut trace = Trace::new(500);
+        let mut trace = Trace::new(500, 100);
         let (start, took) = (Duration::from_micros(1_230), Duration::from_micros(77));
         for (attempt, outcome) in (1..).zip(OUTCOMES) {
             let id = AttemptId { payment: PaymentId(507), attempt };
@@ -143,10 +143,13 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_a_row_is_counted_and_not_noted_wrongly() {
-        let mut trace = Trace::new(0);
+        let mut trace = Trace::new(0, 1);
         let id = AttemptId { payment: PaymentId(0), attempt: 1 };
         trace.note(id, Duration::from_secs(24 * 3600), Duration::ZERO, OUTCOMES[0], None);
         trace.note(AttemptId { attempt: 70_000, ..id }, Duration::ZERO, Duration::ZERO, OUTCOMES[0], None);
         assert_eq!((trace.of(|_| true).len(), trace.left_out), (0, 2));
+        trace.note(id, Duration::ZERO, Duration::ZERO, OUTCOMES[0], None);
+        trace.note(AttemptId { attempt: 2, ..id }, Duration::ZERO, Duration::ZERO, OUTCOMES[0], None);
+        assert_eq!((trace.of(|_| true).len(), trace.left_out), (1, 3), "there is space for one attempt only");
     }
 }

@@ -5,18 +5,19 @@ use std::time::Duration;
 use k8s_openapi::{
     api::{
         batch::v1::{Job, JobSpec},
-        core::v1::{ConfigMapVolumeSource, Volume, VolumeMount},
+        core::v1::{ConfigMapVolumeSource, EnvVar, Volume, VolumeMount},
     },
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
 };
 use paylab_core::plan::Plan;
-use paylab_part::contract::{CONTROL_PORT, PROXY_PORT, SERVICE_PORT};
+use paylab_part::contract::{CONTROL_PORT, EVIDENCE_BYTES_ENV, PROXY_PORT, SERVICE_PORT};
 
 use super::{
+    evidence::share_len_max,
     memory::load_resources,
     metadata::part_meta,
     plan::FILE,
-    pod::{PodOptions, template},
+    pod::{PodOptions, template, variable},
     settings::Settings,
     target,
 };
@@ -51,7 +52,7 @@ pub(crate) fn job(experiment: &PlannedExperiment, settings: &Settings, owner: &O
     let settings = &Settings { resources, ..settings.clone() };
     let options = PodOptions {
         arguments: arguments(experiment),
-        environment: target::secrets(experiment),
+        environment: [target::secrets(experiment), vec![evidence_len_max(experiment)]].concat(),
         volume: Some(file(experiment)),
         restart_policy: Some("Never"),
         ..PodOptions::default()
@@ -74,6 +75,11 @@ pub(crate) fn job(experiment: &PlannedExperiment, settings: &Settings, owner: &O
         }),
         status: None,
     }
+}
+
+/// How much evidence the pod may log, which the operator keeps.
+fn evidence_len_max(experiment: &PlannedExperiment) -> EnvVar {
+    variable(EVIDENCE_BYTES_ENV, &share_len_max(experiment).to_string())
 }
 
 fn arguments(experiment: &PlannedExperiment) -> Vec<String> {

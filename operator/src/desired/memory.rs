@@ -6,9 +6,9 @@ use paylab_core::{client::BodyDrift, plan::Plan};
 /// The name of memory among the resources of a container.
 const MEMORY: &str = "memory";
 /// What a load needs for everything but its payments, in bytes.
-const BASE_BYTES: u64 = 64 << 20;
-/// What history, record, ledger and prediction need for each payment of the worker's share, in bytes.
-const PAYMENT_BYTES: u64 = 32;
+const BASE_BYTES: u64 = 80 << 20;
+/// What history, record with the fates, ledger and prediction need for each payment of the worker's share, in bytes.
+const PAYMENT_BYTES: u64 = 34;
 /// What each payment needs in addition where repeats may ask for other amounts: then every amount in the ledger is kept.
 const AMOUNTS_BYTES: u64 = 128;
 const MEBIBYTE: u64 = 1 << 20;
@@ -89,13 +89,13 @@ mod tests {
     fn the_limit_of_the_load_follows_from_the_payments_of_a_worker_unless_that_of_the_parts_is_larger() {
         let of = |count: u64, workers: u32| json!({"payments": {"count": count}, "client": {"workers": workers}});
         assert_eq!(limit(&of(1000, 1), "512Mi"), "512Mi");
-        assert_eq!(limit(&of(1000, 1), "16Mi"), "65Mi");
-        assert_eq!(limit(&of(100_000_000, 1), "512Mi"), "3116Mi");
+        assert_eq!(limit(&of(1000, 1), "16Mi"), "81Mi");
+        assert_eq!(limit(&of(100_000_000, 1), "512Mi"), "3323Mi");
         assert_eq!(limit(&of(100_000_000, 64), "512Mi"), "512Mi");
         assert_eq!(limit(&of(100_000_000, 1), "4Gi"), "4Gi");
         let mut drift = of(10_000_000, 1);
         drift["client"]["bodyDrift"] = json!("Amount");
-        assert_eq!(limit(&drift, "512Mi"), "1590Mi");
+        assert_eq!(limit(&drift, "512Mi"), "1625Mi");
     }
 
     #[test]

@@ -9,8 +9,8 @@ use crate::{names, planned::PlannedExperiment};
 /// The key of the experiment's file in the `ConfigMap`.
 pub(super) const FILE: &str = "experiment.yaml";
 
-/// The `ConfigMap`, owned by the experiment.
-pub(crate) fn plan(experiment: &PlannedExperiment, settings: &Settings) -> ConfigMap {
+/// The experiment's file.
+pub(super) fn file(experiment: &PlannedExperiment) -> String {
     let resource = json!({
         "apiVersion": experiment.owner.api_version,
         "kind": experiment.owner.kind,
@@ -18,14 +18,18 @@ pub(crate) fn plan(experiment: &PlannedExperiment, settings: &Settings) -> Confi
         "spec": experiment.spec,
     });
     // Writing a JSON value as YAML does not fail; if it did, JSON would do, because JSON is valid YAML.
-    let file = serde_saphyr::to_string(&resource).unwrap_or_else(|_| resource.to_string());
+    serde_saphyr::to_string(&resource).unwrap_or_else(|_| resource.to_string())
+}
+
+/// The `ConfigMap`, owned by the experiment.
+pub(crate) fn plan(experiment: &PlannedExperiment, settings: &Settings) -> ConfigMap {
     ConfigMap {
         metadata: ObjectMeta {
             name: Some(names::plan(&experiment.name)),
             annotations: Some([(names::IMAGE_ANNOTATION.to_owned(), settings.image.clone())].into()),
             ..meta(experiment, &experiment.owner)
         },
-        data: Some([(FILE.to_owned(), file)].into()),
+        data: Some([(FILE.to_owned(), file(experiment))].into()),
         immutable: Some(true),
         ..ConfigMap::default()
     }

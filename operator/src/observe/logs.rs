@@ -2,9 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use futures::future::try_join_all;
+use futures::{StreamExt as _, future::try_join_all, stream};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client, ResourceExt as _, api::LogParams};
+use paylab_part::evidence_log::{assemble, lines_max};
 use tokio::time::timeout;
 
 use super::{cluster::Observed, pods};
@@ -14,6 +15,14 @@ use crate::planned::PlannedExperiment;
 const TAIL_LINES: i64 = 5;
 /// How long all logs together may take. It is short, because other experiments wait meanwhile, and nothing depends on the logs.
 const LOGS_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many logs with evidence are read at once, so that they take little memory.
+const LOGS_AT_ONCE: usize = 8;
+/// A container runtime may cut a line in two, and counts both.
+const LOG_LINES_PER_PIECE: usize = 2;
+/// Lines that may come after the evidence, or among it.
+const OTHER_LINES: usize = 32;
+/// What these lines may take, in bytes.
+const OTHER_BYTES: usize = 64 * 1024;
 
 /// The last lines of every load pod's log, by worker. `None` if one cannot be read in time, because a sum without it would be
 /// too low.
@@ -30,6 +39,35 @@ pub(crate) async fn load_logs(
     });
     let logs = timeout(LOGS_TIMEOUT, try_join_all(reads)).await.ok()?;
     Some(logs.ok()?.into_iter().collect())
+}
+
+/// The evidence in the log of each worker's load pod, by worker, or why there is none.
+pub(crate) async fn load_evidence(
+    client: &Client,
+    experiment: &PlannedExperiment,
+    observed: &Observed,
+    share_len_max: usize,
+) -> Vec<Result<Vec<u8>, String>> {
+    let api = Api::<Pod>::namespaced(client.clone(), &experiment.namespace);
+    let lines = lines_max(share_len_max) * LOG_LINES_PER_PIECE + OTHER_LINES;
+    let tail = LogParams {
+        tail_lines: i64::try_from(lines).ok(),
+        limit_bytes: i64::try_from(share_len_max * 2 + OTHER_BYTES).ok(),
+        ..LogParams::default()
+    };
+    let load = observed.run_pods().load;
+    let (api, tail, load) = (&api, &tail, &load);
+    let read = |worker| async move {
+        let Some(pod) = load.iter().find(|pod| pods::worker(pod) == Some(worker)) else {
+            return Err(format!("the pod of worker {worker} is gone"));
+        };
+        let name = pod.name_any();
+        let log = timeout(LOGS_TIMEOUT, api.logs(&name, tail)).await;
+        let log = log.map_err(|_| format!("the log of pod {name} could not be read in time"))?;
+        let log = log.map_err(|error| format!("the log of pod {name} could not be read: {error}"))?;
+        assemble(&log, experiment.id.as_str()).map_err(|error| format!("the log of pod {name} {error}"))
+    };
+    stream::iter(0..experiment.plan.client.workers).map(read).buffered(LOGS_AT_ONCE).collect().await
 }
 
 /// The load pods whose container has started, with their workers.
@@ -81,5 +119,33 @@ mod tests {
         assert_eq!(begun.elapsed(), Duration::ZERO);
         assert_eq!(logs(None).await, None);
         assert!(begun.elapsed() <= Duration::from_secs(6), "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test]
+    async fn the_evidence_of_each_worker_is_read_or_the_reason_why_it_is_not() {
+        let experiment = planned(&json!({"client": {"workers": 4}}));
+        let evidence = [b"of worker 0".to_vec(), b"of worker 1, cut".repeat(1000)];
+        let lines = evidence.clone().map(|it| paylab_part::evidence_log::lines(experiment.id.as_str(), &it));
+        let logs = [lines[0].join("\n"), lines[1][1..].join("\n"), "{\"fields\": {}}".to_owned()];
+        let api = service_fn(move |request: Request<Body>| {
+            let query = request.uri().query().unwrap_or_default().to_owned();
+            assert!(query.contains("tailLines=") && query.contains("limitBytes="), "a log may be long: {query}");
+            let worker = logs.iter().enumerate().find(|(n, _)| request.uri().path().contains(&format!("load-{n}")));
+            let response = Response::builder().body(Body::from(worker.map_or("", |(_, log)| log).as_bytes().to_vec()));
+            async { Ok::<_, Infallible>(response.expect("the status is valid")) }
+        });
+        let mut observed = loaded(ready());
+        observed.pods.extend(["load-1", "load-2"].map(|name| pod(Part::LoadJob, name, ready())));
+        let read = load_evidence(&Client::new(api, "school"), &experiment, &observed, 20_000).await;
+        let refused = |text: &str| Err::<Vec<u8>, _>(text.to_owned());
+        assert_eq!(
+            read,
+            [
+                Ok(evidence[0].clone()),
+                refused("the log of pod load-1 has only 3 of the 4 lines of its evidence"),
+                refused("the log of pod load-2 has no evidence of the run"),
+                refused("the pod of worker 3 is gone"),
+            ]
+        );
     }
 }

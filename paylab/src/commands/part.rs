@@ -1,21 +1,29 @@
 //! The parts alone, as the pods start them: with logs, one thread, and a clean end on a signal.
 
-use std::time::Instant;
+use std::{
+    io::{self, Write as _},
+    time::Instant,
+};
 
 use anyhow::anyhow;
 use clap::Args;
+use load_job::Reported;
 use paylab_core::{
+    chronicle::Chronicle,
     fault::sampler::seed_of_run,
     judge::report::Report,
     outcome::{Outcome, Setting},
     plan::Plan,
 };
+use paylab_part::evidence_log;
 use paylab_present::{json, text::TextReport};
 use paylab_resource::file::Experiment;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use crate::{
     commands::run::Output,
+    evidence::encode_share,
     exit::Exit,
     lab::{draw_run_id, one_thread},
     logs::{self, Logs},
@@ -80,14 +88,17 @@ pub fn load_job(options: LoadOptions) -> anyhow::Result<Exit> {
     target::check_place(resource.spec.target.as_ref()).map_err(|(field, problem)| source.refuse(field, problem))?;
     let contract = contract.map(target::with_secrets).transpose();
     let contract = contract.map_err(|problem| source.refuse("spec.target", problem))?;
-    let (report_only, worker) = (part.report_only, part.worker);
+    let (report_only, worker, evidence_bytes) = (part.report_only, part.worker, part.evidence_bytes);
     let begun = Instant::now();
-    let mut report = None;
+    let mut reported = None;
     serve(&logs, async |shutdown| {
-        report = Some(load_job::run(part, run, plan.clone(), contract.clone(), shutdown).await?);
+        reported = Some(load_job::run(part, run, plan.clone(), contract.clone(), shutdown).await?);
         Ok(())
     })?;
-    let report = report.ok_or_else(|| anyhow!("the load has left no report"))?;
+    let Reported { report, chronicle } = reported.ok_or_else(|| anyhow!("the load has left no report"))?;
+    if let (Some(chronicle), Some(len_max)) = (chronicle, evidence_bytes) {
+        log_evidence(chronicle, &report.run_id, len_max)?;
+    }
     if report_only {
         print(serde_json::to_string(&report)?)?;
         return Ok(Exit::AsExpected);
@@ -104,6 +115,19 @@ pub fn load_job(options: LoadOptions) -> anyhow::Result<Exit> {
         Output::Text => TextReport(&outcome).to_string(),
     })?;
     Ok(Exit::of(outcome.is_as_expected()))
+}
+
+/// Writes the evidence of a share to the log, from which the operator takes it.
+fn log_evidence(chronicle: Chronicle, run_id: &str, len_max: usize) -> anyhow::Result<()> {
+    let Some(evidence) = encode_share(chronicle, run_id, len_max)? else {
+        warn!(len_max, "the evidence is not logged, because not even its counts fit");
+        return Ok(());
+    };
+    let mut log = io::stderr().lock();
+    for line in evidence_log::lines(run_id, &evidence) {
+        writeln!(log, "{line}")?;
+    }
+    Ok(())
 }
 
 /// Reconciles experiments on a cluster until a signal ends it.

@@ -66,8 +66,8 @@ impl ReportFiles {
 }
 
 /// A run as it is presented.
-pub(crate) fn run(Kept { outcome, chronicle, yaml }: &Kept) -> Run<'_> {
-    Run { outcome, chronicle, yaml }
+pub(crate) fn run(Kept { outcome, chronicle, yaml, comparison }: &Kept) -> Run<'_> {
+    Run { outcome, chronicle, yaml, comparison: comparison.as_ref() }
 }
 
 fn prepare(option: &str, file: &Path) -> anyhow::Result<()> {

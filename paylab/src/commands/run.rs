@@ -162,7 +162,7 @@ fn run_all(
         let (outcome, chronicle) = outcome.with_context(|| label.clone())?;
         exits.push(Exit::of(outcome.is_as_expected()));
         let yaml = yaml_of(&experiment.experiment.resource, outcome.plan.seed()).with_context(|| label.clone())?;
-        let run = Kept { outcome, chronicle, yaml };
+        let run = Kept { outcome, chronicle, yaml, comparison: None };
         if let Some(place) = place {
             exits.push(told(&label, evidence::write(place, &run)));
         }

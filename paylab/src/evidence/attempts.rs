@@ -1,6 +1,6 @@
 //! `attempts.ndjson.zst`: one line for each attempt of the payments that are told, and a last line that seals them.
 
-use std::io::{self, BufRead as _, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 
 use anyhow::anyhow;
 use paylab_core::{
@@ -59,8 +59,20 @@ struct Footer {
 
 /// Writes the attempts of payments.
 pub(super) fn write(stories: &[PaymentStory], run_id: &str, out: impl Write) -> io::Result<()> {
+    let mut out = compressed(out)?;
+    write_lines(stories, run_id, &mut out)?;
+    out.finish()?.flush()
+}
+
+/// What compresses lines and adds a checksum.
+pub(super) fn compressed<W: Write>(out: W) -> io::Result<zstd::Encoder<'static, W>> {
     let mut out = zstd::Encoder::new(out, LEVEL)?;
     out.include_checksum(true)?;
+    Ok(out)
+}
+
+/// Writes a line for each attempt, and the footer.
+pub(super) fn write_lines(stories: &[PaymentStory], run_id: &str, out: &mut impl Write) -> io::Result<()> {
     let mut sealer = Sealer::default();
     for line in stories.iter().flat_map(lines) {
         let line = with_newline(&line)?;
@@ -68,20 +80,26 @@ pub(super) fn write(stories: &[PaymentStory], run_id: &str, out: impl Write) -> 
         out.write_all(&line)?;
     }
     let footer = Footer { run_id: run_id.to_owned(), seal: sealer.seal() };
-    out.write_all(&with_newline(&Line::Footer { footer })?)?;
-    out.finish()?.flush()
+    out.write_all(&with_newline(&Line::Footer { footer })?)
 }
 
 /// Reads them back, and checks that they are whole and of this run.
 pub(super) fn read(file: impl Read, run_id: &str) -> anyhow::Result<Vec<PaymentStory>> {
-    let mut lines = BufReader::new(zstd::Decoder::new(file)?);
+    read_lines(&mut BufReader::new(zstd::Decoder::new(file)?), run_id)
+}
+
+/// Reads a line; none is longer than is written.
+pub(super) fn read_line(lines: &mut impl BufRead) -> anyhow::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    lines.take(LINE_LEN_MAX).read_until(b'\n', &mut line).map_err(|_| cut())?;
+    if line.is_empty() { Err(cut()) } else { Ok(line) }
+}
+
+/// Reads lines up to the footer, and checks them.
+pub(super) fn read_lines(lines: &mut impl BufRead, run_id: &str) -> anyhow::Result<Vec<PaymentStory>> {
     let (mut stories, mut sealer) = (Vec::new(), Sealer::default());
     for _ in 0..LINES_MAX {
-        let mut line = Vec::new();
-        lines.by_ref().take(LINE_LEN_MAX).read_until(b'\n', &mut line).map_err(|_| cut())?;
-        if line.is_empty() {
-            return Err(cut());
-        }
+        let line = read_line(lines)?;
         match serde_json::from_slice(&line).map_err(|_| anyhow!("holds a line that cannot be read; it was changed"))? {
             Line::Attempt(attempt) => add(&mut stories, *attempt),
             Line::Footer { footer } => {
@@ -103,7 +121,7 @@ fn cut() -> anyhow::Error {
     anyhow!("is cut or damaged")
 }
 
-fn with_newline(line: &impl Serialize) -> io::Result<Vec<u8>> {
+pub(super) fn with_newline(line: &impl Serialize) -> io::Result<Vec<u8>> {
     let mut line = serde_json::to_vec(line)?;
     line.push(b'\n');
     Ok(line)

@@ -60,7 +60,7 @@ pub(crate) fn read(directory: &Path) -> Result<Kept, Misuse> {
     }
     let attempts = File::open(directory.join(ATTEMPTS)).map_err(|error| in_file(ATTEMPTS)(in_words(&error)))?;
     let stories = attempts::read(attempts, &run_id).map_err(|error| in_file(ATTEMPTS)(error.to_string()))?;
-    Ok(Kept { outcome, chronicle: Chronicle { counts: chronicle, stories }, yaml })
+    Ok(Kept { outcome, chronicle: Chronicle { counts: chronicle, stories }, yaml, comparison: None })
 }
 
 /// Reads the evidence of every run in a directory: its own, or that of the experiments for each of which there is a directory in it.

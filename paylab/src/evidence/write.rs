@@ -39,7 +39,7 @@ fn prune(value: &mut serde_json::Value) {
 /// # Errors
 /// A file cannot be written.
 pub(crate) fn write(directory: &Path, kept: &Kept) -> anyhow::Result<()> {
-    let Kept { outcome, chronicle, yaml } = kept;
+    let Kept { outcome, chronicle, yaml, comparison: _ } = kept;
     let run_id = outcome.report.run_id.clone();
     let file = |name: &str| directory.join(name);
     let failed = |name: &str, error: &std::io::Error| {

@@ -13,7 +13,10 @@ use super::{
     totals::{self, TotalsView},
     verdict::{self, VerdictView},
 };
-use crate::run::Run;
+use crate::{
+    comparison::{Line, lines, remarks},
+    run::Run,
+};
 
 /// The stories of all runs together take at most this many bytes, so that the page of a run has at most 300 kB.
 const STORIES_LEN_MAX: usize = 170_000;
@@ -45,6 +48,13 @@ struct RunView<'a> {
     histograms: Vec<HistogramView>,
     plan: PlanView,
     note: Option<String>,
+    comparison: Option<ComparisonView>,
+}
+
+/// What has changed since an earlier run.
+struct ComparisonView {
+    lines: Vec<Line>,
+    remarks: Vec<(&'static str, String)>,
 }
 
 /// A link to a further payment that proves the verdict.
@@ -103,6 +113,7 @@ fn run_view<'a>(number: usize, run: &Run<'a>, budget: usize) -> Result<RunView<'
         histograms: histogram::views(run),
         plan: plan::view(run),
         note: run.chronicle.counts.unread.clone(),
+        comparison: run.comparison.map(|it| ComparisonView { lines: lines(it), remarks: remarks(it) }),
         name: &run.outcome.setting.experiment,
         prefix,
     })

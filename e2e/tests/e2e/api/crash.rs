@@ -22,7 +22,7 @@ use kube::{
     client::ClientBuilder,
     config::{KubeConfigOptions, Kubeconfig},
 };
-use operator::{options::Options, reconcile_all};
+use operator::{evidence::fetch_with, options::Options, reconcile_all};
 use paylab_e2e::{AuditLog, Node};
 use paylab_resource::spec::ChaosExperiment;
 use serde_json::{Value, json};
@@ -106,6 +106,8 @@ pub(crate) struct CaseResult {
     /// The status, without the fields that differ from run to run.
     status: Value,
     events: usize,
+    /// Whether there is evidence, which outlives the lab.
+    has_evidence: bool,
 }
 
 /// The administrator's configuration for the API server, without retries.
@@ -124,7 +126,8 @@ pub(crate) async fn inject_at_every_request(node: &Node, experiment: Experiment,
     let audit_log = node.audit_log_from_now().unwrap();
     let prefix = format!("{}-{}", experiment.name, fault.name());
     let (expected, _) = run_case(&config, experiment, &format!("without-{prefix}"), None).await;
-    assert_eq!((expected.status["verdict"].as_str(), expected.events), (Some("Violated"), 1), "{}", expected.status);
+    let seen = (expected.status["verdict"].as_str(), expected.events, expected.has_evidence);
+    assert_eq!(seen, (Some("Violated"), 1, true), "{}", expected.status);
     let cases = (1..=REQUESTS_MAX).map(|n| {
         let (config, namespace) = (&config, format!("{prefix}-{n}"));
         async move { (n, run_case(config, experiment, &namespace, Some((n, fault))).await) }
@@ -182,10 +185,13 @@ async fn run_case(
         sleep(Duration::from_millis(100)).await;
     };
     operator.stop();
+    // Without a kubelet there are no logs, so that the evidence tells no single attempts.
+    let has_evidence =
+        fetch_with(client.clone(), name, namespace).await.is_ok_and(|evidence| evidence.shares[0].is_err());
     let events = Api::<Event>::namespaced(client, namespace).list(&ListParams::default()).await.unwrap();
     let is_from_operator = |event: &&Event| event.reporting_controller.as_deref() == Some("paylab.dev/operator");
     let events = events.iter().filter(is_from_operator).count();
-    (CaseResult { status: without_variable_fields(status), events }, injector.has_injected())
+    (CaseResult { status: without_variable_fields(status), events, has_evidence }, injector.has_injected())
 }
 
 /// Whether no object of the lab exists.

@@ -6,13 +6,22 @@ use std::{
     thread,
 };
 
-use paylab::{commands::run::measure, lab::Database};
+use kube::{
+    Client, Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use operator::evidence::fetch_with;
+use paylab::{
+    commands::{report::page_of, run::measure},
+    lab::Database,
+};
 use paylab_core::outcome::Setting;
 use paylab_e2e::Node;
 use paylab_present::status;
 use paylab_resource::file;
 use paylab_testbed::postgres::{Durability, postgres};
 use serde_json::{Value, json};
+use tokio::runtime::Runtime;
 
 use crate::support::{Namespace, Test, condition, example, experiment, message, slow_experiment};
 
@@ -22,6 +31,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("two_replicas_on_postgresql_pay_exactly_once", two_replicas),
     ("ten_experiments_at_once_have_their_own_totals", ten_at_once),
     ("progress_is_reported_while_the_load_runs", progress),
+    ("the_report_of_an_experiment_is_made_when_its_pods_are_gone", report_without_pods),
     ("an_experiment_without_a_seed_can_be_repeated_with_the_seed_it_drew", drawn_seed),
 ];
 
@@ -164,4 +174,35 @@ fn drawn_seed(node: &Node) {
     let seed = status["seed"].as_i64().unwrap();
     let again = run_locally(&drawn.replace("  claim:", &format!("  seed: {seed}\n  claim:")));
     assert_eq!(comparable(status), comparable(again));
+}
+
+/// Its lab is removed, and so are the pods and their logs; the evidence that they have left is removed with the experiment.
+fn report_without_pods(node: &Node) {
+    let ns = Namespace::restricted(node, "evidence");
+    for workers in [1, 3] {
+        let name = format!("told-{workers}");
+        let spec = format!("  expect: Violated\n  retain: Never\n  client: {{workers: {workers}}}\n");
+        ns.apply(&experiment(&name, &spec));
+        let status = ns.final_status(&name);
+        assert_eq!(condition(&status, "Verified"), Some("True"), "{}", message(&status));
+        ns.wait_until_no_lab_objects();
+        let fetched = Runtime::new().unwrap().block_on(async {
+            let kubeconfig = Kubeconfig::read_from(node.kubeconfig()).unwrap();
+            let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+            fetch_with(Client::try_from(config).unwrap(), &name, ns.name()).await.unwrap()
+        });
+        assert!(
+            fetched.shares.len() == workers && fetched.shares.iter().all(Result::is_ok),
+            "{:?}",
+            fetched.run.shares
+        );
+        let page = page_of(fetched).unwrap();
+        for expected in ["The guilty request", "<svg", "Booked twice", "329"] {
+            assert!(page.contains(expected), "{name}: the page lacks {expected}");
+        }
+        assert!(page.len() <= 300_000 && !page.contains("have left no evidence"), "{name}: {} bytes", page.len());
+        ns.kubectl(&["delete", "payx", &name, "--timeout=60s"]);
+        let evidence = format!("configmap/{name}-evidence");
+        ns.kubectl(&["wait", "--for=delete", &evidence, "--timeout=60s"]);
+    }
 }
