@@ -275,7 +275,8 @@ fn what_is_no_whole_evidence_of_the_run_is_refused_with_a_sentence() {
         cluster.refusal()
     };
     let share = share_key(0);
-    let cases: [(&dyn Fn(&mut Cluster), &str); 12] = [
+    type Case<'a> = (&'a dyn Fn(&mut Cluster), &'a str);
+    let cases: [Case<'_>; 12] = [
         (
             &|it| drop(it.objects.remove(EXPERIMENT_PATH)),
             "the namespace school has no experiment lesson; `kubectl get payx --all-namespaces` lists all",

@@ -161,7 +161,7 @@ impl Worker {
         let Pay { payments: _, until, key, seed: _ } = pay;
         let told = sentence::verdict(&outcome);
         let result = RunResult { verdict: outcome.verdict, sentence: told, until, key, dedup };
-        let kept = Kept { outcome, chronicle, yaml };
+        let kept = Kept { outcome, chronicle, yaml, comparison: None };
         let html = html::page(&[report_files::run(&kept)]).map_err(|error| failed(&error.into()))?;
         self.shared.keep_report(html);
         self.look().await;
