@@ -12,9 +12,9 @@ use super::{
 
 /// The pause between two looks.
 const PAUSE: Duration = Duration::from_millis(200);
-/// After a look comes a pause of at least so many times its length, so that looking takes at most 5 % of the time of the parts, whatever
+/// After a look comes a pause of at least so many times its length, so that looking takes at most 2.5 % of the time of the parts, whatever
 /// the ledger has grown to.
-const PAUSE_PER_LOOK: u32 = 20;
+const PAUSE_PER_LOOK: u32 = 40;
 
 /// Watches until it is dropped.
 pub(super) async fn watch(shared: &Arc<Shared>) {
