@@ -106,8 +106,7 @@ mod tests {
         });
         let observed = loaded(ended(0, "Completed", "{}"));
         keep_evidence(&Client::new(api, "school"), &experiment, &observed, &experiment.outcome(report)).await;
-        let created = created.lock().unwrap().clone();
-        created
+        created.lock().unwrap().clone()
     }
 
     fn share_in(map: &ConfigMap) -> StoredShare {
