@@ -43,6 +43,9 @@ fn lesson(workers: u32) -> String {
     )
 }
 
+/// What makes evidence bad.
+type Change<'a> = dyn Fn(&mut Cluster) + 'a;
+
 /// A cluster without pods: what its API has under each path.
 #[derive(Debug, Clone)]
 struct Cluster {
@@ -269,14 +272,13 @@ fn a_worker_without_evidence_is_named_and_nothing_is_counted_without_it() {
 #[test]
 fn what_is_no_whole_evidence_of_the_run_is_refused_with_a_sentence() {
     let whole = Cluster::after(1, 200_000);
-    let refused = |change: &dyn Fn(&mut Cluster)| {
+    let refused = |change: &Change<'_>| {
         let mut cluster = whole.clone();
         change(&mut cluster);
         cluster.refusal()
     };
     let share = share_key(0);
-    type Case<'a> = (&'a dyn Fn(&mut Cluster), &'a str);
-    let cases: [Case<'_>; 12] = [
+    let cases: [(&Change<'_>, &str); 12] = [
         (
             &|it| drop(it.objects.remove(EXPERIMENT_PATH)),
             "the namespace school has no experiment lesson; `kubectl get payx --all-namespaces` lists all",

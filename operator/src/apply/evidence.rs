@@ -94,7 +94,8 @@ mod tests {
                     let body = request.into_body().collect_bytes().await.expect("the body is whole").to_vec();
                     seen.lock().unwrap().push(serde_json::from_slice(&body).unwrap());
                     let status = answers.lock().unwrap().pop().unwrap_or(StatusCode::CREATED);
-                    let refusal = json!({"kind": "Status", "code": status.as_u16(), "reason": "Refused", "message": "no", "status": "Failure"});
+                    let reason = if status == StatusCode::FORBIDDEN { "Forbidden" } else { "InternalError" };
+                    let refusal = json!({"kind": "Status", "code": status.as_u16(), "reason": reason, "message": "no", "status": "Failure"});
                     (status, if status.is_success() { body } else { refusal.to_string().into_bytes() })
                 } else {
                     (StatusCode::OK, log.into_bytes())
