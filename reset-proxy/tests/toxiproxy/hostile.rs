@@ -1,15 +1,18 @@
 //! Hostile input and overload: errors are clear, memory is bounded, and other proxies are not disturbed.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use paylab_core::duration_text::DurationText;
 use reset_proxy::{Error, ResetProxy};
 use rustix::process::{Resource, getrlimit};
 use serde_json::{Value, json};
-use tokio::{io::AsyncWriteExt as _, time::timeout};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    time::timeout,
+};
 
 use crate::{
-    support::{Ending, loopback, options, soon},
+    support::{Ending, Peer, loopback, options, soon},
     toxic_lab::{ToxicLab, address, busy_listener, connect, talk, toxic},
 };
 
@@ -56,14 +59,27 @@ async fn ten_thousand_proxies_are_created_at_once_and_each_works() {
     let created = lab.accepted("POST", "/populate", json!(all)).await;
     assert_eq!(created["proxies"].as_array().map(Vec::len), Some(MANY));
     let last = &created["proxies"][MANY.min(room) - 1];
-    let (mut client, mut service) = lab.connection(address(last)).await;
-    talk(&mut client, &mut service).await;
+    let (mut client, mut service) = greeted(&lab, address(last)).await;
     lab.accepted("DELETE", "/proxies/proxy%207", Value::Null).await;
     assert_eq!(
         lab.accepted("GET", "/proxies", Value::Null).await.as_object().map(serde_json::Map::len),
         Some(MANY - 1)
     );
     talk(&mut client, &mut service).await;
+}
+
+/// Opens a connection that has passed a greeting. With so many ports, a client of another program that knocks again at a port which it
+/// had before may reach one of these proxies too, so the service's end is known by what it is sent.
+async fn greeted(lab: &ToxicLab, proxy: SocketAddr) -> (Peer, Peer) {
+    let mut client = connect(proxy).await;
+    client.send("ping").await;
+    loop {
+        let mut service = lab.service().await;
+        let mut seen = [0; 4];
+        if soon("a greeting", service.0.read_exact(&mut seen)).await.is_ok() && seen == *b"ping" {
+            return (client, service);
+        }
+    }
 }
 
 #[tokio::test]
