@@ -9,7 +9,10 @@ use crate::leader::LeaderError;
 pub enum Error {
     /// Neither a pod's service account nor a kubeconfig was found.
     #[error("no cluster is configured: {0}; run in a pod with a service account, or set KUBECONFIG")]
-    Config(#[from] kube::config::InferConfigError),
+    Config(String),
+    /// A kubeconfig cannot be read as one. Its text is not shown, because it holds credentials.
+    #[error("the kubeconfig is not valid YAML, or a field of it has another type; `kubectl config view` says where")]
+    Kubeconfig,
     /// A request to the Kubernetes API failed.
     #[error("a request to the cluster's API failed: {0}")]
     Api(#[from] kube::Error),

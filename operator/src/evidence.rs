@@ -1,6 +1,8 @@
 //! The evidence of an experiment on a cluster, in a `ConfigMap` that belongs to the experiment and outlives its pods: how it is stored, and
 //! how it is fetched and checked. What a worker's share says, this module does not know.
 
+use std::time::Duration;
+
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client};
@@ -9,8 +11,10 @@ use paylab_part::evidence_log::sha256;
 use paylab_resource::{spec::ChaosExperiment, status::ChaosExperimentStatus};
 use serde::{Deserialize, Serialize};
 
-use crate::{error::Error, names, observe::Ownership};
+use crate::{cluster, error::Error, names, observe::Ownership};
 
+/// How long the API server may take for one answer.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
 /// The key of [`StoredRun`] in the `ConfigMap`.
 pub const RUN_KEY: &str = "run.json";
 /// The key of the experiment's file.
@@ -100,7 +104,7 @@ pub fn fetch<'a>(
     namespace: Option<&'a str>,
 ) -> BoxFuture<'a, Result<ClusterEvidence, FetchError>> {
     Box::pin(async move {
-        let client = Client::try_from(kube::Config::infer().await.map_err(Error::from)?).map_err(Error::from)?;
+        let client = cluster::client(Some(ANSWERED_WITHIN)).await?;
         let namespace = namespace.unwrap_or_else(|| client.default_namespace()).to_owned();
         fetch_with(client, experiment, &namespace).await
     })

@@ -9,6 +9,7 @@
 
 mod api;
 mod apply;
+mod cluster;
 mod controller;
 mod decide;
 mod desired;

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::{
+    cluster,
     controller::control,
     error::Error,
     leader,
@@ -23,7 +24,7 @@ use crate::{
 // Boxed: it is then compiled once, with this crate, and not with every binary and test that calls it.
 pub fn run(options: Options, shutdown: CancellationToken) -> BoxFuture<'static, Result<(), Error>> {
     Box::pin(async move {
-        let client = Client::try_from(kube::Config::infer().await?)?;
+        let client = cluster::client(None).await?;
         let unbound = |source| Error::Listen { address: options.listen, source };
         let listener = listen(options.listen).map_err(unbound)?;
         let address = listener.local_addr().map_err(unbound)?;

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use clap::Args;
 use futures::future::BoxFuture;
-use kube::{Api, Client};
+use kube::Api;
 use paylab_core::{claim::Verdict, duration_text::DurationText};
 use paylab_resource::{spec::ChaosExperiment, status::ChaosExperimentStatus};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::{error::Error, status::is_verified};
+use crate::{cluster, error::Error, status::is_verified};
 
 /// How often the experiment is read.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
@@ -44,14 +44,16 @@ pub struct Ending {
 // Boxed: it is then compiled once, with this crate, and not with every binary and test that calls it.
 pub fn wait(options: &Options) -> BoxFuture<'_, Result<Option<Ending>, Error>> {
     Box::pin(async move {
-        let client = Client::try_from(kube::Config::infer().await?)?;
+        let client = cluster::client(None).await?;
         let api: Api<ChaosExperiment> = match &options.namespace {
             Some(namespace) => Api::namespaced(client, namespace),
             None => Api::default_namespaced(client),
         };
         let deadline = Instant::now() + options.timeout.duration();
         loop {
-            let status = api.get(&options.experiment).await?.status;
+            // A server that accepts and does not answer is one that has not answered in time.
+            let Ok(read) = timeout_at(deadline, api.get(&options.experiment)).await else { return Ok(None) };
+            let status = read?.status;
             if let Some(ended) = status.filter(|status| status.completion_time.is_some()) {
                 return Ok(Some(Ending::of(ended)));
             }

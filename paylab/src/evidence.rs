@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{
     cluster::{kept_from_cluster, read_from_cluster},
-    folder::Places,
+    folder::{Places, files_of},
     read::{read, read_all},
     share::encode as encode_share,
     write::{write, yaml_of},

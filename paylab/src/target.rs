@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    ffi::OsString,
     fs::File,
     io::{self, Read as _, Seek as _},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
@@ -250,13 +251,50 @@ fn last_of(mut output: File) -> String {
         output.seek(io::SeekFrom::Start(metadata.len().saturating_sub(OUTPUT_SHOWN)))?;
         let mut bytes = Vec::new();
         output.read_to_end(&mut bytes)?;
-        text = String::from_utf8_lossy(&bytes).trim().to_owned();
+        text = without_secrets(String::from_utf8_lossy(&bytes).trim(), std::env::vars_os());
         Ok(())
     });
     if read.is_err() || text.is_empty() { String::new() } else { format!("; its output ends with:\n{text}") }
 }
 
+/// A command's output without the values of secrets, which it can read in its environment. They are given here because the experiments that
+/// use them need not be read for a command to fail.
+fn without_secrets(output: &str, environment: impl Iterator<Item = (OsString, OsString)>) -> String {
+    let named = environment.filter(|(name, _)| name.to_string_lossy().starts_with(SECRET_PREFIX));
+    let mut values: Vec<_> = named.map(|(_, value)| value.to_string_lossy().into_owned()).collect();
+    values.retain(|value| !value.is_empty());
+    // One may be a part of another.
+    values.sort_by_key(|value| std::cmp::Reverse(value.len()));
+    let mut text = output.to_owned();
+    for value in values {
+        // The output may begin in the middle of one.
+        let cut = (1..value.len()).find(|from| value.is_char_boundary(*from) && text.starts_with(&value[*from..]));
+        if let Some(from) = cut.filter(|from| value.len() - from > 3) {
+            text.replace_range(..value.len() - from, "(secret)");
+        }
+        text = text.replace(&value, "(secret)");
+    }
+    text
+}
+
 /// A port of the loopback interface that nobody uses.
 fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_output_of_a_command_is_shown_without_secrets() {
+        let environment = || {
+            let secrets = [("PAYLAB_SECRET_TOKEN", "planted4711"), ("PAYLAB_SECRET_EMPTY", ""), ("HOME", "/root")];
+            secrets.into_iter().map(|(name, value)| (OsString::from(name), OsString::from(value)))
+        };
+        let shown = |output| without_secrets(output, environment());
+        assert_eq!(shown("TOKEN=planted4711; HOME=/root"), "TOKEN=(secret); HOME=/root");
+        assert_eq!(shown("ed4711 is where the output begins"), "(secret) is where the output begins");
+        assert_eq!(shown("1 error"), "1 error");
+    }
 }

@@ -199,6 +199,39 @@ fn the_evidence_of_an_earlier_run_is_replaced_and_that_is_told() {
     assert_eq!(outcome(&evidence)["verdict"], "Upheld");
 }
 
+#[test]
+fn a_directory_of_several_experiments_never_shows_one_of_an_earlier_run() {
+    let (_folder, evidence) = kept(&safe());
+    // One experiment was kept there, and now there are two.
+    let both = format!("{}---\n{}", naive(), experiment("other", "Upheld", "UniqueKey"));
+    assert_eq!(run_into(&evidence, &both).status.code(), Some(0));
+    let told = printed(&on("report", &evidence, &[]));
+    assert!(told.contains("VIOLATED ExactlyOnce") && !told.contains("safe"), "{told}");
+    // Two others would leave those of before beside them.
+    let others = format!("{}---\n{}", experiment("third", "Upheld", "UniqueKey"), naive());
+    let refused = refusal(&run_into(&evidence, &others));
+    assert!(refused.contains("holds the evidence of another experiment") && refused.contains("other"), "{refused}");
+    assert_eq!(outcome(&evidence.join("other"))["verdict"], "Upheld", "nothing was removed");
+}
+
+#[test]
+fn what_is_read_is_never_overwritten_by_a_report() {
+    let (folder, evidence) = kept(&safe());
+    for file in ["outcome.json", "experiment.yaml", "attempts.ndjson.zst"].map(|name| evidence.join(name)) {
+        let before = fs::read(&file).unwrap();
+        for option in ["--report", "--markdown", "--junit"] {
+            let refused = refusal(&on("report", &evidence, &[option, file.to_str().unwrap()]));
+            assert!(refused.contains("is read; name another"), "{refused}");
+        }
+        assert_eq!(fs::read(&file).unwrap(), before);
+    }
+    let mine = folder.path().join("mine.yaml");
+    fs::write(&mine, safe()).unwrap();
+    let refused = refusal(&on("run", &mine, &["--report", mine.to_str().unwrap()]));
+    assert!(refused.contains("is read; name another"), "{refused}");
+    assert_eq!(fs::read_to_string(&mine).unwrap(), safe());
+}
+
 /// Changes the field of an outcome.
 fn change(evidence: &Path, field: &str, value: Value) {
     let mut changed = outcome(evidence);

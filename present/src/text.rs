@@ -264,6 +264,10 @@ fn write_end(f: &mut Formatter<'_>, outcome: &Outcome) -> fmt::Result {
     let examples = report.anomalies.values().flat_map(|examples| &examples.first);
     match (examples.map(|example| example.payment).min(), evidence) {
         (Some(payment), Some(evidence)) => write!(f, "\n  explain one: paylab explain {evidence} {payment}"),
+        // What a service of somebody else's did is known from evidence only.
+        (Some(payment), None) if matches!(plan.target, Target::Theirs(_)) => {
+            write!(f, "\n  explain one: run it again with --evidence DIR, then paylab explain DIR {payment}")
+        }
         (Some(payment), None) => write!(f, "\n  explain one: paylab explain {file} {payment} --seed {}", plan.seed()),
         (None, _) => Ok(()),
     }

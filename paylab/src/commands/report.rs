@@ -52,7 +52,9 @@ pub fn report(options: &Options) -> anyhow::Result<Exit> {
     if let Some(earlier) = &options.compare {
         compare(&mut kept, earlier)?;
     }
-    options.files.prepare()?;
+    let read: Vec<_> =
+        options.directory.iter().chain(&options.compare).flat_map(|place| evidence::files_of(place)).collect();
+    options.files.prepare(read.iter().map(PathBuf::as_path))?;
     let output = match options.output {
         None if options.files.is_none() && options.evidence.is_none() => Some(Output::Text),
         asked => asked,

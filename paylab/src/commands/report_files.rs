@@ -38,17 +38,21 @@ impl ReportFiles {
     }
 
     /// Removes the files of an earlier run, so that a pipeline never takes one for the outcome of a run that failed, and makes sure that the
-    /// new ones can be written.
+    /// new ones can be written. `read` is what the report is made from.
     ///
     /// # Errors
-    /// A file cannot be written, or is asked for twice.
-    pub(crate) fn prepare(&self) -> anyhow::Result<()> {
+    /// A file cannot be written, is asked for twice, or is one of those that are read.
+    pub(crate) fn prepare<'a>(&self, read: impl IntoIterator<Item = &'a Path>) -> anyhow::Result<()> {
+        let read: Vec<_> = read.into_iter().filter_map(|path| path.canonicalize().ok()).collect();
         let named: Vec<_> = self.named().collect();
         for (index, (option, file)) in named.iter().enumerate() {
             if let Some((other, _)) = named[..index].iter().find(|(_, earlier)| earlier == file) {
                 return Err(
                     Misuse(format!("{option}: {} is the file of {other} too; name another", file.display())).into()
                 );
+            }
+            if file.canonicalize().is_ok_and(|file| read.contains(&file)) {
+                return Err(Misuse(format!("{option}: {} is read; name another", file.display())).into());
             }
         }
         named.into_iter().try_for_each(|(option, file)| prepare(option, file))

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::FILES;
+use super::{FILES, OUTCOME};
 use crate::{
     exit::Misuse,
     output::{in_words, tell},
@@ -31,6 +31,10 @@ impl Places {
         for place in &places {
             check(place).map_err(refused)?;
         }
+        if let [_, _, ..] = names {
+            check_parent(directory, &places).map_err(refused)?;
+            remove(directory).map_err(refused)?;
+        }
         for place in &places {
             clear(place).map_err(refused)?;
         }
@@ -41,6 +45,13 @@ impl Places {
     pub(crate) fn of(&self, index: usize) -> Option<&Path> {
         self.0.get(index).map(PathBuf::as_path)
     }
+}
+
+/// The files that evidence in a directory, or in the directories in it, is read from.
+pub(crate) fn files_of(directory: &Path) -> Vec<PathBuf> {
+    let inside = fs::read_dir(directory).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let places = std::iter::once(directory.to_owned()).chain(inside);
+    places.flat_map(|place| FILES.map(|file| place.join(file))).filter(|file| file.is_file()).collect()
 }
 
 /// The names, each followed by a number where it was there before.
@@ -73,10 +84,34 @@ fn check(place: &Path) -> Result<(), String> {
     }
 }
 
+/// Refuses a directory for several experiments that holds the evidence of another one, which a report of the directory would show too.
+fn check_parent(directory: &Path, places: &[PathBuf]) -> Result<(), String> {
+    let Ok(entries) = fs::read_dir(directory) else { return Ok(()) };
+    let inside = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut others = inside.filter(|place| place.join(OUTCOME).exists() && !places.contains(place));
+    match others.next() {
+        None => Ok(()),
+        Some(other) => {
+            let (shown, other) = (directory.display(), other.display());
+            Err(format!(
+                "{shown} holds the evidence of another experiment ({other}); remove it, or name another directory"
+            ))
+        }
+    }
+}
+
 /// Removes the evidence of an earlier run, and makes sure that the new one can be written.
 fn clear(place: &Path) -> Result<(), String> {
     let unwritable = |error: io::Error| format!("cannot write {}: {}", place.display(), in_words(&error));
     fs::create_dir_all(place).map_err(unwritable)?;
+    remove(place)?;
+    let probe = place.join(FILES[0]);
+    fs::write(&probe, "").and_then(|()| fs::remove_file(&probe)).map_err(unwritable)
+}
+
+/// Removes the evidence of an earlier run.
+fn remove(place: &Path) -> Result<(), String> {
+    let unwritable = |error: io::Error| format!("cannot write {}: {}", place.display(), in_words(&error));
     let mut replaced = false;
     for file in FILES {
         match fs::remove_file(place.join(file)) {
@@ -88,8 +123,7 @@ fn clear(place: &Path) -> Result<(), String> {
     if replaced {
         tell(format_args!("--evidence: replacing the evidence of an earlier run in {}", place.display()));
     }
-    let probe = place.join(FILES[0]);
-    fs::write(&probe, "").and_then(|()| fs::remove_file(&probe)).map_err(unwritable)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration, time::Instant};
 use axum::http::StatusCode;
 use load_job::{Load, Progress, Telling};
 use paylab_core::{
+    claim::Verdict,
     outcome::{Outcome, Setting},
     targets::ours::Dedup,
 };
@@ -160,11 +161,18 @@ impl Worker {
         let yaml = yaml_of(&resource, load.plan.seed()).map_err(|error| failed(&error))?;
         let Pay { payments: _, until, key, seed: _ } = pay;
         let told = sentence::verdict(&outcome);
-        let result = RunResult { verdict: outcome.verdict, sentence: told, until, key, dedup };
         let kept = Kept { outcome, chronicle, yaml, comparison: None };
         let html = html::page(&[report_files::run(&kept)]).map_err(|error| failed(&error.into()))?;
         self.shared.keep_report(html);
         self.look().await;
+        let others = self.shared.now().outside.sent;
+        let sentence = match kept.outcome.verdict {
+            Verdict::Inconclusive if others > 0 => {
+                format!("others paid through the proxy meanwhile ({others} requests): {told}")
+            }
+            _ => told,
+        };
+        let result = RunResult { verdict: kept.outcome.verdict, sentence, until, key, dedup };
         self.shared.show(|state| state.result = Some(result.clone()));
         Ok(result)
     }
@@ -184,7 +192,9 @@ impl Worker {
     /// Starts the service in another mode, with an empty ledger.
     async fn change_mode(&mut self, dedup: Dedup) -> Result<Done, Refusal> {
         let ended = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the service has not started in that mode");
-        self.mode.wanted.send(dedup).map_err(|_| ended())?;
+        if *self.mode.running.borrow() != dedup {
+            self.mode.wanted.send(dedup).map_err(|_| ended())?;
+        }
         let started = timeout(MODE_WITHIN, self.mode.running.wait_for(|running| *running == dedup)).await;
         started.map_err(|_| ended())?.map_err(|_| ended())?;
         self.shared.show(|state| state.dedup = dedup);
