@@ -97,7 +97,7 @@ fn large_load(node: &Node) {
     );
     assert!(status["lab"]["findings"][0].as_str().unwrap_or_default().contains("ended early"), "{status:#}");
     let limit = "--output=jsonpath={.spec.template.spec.containers[0].resources.limits.memory}";
-    assert_eq!(ns.kubectl(&["get", "jobs/huge-load-job", limit]), "370Mi");
+    assert_eq!(ns.kubectl(&["get", "jobs/huge-load-job", limit]), "405Mi");
     assert_eq!(ns.kubectl(&["get", "deployments/huge-reset-proxy", limit]), "64Mi");
 }
 

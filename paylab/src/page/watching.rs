@@ -11,7 +11,7 @@ use super::{
 };
 
 /// The pause between two looks.
-const PAUSE: Duration = Duration::from_millis(200);
+const PAUSE: Duration = Duration::from_millis(400);
 /// After a look comes a pause of at least so many times its length, so that looking takes at most 2.5 % of the time of the parts, whatever
 /// the ledger has grown to.
 const PAUSE_PER_LOOK: u32 = 40;
