@@ -204,6 +204,7 @@ fn one_payment_is_told_attempt_by_attempt() {
     let (status, refused) =
         lesson.press("/api/pay", &json!({"payments": "Two", "until": "Tried", "key": "None", "seed": 42}));
     assert!(status == 422 && refused["detail"].as_str().unwrap().contains("payments"), "{status} {refused}");
+    assert_eq!(lesson.running.terminate().0, Some(0));
 }
 
 #[test]
