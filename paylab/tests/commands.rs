@@ -9,7 +9,7 @@ use std::{
     io::{BufRead as _, BufReader},
 };
 
-use binary::{Running, ask, command, experiment, paylab, text};
+use binary::{Running, ask, command, experiment, paylab, printed, text};
 use serde_json::Value;
 
 #[test]
@@ -177,4 +177,21 @@ fn a_load_refuses_a_bad_file_as_run_does_and_reads_standard_input() {
         assert!(named.iter().all(|error| errors.contains(error)), "{command}: {errors}");
     }
     assert_eq!(paylab(&["load-job", "/nowhere/x.yaml"], "").status.code(), Some(64));
+}
+
+#[test]
+fn a_cluster_that_never_answers_does_not_hold_a_wait_longer_than_its_timeout() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = folder.path().join("kubeconfig");
+    let text = format!(
+        "{{apiVersion: v1, kind: Config, clusters: [{{name: c, cluster: {{server: 'http://{}'}}}}], users: [], \
+         contexts: [{{name: c, context: {{cluster: c, user: ''}}}}], current-context: c}}",
+        silent.local_addr().unwrap()
+    );
+    std::fs::write(&kubeconfig, text).unwrap();
+    let mut wait = command(&["wait", "lesson", "--timeout", "300ms"]);
+    let output = wait.env("KUBECONFIG", &kubeconfig).output().unwrap();
+    let printed = printed(&output);
+    assert!(printed.contains("lesson has not ended within 300ms"), "{printed}");
 }

@@ -123,3 +123,22 @@ fn the_help_does_not_show_the_variables_value() {
     let output = String::from_utf8(help.output().unwrap().stdout).unwrap();
     assert!(output.contains("PAYLAB_DATABASE") && !output.contains("plant"), "{output}");
 }
+
+#[test]
+fn a_kubeconfig_that_is_not_valid_is_told_without_its_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = folder.path().join("kubeconfig");
+    for text in ["token: [planta", "users:\n- name: a\n  user:\n    token: \"planta\n", "users: planta"] {
+        std::fs::write(&kubeconfig, text).unwrap();
+        for arguments in
+            [["wait", "lesson"].as_slice(), &["report", "--from", "lesson"], &["operator", "--image", "p:1"]]
+        {
+            let output =
+                Command::new(env!("CARGO_BIN_EXE_paylab")).args(arguments).env("KUBECONFIG", &kubeconfig).output();
+            let output = output.unwrap();
+            assert_eq!(output.status.code(), Some(70), "{arguments:?}");
+            let printed = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+            check(&printed, text, &["planta"], &["the kubeconfig is not valid YAML"]);
+        }
+    }
+}
