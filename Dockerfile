@@ -17,3 +17,5 @@ LABEL org.opencontainers.image.title="paylab" \
 COPY --from=build /image/ /
 USER 65532:65532
 ENTRYPOINT ["/paylab"]
+# As in Toxiproxy's image, so that this image can replace that one.
+CMD ["-host=0.0.0.0"]

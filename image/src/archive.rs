@@ -12,6 +12,9 @@ const USER_ID: u32 = 65_532;
 /// The name of the program in the root folder.
 const PROGRAM: &str = "paylab";
 
+/// What the program is told where nobody tells it anything: the same as in Toxiproxy's image, so that this image can replace that one.
+const DEFAULT_ARGUMENTS: [&str; 1] = ["-host=0.0.0.0"];
+
 /// A file of the archive that other files refer to by its digest.
 struct Blob {
     media_type: &'static str,
@@ -90,6 +93,7 @@ fn config(layer_digest: &str) -> anyhow::Result<Value> {
         "config": {
             "User": format!("{USER_ID}:{USER_ID}"),
             "Entrypoint": [format!("/{PROGRAM}")],
+            "Cmd": DEFAULT_ARGUMENTS,
             "Labels": {
                 "org.opencontainers.image.title": "paylab",
                 "org.opencontainers.image.description": "Proves with evidence whether a payment path loses money or pays twice",
@@ -159,8 +163,8 @@ mod tests {
         let manifest: Value = serde_json::from_slice(&blob(&files, entry)).unwrap();
         let config: Value = serde_json::from_slice(&blob(&files, &manifest["config"])).unwrap();
         assert_eq!(
-            (&config["config"]["User"], &config["config"]["Entrypoint"]),
-            (&json!("65532:65532"), &json!(["/paylab"]))
+            [&config["config"]["User"], &config["config"]["Entrypoint"], &config["config"]["Cmd"]],
+            [&json!("65532:65532"), &json!(["/paylab"]), &json!(["-host=0.0.0.0"])]
         );
         assert_eq!(config["rootfs"]["diff_ids"][0], manifest["layers"][0]["digest"]);
         let layer = unpacked(&blob(&files, &manifest["layers"][0]));

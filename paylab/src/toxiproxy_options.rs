@@ -1,13 +1,18 @@
-//! Toxiproxy's spelling of options, `-host` for `--host`, so that its command lines work after `paylab reset-proxy`.
+//! Toxiproxy's spelling of options, `-host` for `--host`, so that its command lines work after `paylab reset-proxy`, and instead of it: the
+//! image's entry point is this program, and what uses Toxiproxy's image gives it only options.
 
 use std::ffi::OsString;
 
 const COMMAND: &str = "reset-proxy";
 const OPTIONS: [&str; 6] = ["host", "port", "config", "seed", "runtime-metrics", "proxy-metrics"];
 
-/// The arguments of this process with Toxiproxy's options of the reset proxy spelled with two dashes.
+/// The arguments of this process with Toxiproxy's options of the reset proxy spelled with two dashes. Where the first argument is one of
+/// them, the command is added.
 pub(crate) fn two_dashes(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<_> = arguments.collect();
+    if arguments.get(1).is_some_and(is_toxiproxys) {
+        arguments.insert(1, OsString::from(COMMAND));
+    }
     if arguments.get(1).is_some_and(|command| command == COMMAND) {
         for argument in arguments.iter_mut().skip(2).filter(|argument| is_toxiproxys(argument)) {
             let mut respelled = OsString::from("-");
@@ -43,8 +48,22 @@ mod tests {
     }
 
     #[test]
+    fn the_command_line_of_toxiproxys_image_needs_no_command() {
+        let line = "paylab -host=0.0.0.0 -config=/tmp/x.json";
+        assert_eq!(respelled(line), "paylab reset-proxy --host=0.0.0.0 --config=/tmp/x.json");
+    }
+
+    #[test]
     fn other_options_and_other_commands_are_left_alone() {
-        for line in ["paylab reset-proxy -h", "paylab reset-proxy -hostile x", "paylab run - -seed", "paylab"] {
+        let lines = [
+            "paylab reset-proxy -h",
+            "paylab reset-proxy -hostile x",
+            "paylab run - -seed",
+            "paylab",
+            "paylab -h",
+            "paylab --host x",
+        ];
+        for line in lines {
             assert_eq!(respelled(line), line);
         }
     }

@@ -22,8 +22,8 @@ before(async () => {
 after(() => echo.close());
 
 /** Uses a container while it runs, and expects it to end as it should. */
-async function use(container, command, using) {
-  const started = await container.withCommand(command).start();
+async function use(container, using) {
+  const started = await container.start();
   let ended;
   try {
     await using(started);
@@ -35,7 +35,7 @@ async function use(container, command, using) {
 
 /** Uses a container of this module. */
 function useModule(using) {
-  return use(new ToxiProxyContainer("paylab"), ["reset-proxy", "-host=0.0.0.0"], using);
+  return use(new ToxiProxyContainer("paylab"), using);
 }
 
 /** Sends a word through a proxy. Resolves to the reply, or to the code of the error. */
@@ -70,7 +70,7 @@ test("a toxic takes effect until it is removed", () => useModule(async (containe
   assert.strictEqual(await talk(proxy), "ping");
 }));
 
-test("the module for Go copies a file with its proxies and adds options for it to the command", async () => {
+test("the module for Go copies a file with its proxies, and its command has only options", async () => {
   const folder = await mkdtemp(join(tmpdir(), "paylab-"));
   const file = join(folder, "tc-toxiproxy.json");
   try {
@@ -78,8 +78,9 @@ test("the module for Go copies a file with its proxies and adds options for it t
     const container = new GenericContainer("paylab")
       .withExposedPorts(8474, 8666)
       .withWaitStrategy(Wait.forHttp("/version", 8474))
-      .withStartupTimeout(30_000);
-    await use(container, ["reset-proxy", "-host=0.0.0.0", `-config=${file}`], async () => {
+      .withStartupTimeout(30_000)
+      .withCommand(["-host=0.0.0.0", `-config=${file}`]);
+    await use(container, async () => {
       assert.strictEqual(await talk({ host: "127.0.0.1", port: 8666 }), "ping");
     });
   } finally {

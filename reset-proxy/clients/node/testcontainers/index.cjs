@@ -5,8 +5,9 @@ const { spawn } = require("node:child_process");
 const { once } = require("node:events");
 const { setTimeout: pause } = require("node:timers/promises");
 
-/** The entry point of the image. */
+/** The entry point of the image, and what it is told where the container has no command. */
 const ENTRY_POINT = process.env.PAYLAB_BINARY;
+const DEFAULT_COMMAND = ["-host=0.0.0.0"];
 const HOST = "127.0.0.1";
 /** How long the wait strategy waits before it asks again. */
 const RETRY_MS = 50;
@@ -30,7 +31,7 @@ class HttpWaitStrategy {
 class GenericContainer {
   constructor(image) {
     this.image = image;
-    this.command = [];
+    this.command = DEFAULT_COMMAND;
   }
 
   withExposedPorts(...ports) {
