@@ -9,9 +9,11 @@ mod paid_service;
 mod problem;
 mod progress;
 
+#[cfg(test)]
+pub(crate) use self::problem::Tolerance;
 pub(crate) use self::{
-    decision::{Decision, blocked, decide},
-    problem::{PodProblem, Tolerance},
+    decision::{Decision, blocked, decide, hindered},
+    problem::PodProblem,
     progress::progress,
     waiting::Timeline,
 };

@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr};
 
-use crate::leader::LeaderError;
+use crate::{api::in_words, leader::LeaderError};
 
 /// Why the operator or `paylab wait` cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -14,7 +14,7 @@ pub enum Error {
     #[error("the kubeconfig is not valid YAML, or a field of it has another type; `kubectl config view` says where")]
     Kubeconfig,
     /// A request to the Kubernetes API failed.
-    #[error("a request to the cluster's API failed: {0}")]
+    #[error("a request to the cluster's API failed: {}", in_words(.0))]
     Api(#[from] kube::Error),
     /// The CustomResourceDefinition is not installed.
     #[error("the cluster has no resource ChaosExperiment; install the chart, or run `paylab crd | kubectl apply -f -`")]

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// The pause after the first failure; each further one doubles it.
@@ -16,7 +16,15 @@ const EXPERIMENTS_MAX: usize = 10_000;
 
 /// The failures in a row of each experiment whose last reconcile has failed, by UID.
 #[derive(Debug, Default)]
-pub(crate) struct Failures(Mutex<HashMap<String, u32>>);
+pub(crate) struct Failures(Mutex<HashMap<String, InARow>>);
+
+/// Failures in a row.
+#[derive(Debug, Clone, Copy)]
+struct InARow {
+    count: u32,
+    /// When the first of them happened.
+    since: Instant,
+}
 
 impl Failures {
     /// Counts one more failure in a row, and returns how many there are.
@@ -25,9 +33,14 @@ impl Failures {
         if failures.len() >= EXPERIMENTS_MAX && !failures.contains_key(uid) {
             failures.clear();
         }
-        let count = failures.entry(uid.to_owned()).or_default();
-        *count = count.saturating_add(1);
-        *count
+        let failed = failures.entry(uid.to_owned()).or_insert_with(|| InARow { count: 0, since: Instant::now() });
+        failed.count = failed.count.saturating_add(1);
+        failed.count
+    }
+
+    /// How long the reconciles of an experiment have failed already.
+    pub(crate) fn lasted(&self, uid: &str) -> Duration {
+        self.lock().get(uid).map_or(Duration::ZERO, |failed| failed.since.elapsed())
     }
 
     /// Forgets the failures of an experiment, because a reconcile has succeeded.
@@ -35,7 +48,7 @@ impl Failures {
         self.lock().remove(uid);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, u32>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, InARow>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -66,6 +79,10 @@ mod tests {
         );
         failures.record_success("a");
         assert_eq!([failures.record_failure("a"), failures.record_failure("b")], [1, 2]);
+        assert_eq!(failures.lasted("c"), Duration::ZERO);
+        let begun = failures.lasted("a");
+        failures.record_failure("a");
+        assert!(failures.lasted("a") >= begun, "a further failure does not begin anew");
     }
 
     #[test]

@@ -93,7 +93,10 @@ pub(crate) fn replica_set(part: Part) -> ReplicaSet {
 
 /// A pod of a part with this status, controlled by the object of this run that creates such pods. A load pod runs the worker that
 /// the digit at the end of its name says, or worker 0.
-pub(crate) fn pod(part: Part, name: &str, status: Value) -> Pod {
+pub(crate) fn pod(part: Part, name: &str, mut status: Value) -> Pod {
+    if let Some(container) = status.pointer_mut("/containerStatuses/0/name") {
+        *container = json!(part.name());
+    }
     let worker = name.chars().last().filter(char::is_ascii_digit).unwrap_or('0').to_string();
     let mut labels = names::part_labels("lesson", UID, part);
     labels.insert(names::WORKER_LABEL.to_owned(), worker);
@@ -160,6 +163,7 @@ pub(crate) fn lab() -> Observed {
         job: None,
         pods: vec![pod(Part::PaymentService, "service", ready()), pod(Part::ResetProxy, "proxy", ready())],
         paid_service: None,
+        load_refusal: None,
     }
 }
 

@@ -5,22 +5,24 @@ use std::{sync::Arc, time::Duration};
 use k8s_openapi::jiff::Timestamp;
 use kube::{
     Api, Client, ResourceExt as _,
-    api::{PartialObjectMeta, PostParams},
+    api::{ApiResource, DynamicObject, PartialObjectMeta, PostParams},
     runtime::controller::Action,
 };
+use paylab_core::field_error::FieldError;
 use paylab_resource::{
     spec::ChaosExperiment,
     status::{ChaosExperimentStatus, ProgressStatus},
 };
+use serde_json::json;
 use tracing::{info, warn};
 
 use crate::{
     api::{ApiError, answered},
     apply::{self, Creation},
     decide::{
-        self, Decision, Timeline, decide,
+        self, Decision, PodProblem, Timeline, decide,
         evidence::merged_report,
-        waiting::{FIRST_PROGRESS, ProgressSchedule, load_age, poll_interval, progress_schedule},
+        waiting::{FIRST_PROGRESS, ProgressSchedule, poll_interval, progress_schedule},
     },
     desired::Settings,
     failures::{Failures, pause_after},
@@ -62,8 +64,13 @@ pub(crate) async fn reconcile(
 ) -> Result<Action, ReconcileError> {
     let namespace = resource.namespace().unwrap_or_default();
     let api = Api::<ChaosExperiment>::namespaced(context.client.clone(), &namespace);
-    let Some(resource) = answered(api.get_opt(&resource.name_any())).await? else {
-        return Ok(Action::await_change());
+    let resource = match answered(api.get_opt(&resource.name_any())).await {
+        Ok(Some(resource)) => resource,
+        Ok(None) => return Ok(Action::await_change()),
+        Err(ApiError::Request(kube::Error::SerdeError(error))) => {
+            return refuse_unreadable(&context, &resource, &error).await;
+        }
+        Err(error) => return Err(error.into()),
     };
     context.metrics.record_experiment(&resource);
     if resource.metadata.deletion_timestamp.is_some() {
@@ -91,19 +98,92 @@ async fn advance(
     if let Some(last) = resource.status.as_ref().filter(|status| status::is_final(Some(status))) {
         return clean_up(context, experiment, last).await;
     }
+    let Reconciled { status, next } = match step(context, api, resource.clone(), experiment).await {
+        Ok(reconciled) => reconciled,
+        Err(error) => return hindered(context, api, &resource, experiment, error).await,
+    };
+    if status::is_final(Some(&status)) { clean_up(context, experiment, &status).await } else { Ok(next) }
+}
+
+/// Observes, decides, acts and writes the status.
+async fn step(
+    context: &Context,
+    api: &Api<ChaosExperiment>,
+    resource: ChaosExperiment,
+    experiment: &PlannedExperiment,
+) -> Result<Reconciled, ReconcileError> {
     let now = Timestamp::now();
     let resource = match status::started_at(resource.status.as_ref()) {
         Some(_) => resource,
         None => publish(context, api, &resource, builder(&resource, now).preparing(experiment, None)).await?,
     };
     let observed = answered(observe(&context.client, experiment)).await?;
-    let Reconciled { status, next } = act(context, &resource, experiment, &observed, now).await?;
-    if status::is_final(Some(&status)) {
-        finish(context, api, &resource, status.clone()).await?;
-        return clean_up(context, experiment, &status).await;
+    let reconciled = act(context, &resource, experiment, &observed, now).await?;
+    if status::is_final(Some(&reconciled.status)) {
+        finish(context, api, &resource, reconciled.status.clone()).await?;
+    } else {
+        publish(context, api, &resource, reconciled.status.clone()).await?;
     }
-    publish(context, api, &resource, status).await?;
-    Ok(next)
+    Ok(reconciled)
+}
+
+/// Says in the status why an experiment makes no progress, if requests to the API go on failing, and gives up in bounded time.
+async fn hindered(
+    context: &Context,
+    api: &Api<ChaosExperiment>,
+    resource: &ChaosExperiment,
+    experiment: &PlannedExperiment,
+    error: ReconcileError,
+) -> Result<Action, ReconcileError> {
+    let ReconcileError::Api(cause) = &error;
+    if cause.is_conflict() {
+        return Err(error);
+    }
+    let now = Timestamp::now();
+    let failing = context.failures.lasted(&resource.uid().unwrap_or_default());
+    let problem = PodProblem::of_api(cause);
+    let builder = builder(resource, now);
+    let status = match decide::hindered(experiment, problem, &timeline(resource, now), failing) {
+        Decision::Fail(problem) => {
+            finish(context, api, resource, builder.failed(experiment, &problem)).await?;
+            return Ok(Action::await_change());
+        }
+        Decision::AwaitLoad(Some(problem)) => builder.loading(experiment, Some(&problem), None),
+        Decision::AwaitReady(Some(problem)) => builder.preparing(experiment, Some(&problem)),
+        Decision::AwaitLoad(None) | Decision::AwaitReady(None) => return Err(error),
+        Decision::CreateLab | Decision::LaunchLoad(_) | Decision::Judge => return Err(error),
+    };
+    if let Err(unwritten) = publish(context, api, resource, status).await {
+        warn!(error = %unwritten, "the status cannot be written either");
+    }
+    Err(error)
+}
+
+/// Refuses a resource that this operator cannot read, such as one of a newer release.
+async fn refuse_unreadable(
+    context: &Context,
+    resource: &PartialObjectMeta<ChaosExperiment>,
+    error: &serde_json::Error,
+) -> Result<Action, ReconcileError> {
+    let namespace = resource.namespace().unwrap_or_default();
+    let definition = ApiResource::erase::<ChaosExperiment>(&());
+    let api = Api::<DynamicObject>::namespaced_with(context.client.clone(), &namespace, &definition);
+    let Some(mut stored) = answered(api.get_opt(&resource.name_any())).await? else {
+        return Ok(Action::await_change());
+    };
+    if stored.data.pointer("/status/completionTime").is_some_and(|time| !time.is_null()) {
+        return Ok(Action::await_change());
+    }
+    let version = env!("CARGO_PKG_VERSION");
+    let problem = format!(
+        "cannot be read by this operator, which is of release {version}: {error}; if a newer release has stored it, upgrade the operator, otherwise delete it"
+    );
+    let builder = StatusBuilder { previous: None, generation: stored.metadata.generation, now: Timestamp::now() };
+    let status = builder.refused(&[FieldError::new("spec", problem)]);
+    apply::emit(&context.client, resource, &status, &context.identity).await;
+    stored.data["status"] = json!(status);
+    answered(api.replace_status(&resource.name_any(), &PostParams::default(), &stored)).await?;
+    Ok(Action::await_change())
 }
 
 /// Decides and acts. What blocks the creation of an object is reported like a problem of a pod.
@@ -115,11 +195,7 @@ async fn act(
     now: Timestamp,
 ) -> Result<Reconciled, ReconcileError> {
     let Context { client, settings, metrics: _, failures: _, identity: _ } = context;
-    let timeline = Timeline {
-        started: status::started_at(resource.status.as_ref()).unwrap_or(now),
-        last_phase: resource.status.as_ref().and_then(|status| status.phase),
-        now,
-    };
+    let timeline = timeline(resource, now);
     let mut decision = decide(experiment, observed, &timeline);
     let creation = match &decision {
         Decision::CreateLab => answered(apply::create_lab(client, experiment, settings)).await?,
@@ -140,7 +216,7 @@ async fn act(
             Reconciled { status: builder.loading(experiment, None, None), next: Action::requeue(FIRST_PROGRESS) }
         }
         Decision::AwaitLoad(problem) => {
-            let (progress, next) = progress(client, experiment, observed, now).await;
+            let (progress, next) = progress(client, experiment, observed, timeline.load_age()).await;
             Reconciled { status: builder.loading(experiment, problem.as_ref(), progress), next }
         }
         Decision::Judge => {
@@ -159,9 +235,8 @@ async fn progress(
     client: &Client,
     experiment: &PlannedExperiment,
     observed: &Observed,
-    now: Timestamp,
+    age: Duration,
 ) -> (Option<ProgressStatus>, Action) {
-    let age = observed.job.as_ref().map_or(Duration::ZERO, |job| load_age(job, now));
     match progress_schedule(age) {
         ProgressSchedule::Later(wait) => (None, Action::requeue(wait)),
         ProgressSchedule::Now { next } => {
@@ -227,16 +302,14 @@ pub(crate) fn after_error(
     let failures = context.failures.record_failure(&resource.uid().unwrap_or_default());
     match error {
         // Somebody else has changed the resource meanwhile; the next reconcile reads it again.
-        ReconcileError::Api(ApiError::Request(kube::Error::Api(status))) if status.is_conflict() && failures == 1 => {
-            Action::requeue(CONFLICT_PAUSE)
-        }
-        error => {
+        ReconcileError::Api(cause) if cause.is_conflict() && failures == 1 => Action::requeue(CONFLICT_PAUSE),
+        ReconcileError::Api(cause) => {
             context.metrics.record_error();
             let pause = pause_after(failures);
             warn!(
                 namespace = resource.namespace(),
                 name = resource.name_any(),
-                %error,
+                error = cause.in_words(),
                 failures,
                 retry_after_s = pause.as_secs(),
                 "reconcile failed"
@@ -248,6 +321,16 @@ pub(crate) fn after_error(
 
 fn builder(resource: &ChaosExperiment, now: Timestamp) -> StatusBuilder<'_> {
     StatusBuilder { previous: resource.status.as_ref(), generation: resource.metadata.generation, now }
+}
+
+fn timeline(resource: &ChaosExperiment, now: Timestamp) -> Timeline {
+    let status = resource.status.as_ref();
+    Timeline {
+        started: status::started_at(status).unwrap_or(now),
+        last_phase: status.and_then(|status| status.phase),
+        launched: status::launched_at(status),
+        now,
+    }
 }
 
 #[cfg(test)]
@@ -309,6 +392,37 @@ mod tests {
             assert!(finish(&context, &api, &resource, status).await.is_ok(), "{event}");
             assert_eq!(events.load(Ordering::SeqCst), requests, "{event}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_resource_of_a_newer_release_is_refused_in_its_status() {
+        let mut stored = json!(resource(&json!({})));
+        stored["spec"]["service"] = json!({"dedup": "OfTheNextRelease"});
+        let metadata: PartialObjectMeta<ChaosExperiment> = serde_json::from_value(stored.clone()).unwrap();
+        let written = Arc::new(std::sync::Mutex::new(None));
+        let seen = Arc::clone(&written);
+        let api = service_fn(move |request: Request<Body>| {
+            let (stored, seen) = (stored.clone(), Arc::clone(&seen));
+            async move {
+                let is_put = request.method() == Method::PUT;
+                let body = request.into_body().collect_bytes().await.expect("the body is whole").to_vec();
+                if is_put {
+                    *seen.lock().unwrap() = serde_json::from_slice::<serde_json::Value>(&body).ok();
+                }
+                let body = if body.is_empty() { stored.to_string().into_bytes() } else { body };
+                Ok::<_, Infallible>(Response::new(Body::from(body)))
+            }
+        });
+        let (unused, _) = context(StatusCode::OK);
+        let context = Arc::new(Context { client: Client::new(api, "school"), ..unused });
+        reconcile(Arc::new(metadata), context).await.unwrap();
+        let written = written.lock().unwrap().take().expect("the status is written");
+        let status: ChaosExperimentStatus = serde_json::from_value(written["status"].clone()).unwrap();
+        let accepted = status.conditions.iter().find(|one| one.type_ == "Accepted").unwrap();
+        assert_eq!((accepted.status.as_str(), accepted.reason.as_str()), ("False", "Refused"));
+        let message = status.message.unwrap();
+        assert!(message.contains("OfTheNextRelease") && message.contains("upgrade the operator"), "{message}");
+        assert_eq!(written["spec"]["service"]["dedup"], "OfTheNextRelease", "nothing else is changed");
     }
 
     #[tokio::test]

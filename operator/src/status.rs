@@ -6,5 +6,5 @@ mod query;
 
 pub(crate) use self::{
     builder::StatusBuilder,
-    query::{is_final, is_verified, keeps_lab, started_at},
+    query::{is_final, is_verified, keeps_lab, launched_at, started_at},
 };

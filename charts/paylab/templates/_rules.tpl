@@ -41,5 +41,5 @@ OwnerReferencesPermissionEnforcement demands the right on `finalizers` from ever
   verbs: [create, get, list, watch]
 - apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create]
+  verbs: [create, list]
 {{- end -}}

@@ -4,13 +4,10 @@
 use std::fmt::Debug;
 
 use k8s_openapi::NamespaceResourceScope;
-use kube::{Api, Client, Resource, ResourceExt as _, api::PostParams, core::Status};
+use kube::{Api, Client, Resource, ResourceExt as _, api::PostParams};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{
-    decide::{PodProblem, Tolerance},
-    observe::Ownership,
-};
+use crate::{decide::PodProblem, observe::Ownership};
 
 /// The result of creating objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,19 +50,14 @@ where
         Err(kube::Error::Api(status)) if status.is_already_exists() => {
             Ok(match api.get_opt(&name).await?.map(|existing| Ownership::of(&existing, owner_uid)) {
                 Some(Ownership::Ours) => Creation::Complete,
+                Some(Ownership::Orphan) => Creation::Blocked(PodProblem::orphan(&K::kind(&()), &namespace, &name)),
                 Some(Ownership::Former) | None => Creation::Blocked(PodProblem::former_run()),
                 Some(Ownership::Foreign) => Creation::Blocked(PodProblem::name_taken(&K::kind(&()), Some(&name))),
             })
         }
-        Err(kube::Error::Api(status)) if is_refusal(&status) => {
-            let message = format!("the API server refuses the {} {name}: {}", K::kind(&()), status.message);
-            Ok(Creation::Blocked(PodProblem::new(&status.reason, message, Tolerance::Short)))
+        Err(kube::Error::Api(status)) if !status.is_conflict() => {
+            Ok(Creation::Blocked(PodProblem::refused(&format!("the {} {name}", K::kind(&())), &status)))
         }
         Err(error) => Err(error),
     }
-}
-
-/// Whether the API server refused the object itself, so that a retry is unlikely to succeed.
-fn is_refusal(status: &Status) -> bool {
-    status.is_forbidden() || status.is_invalid()
 }

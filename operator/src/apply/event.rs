@@ -7,8 +7,8 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
     jiff::Timestamp,
 };
-use kube::{Api, Client, Resource as _, ResourceExt as _, api::PostParams};
-use paylab_resource::{spec::ChaosExperiment, status::ChaosExperimentStatus};
+use kube::{Api, Client, Resource, ResourceExt as _, api::PostParams};
+use paylab_resource::status::ChaosExperimentStatus;
 use tokio::time::timeout;
 use tracing::warn;
 
@@ -25,7 +25,12 @@ const TRIES: usize = 2;
 
 /// Creates the Event that says how an experiment ended. An Event is a courtesy: one that cannot be created, because a quota, a webhook
 /// or a missing right refuses it, is logged and keeps nobody from writing the verdict.
-pub(crate) async fn emit(client: &Client, resource: &ChaosExperiment, status: &ChaosExperimentStatus, identity: &str) {
+pub(crate) async fn emit(
+    client: &Client,
+    resource: &impl Resource<DynamicType = ()>,
+    status: &ChaosExperimentStatus,
+    identity: &str,
+) {
     let namespace = resource.namespace().unwrap_or_default();
     let events = Api::<Event>::namespaced(client.clone(), &namespace);
     let event = event(resource, status, identity);
@@ -58,7 +63,7 @@ async fn create(events: &Api<Event>, event: &Event) -> kube::Result<()> {
     result
 }
 
-fn event(resource: &ChaosExperiment, status: &ChaosExperimentStatus, identity: &str) -> Event {
+fn event(resource: &impl Resource<DynamicType = ()>, status: &ChaosExperimentStatus, identity: &str) -> Event {
     let note = status.message.clone().unwrap_or_default();
     let end = note.floor_char_boundary(NOTE_LEN_MAX);
     Event {

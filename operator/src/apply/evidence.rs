@@ -51,8 +51,10 @@ async fn keep(
     let evidence = desired::evidence(experiment, outcome, shares);
     let mut created = create(client, &evidence, &experiment.owner.uid).await;
     for _ in 1..TRIES {
-        if created.is_ok() {
-            break;
+        match &created {
+            Ok(Creation::Complete) => break,
+            Ok(Creation::Blocked(problem)) if !problem.may_pass() => break,
+            Ok(Creation::Blocked(_)) | Err(_) => {}
         }
         created = create(client, &evidence, &experiment.owner.uid).await;
     }

@@ -9,7 +9,7 @@ use super::{
     lab_changes::{Fingerprint, foreign_lab_pod},
     paid_service,
     problem::{self, PodProblem, Tolerance},
-    waiting::{Timeline, is_hopeless, is_reportable, load_age},
+    waiting::{Timeline, is_hopeless, is_lasting, is_reportable},
 };
 use crate::{
     names::{self, Part},
@@ -43,6 +43,10 @@ pub(crate) fn decide(experiment: &PlannedExperiment, observed: &Observed, timeli
         (Some((Ownership::Foreign, plan)), None) => {
             Decision::Fail(PodProblem::name_taken("ConfigMap", plan.metadata.name.as_deref()))
         }
+        (Some((Ownership::Orphan, plan)), None) => {
+            let name = plan.metadata.name.as_deref().unwrap_or_default();
+            blocked(experiment, PodProblem::orphan("ConfigMap", &experiment.namespace, name), timeline)
+        }
         (Some((Ownership::Former, _)), None) => blocked(experiment, PodProblem::former_run(), timeline),
         (None, None) => Decision::CreateLab,
         (Some((Ownership::Ours, _)), None) => preparing(experiment, observed, timeline),
@@ -57,6 +61,22 @@ pub(crate) fn blocked(experiment: &PlannedExperiment, problem: PodProblem, timel
     } else {
         Decision::AwaitReady(reportable(Some(problem), waited))
     }
+}
+
+/// Decides what to say, and whether to give up, when requests to the API have failed for so long.
+pub(crate) fn hindered(
+    experiment: &PlannedExperiment,
+    problem: PodProblem,
+    timeline: &Timeline,
+    failing: Duration,
+) -> Decision {
+    let is_loading = timeline.last_phase == Some(Phase::Loading);
+    let waited = if is_loading { failing } else { timeline.waited() };
+    if is_reportable(&problem, failing) && is_lasting(experiment, &problem, waited, failing) {
+        return Decision::Fail(problem);
+    }
+    let problem = reportable(Some(problem), failing);
+    if is_loading { Decision::AwaitLoad(problem) } else { Decision::AwaitReady(problem) }
 }
 
 fn preparing(experiment: &PlannedExperiment, observed: &Observed, timeline: &Timeline) -> Decision {
@@ -104,9 +124,10 @@ fn loading(experiment: &PlannedExperiment, observed: &Observed, job: &Job, timel
     if all_reported || jobs::has_finished(job) {
         return Decision::Judge;
     }
+    let refused = problem::of_load(observed);
     let unfinished = load.into_iter().filter(|pod| !pods::has_reported(pod));
-    let waited = load_age(job, timeline.now);
-    match problem::worst(unfinished) {
+    let waited = timeline.load_age();
+    match problem::worst(unfinished).into_iter().chain(refused).min_by_key(|problem| problem.tolerance) {
         Some(problem) if is_hopeless(experiment, &problem, waited) => Decision::Judge,
         problem => Decision::AwaitLoad(reportable(problem, waited)),
     }
@@ -139,7 +160,8 @@ mod tests {
     };
 
     fn timeline(last_phase: Option<Phase>, second: i64) -> Timeline {
-        Timeline { started: at(0), last_phase, now: at(second) }
+        let launched = (last_phase == Some(Phase::Loading)).then(|| at(1));
+        Timeline { started: at(0), last_phase, launched, now: at(second) }
     }
 
     /// The decision this many seconds after the operator began to work on the experiment.
@@ -192,6 +214,73 @@ mod tests {
         assert_eq!(reason(&decided(&former, None, 11)), Some("FormerRun"));
         assert!(matches!(decided(&former, None, 301), Decision::Fail(_)));
         assert_eq!(reason(&decided(&observed(Ownership::Foreign), None, 0)), Some("NameTaken"));
+    }
+
+    #[test]
+    fn what_an_orphaned_experiment_has_left_is_told_with_the_way_to_remove_it() {
+        let observed = Observed { plan: plan(Ownership::Orphan), ..Observed::default() };
+        let Decision::AwaitReady(Some(problem)) = decided(&observed, None, 1) else { panic!("it is reported at once") };
+        assert!(problem.message.ends_with("kubectl delete configmap lesson-plan --namespace school"), "{problem:?}");
+        assert_eq!(reason(&decided(&observed, None, 61)), Some("Orphaned"));
+        assert!(matches!(decided(&observed, None, 61), Decision::Fail(_)));
+    }
+
+    #[test]
+    fn a_load_whose_pods_are_refused_ends_after_a_minute_with_the_reason() {
+        let mut observed = Observed { load_refusal: Some("exceeded quota: small".to_owned()), ..loaded(ready()) };
+        observed.pods.pop();
+        let Decision::AwaitLoad(Some(problem)) = decided(&observed, Some(Phase::Loading), 2) else {
+            panic!("it is told")
+        };
+        assert_eq!(problem.message, "pods of the load cannot be created: exceeded quota: small");
+        assert_eq!(decided(&observed, Some(Phase::Loading), 62), Decision::Judge);
+    }
+
+    #[test]
+    fn requests_that_go_on_failing_end_the_experiment_in_bounded_time_and_single_failures_do_not() {
+        let status = |code: u16, reason: &str| kube::core::Status {
+            code,
+            reason: reason.to_owned(),
+            message: "no".to_owned(),
+            ..Default::default()
+        };
+        let after = |code, phase, second, failing| {
+            let problem = PodProblem::refused("the Job x", &status(code, ""));
+            hindered(
+                &planned(&json!({"activeDeadline": "5m"})),
+                problem,
+                &timeline(phase, second),
+                Duration::from_secs(failing),
+            )
+        };
+        let (preparing, loading) = (Some(Phase::Preparing), Some(Phase::Loading));
+        // A refusal is told at once and lasts for a minute at most, whatever came before it.
+        assert_eq!(reason(&after(400, preparing, 280, 0)), Some("ApiError"));
+        assert!(matches!(after(400, preparing, 280, 0), Decision::AwaitReady(_)));
+        assert!(matches!(after(403, preparing, 100, 61), Decision::Fail(_)));
+        assert!(matches!(after(403, loading, 4000, 59), Decision::AwaitLoad(Some(_))));
+        assert!(matches!(after(403, loading, 4000, 61), Decision::Fail(_)));
+        // A server that cannot answer is waited for until the deadline.
+        assert_eq!(after(500, preparing, 5, 5), Decision::AwaitReady(None));
+        assert_eq!(reason(&after(500, preparing, 100, 11)), Some("ApiError"));
+        assert!(matches!(after(500, preparing, 301, 90), Decision::Fail(_)));
+        assert!(matches!(after(500, loading, 4000, 299), Decision::AwaitLoad(Some(_))));
+        assert!(matches!(after(500, loading, 4000, 301), Decision::Fail(_)));
+    }
+
+    #[test]
+    fn a_container_that_a_webhook_has_added_is_not_taken_for_the_part() {
+        let mut status = ended(0, "Completed", "{}");
+        let sidecar = json!({"name": "istio-proxy", "image": "", "imageID": "", "ready": false, "restartCount": 7,
+            "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "no control plane"}}});
+        status["containerStatuses"].as_array_mut().unwrap().push(sidecar);
+        let mut observed = loaded(status);
+        let load = observed.pods.pop().unwrap();
+        let mut load = serde_json::to_value(load).unwrap();
+        load["status"]["phase"] = json!("Running");
+        load["status"]["containerStatuses"].as_array_mut().unwrap().reverse();
+        observed.pods.push(serde_json::from_value(load).unwrap());
+        assert_eq!(decided(&observed, Some(Phase::Loading), 3), Decision::Judge);
     }
 
     #[test]

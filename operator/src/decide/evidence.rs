@@ -68,7 +68,7 @@ fn merge_workers(experiment: &PlannedExperiment, observed: &Observed, load: &[&P
         let pod = load.iter().find(|pod| pods::worker(pod) == Some(worker));
         let report = match pod {
             Some(pod) => report_of(experiment, pod),
-            None => Err(format!("the pod of worker {worker} is gone{}", job_failure(observed.job.as_ref()))),
+            None => Err(no_pod(observed, worker)),
         };
         match report {
             Ok(report) => {
@@ -98,6 +98,14 @@ fn report_of(experiment: &PlannedExperiment, pod: &Pod) -> Result<Report, String
         Ok(report) => Err(format!("the report of pod {name} is about another run, {}", report.run_id)),
         Err(_) if termination.exit_code != 0 => Err(format!("pod {name} {}", pods::end_text(pod))),
         Err(error) => Err(format!("the report of pod {name} cannot be read: {error}")),
+    }
+}
+
+/// Why a worker has no pod: it was never created, or it is gone.
+fn no_pod(observed: &Observed, worker: u32) -> String {
+    match &observed.load_refusal {
+        Some(why) => format!("the pod of worker {worker} was never created: {why}"),
+        None => format!("the pod of worker {worker} is gone{}", job_failure(observed.job.as_ref())),
     }
 }
 

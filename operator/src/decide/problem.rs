@@ -7,12 +7,17 @@ use k8s_openapi::{
     },
     apimachinery::pkg::util::intstr::IntOrString,
 };
-use kube::ResourceExt as _;
+use kube::{ResourceExt as _, core::Status};
 
 use crate::{
+    api::ApiError,
     names::{PART_LABEL, Part},
-    observe::pods::{
-        condition, container, end_text, is_ready, last_termination, phase, quoted, termination, termination_text,
+    observe::{
+        Observed,
+        pods::{
+            condition, container, end_text, is_ready, last_termination, part_name, phase, quoted, termination,
+            termination_text,
+        },
     },
 };
 
@@ -20,6 +25,13 @@ use crate::{
 const CRASHING: &str = "CrashLoopBackOff";
 /// A container that was restarted this often is given up soon.
 const RESTARTS_TOLERATED: i32 = 3;
+
+/// Kubernetes' reason for pods that a controller cannot create.
+const FAILED_CREATE: &str = "FailedCreate";
+/// The reason of a condition where nobody gives one, or one that a condition may not have.
+const OTHER_REASON: &str = "ApiError";
+/// Kubernetes allows no longer reason of a condition.
+const REASON_LEN_MAX: usize = 1024;
 
 /// What keeps a pod from becoming ready, or an object from being created.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,13 +56,48 @@ pub(crate) enum Tolerance {
 
 impl PodProblem {
     pub(crate) fn new(reason: &str, message: impl Into<String>, tolerance: Tolerance) -> Self {
+        let reason = if is_condition_reason(reason) { reason } else { OTHER_REASON };
         Self { reason: reason.to_owned(), message: message.into(), tolerance }
+    }
+
+    /// Whether it may go away by itself soon.
+    pub(crate) fn may_pass(&self) -> bool {
+        self.tolerance == Tolerance::Long
+    }
+
+    /// The API server has answered a request for an object with an error, perhaps because a webhook or a policy of the cluster has.
+    pub(crate) fn refused(object: &str, status: &Status) -> Self {
+        // What a client must not ask for stays wrong; what a server cannot do may be possible later.
+        let tolerance = if status.code < 500 && status.code != 429 { Tolerance::Short } else { Tolerance::Long };
+        let said = if status.message.is_empty() { format!("status {}", status.code) } else { status.message.clone() };
+        Self::new(&status.reason, format!("the API server refuses {object}: {said}"), tolerance)
+    }
+
+    /// A request to the API has failed again and again.
+    pub(crate) fn of_api(error: &ApiError) -> Self {
+        match error {
+            ApiError::Request(kube::Error::Api(status)) => Self::refused("a request of the operator", status),
+            ApiError::Request(_) | ApiError::Timeout => Self::new(
+                OTHER_REASON,
+                format!("a request to the API server has failed: {}", error.in_words()),
+                Tolerance::Long,
+            ),
+        }
     }
 
     /// An object of an earlier run still has one of this run's names.
     pub(crate) fn former_run() -> Self {
         let message = "the parts of an earlier experiment with this name are still being deleted";
         Self::new("FormerRun", message, Tolerance::Long)
+    }
+
+    /// An object of an earlier run has one of this run's names, and Kubernetes will not delete it.
+    pub(crate) fn orphan(kind: &str, namespace: &str, name: &str) -> Self {
+        let resource = kind.to_lowercase();
+        let message = format!(
+            "the {kind} {name} is left of an earlier experiment with this name, which was deleted with --cascade=orphan; delete it with everything that it owns: kubectl delete {resource} {name} --namespace {namespace}"
+        );
+        Self::new("Orphaned", message, Tolerance::Short)
     }
 
     /// An object that is not ours has one of this run's names.
@@ -61,6 +108,15 @@ impl PodProblem {
         );
         Self::new("NameTaken", message, Tolerance::None)
     }
+}
+
+/// Whether a condition may have this reason. Otherwise the API server would refuse the whole status.
+fn is_condition_reason(text: &str) -> bool {
+    let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || b"_,:".contains(&byte);
+    text.len() <= REASON_LEN_MAX
+        && text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text.ends_with(|last: char| last.is_ascii_alphanumeric() || last == '_')
+        && text.bytes().all(is_inner)
 }
 
 /// Of the problems of these pods, the one that is tolerated least. The proxy is not ready while the service is not, so that it is named only
@@ -76,9 +132,15 @@ pub(crate) fn worst<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> Option<PodPr
 pub(crate) fn of_deployment(deployment: &Deployment) -> Option<PodProblem> {
     let conditions = deployment.status.as_ref()?.conditions.as_ref()?;
     let failure = conditions.iter().find(|one| one.type_ == "ReplicaFailure" && one.status == "True")?;
-    let reason = failure.reason.as_deref().unwrap_or("FailedCreate");
+    let reason = failure.reason.as_deref().unwrap_or(FAILED_CREATE);
     let message = format!("pods of {} cannot be created{}", deployment.name_any(), quoted(failure.message.as_deref()?));
     Some(PodProblem::new(reason, message, Tolerance::Short))
+}
+
+/// What keeps the load's Job from creating its pods, such as a quota.
+pub(crate) fn of_load(observed: &Observed) -> Option<PodProblem> {
+    let why = quoted(observed.load_refusal.as_deref()?);
+    Some(PodProblem::new(FAILED_CREATE, format!("pods of the load cannot be created{why}"), Tolerance::Short))
 }
 
 fn of_pod(pod: &Pod) -> Option<PodProblem> {
@@ -130,7 +192,7 @@ fn of_container(pod: &Pod, container: &ContainerStatus, last: Option<&ContainerS
 
 /// What a pod must do to become ready, for the end of a sentence; nothing if it is not said.
 fn awaited(pod: &Pod) -> String {
-    let container = pod.spec.as_ref().and_then(|spec| spec.containers.first());
+    let container = pod.spec.as_ref().and_then(|spec| spec.containers.iter().find(|one| one.name == part_name(pod)));
     let probe = container.and_then(|it| it.startup_probe.as_ref().or(it.readiness_probe.as_ref()));
     let port = |port: &IntOrString| match port {
         IntOrString::Int(number) => number.to_string(),
@@ -150,4 +212,20 @@ fn awaited(pod: &Pod) -> String {
 fn crashing(name: &str, container: &ContainerStatus, last: &ContainerStateTerminated) -> PodProblem {
     let tolerance = if container.restart_count >= RESTARTS_TOLERATED { Tolerance::Short } else { Tolerance::Long };
     PodProblem::new(CRASHING, format!("pod {name} exits after every start: {}", termination_text(last)), tolerance)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_that_a_condition_may_not_have_is_replaced_or_the_status_could_not_be_written() {
+        let reason = |reason: &str| PodProblem::new(reason, "", Tolerance::None).reason;
+        for kept in ["Forbidden", "A", "Failed_create,x:y1", "ends_"] {
+            assert_eq!(reason(kept), kept);
+        }
+        for replaced in ["", "denied by policy", "1st", "Ends:", "no-dashes", "Ü", &"x".repeat(REASON_LEN_MAX + 1)] {
+            assert_eq!(reason(replaced), OTHER_REASON, "{replaced}");
+        }
+    }
 }

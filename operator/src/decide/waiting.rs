@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use k8s_openapi::{api::batch::v1::Job, jiff::Timestamp};
+use k8s_openapi::jiff::Timestamp;
 use paylab_resource::status::Phase;
 
 use super::problem::{PodProblem, Tolerance};
-use crate::{observe::jobs, planned::PlannedExperiment};
+use crate::planned::PlannedExperiment;
 
 /// Problems that every pod has while it starts are not reported before this time.
 const REPORT_AFTER: Duration = Duration::from_secs(10);
@@ -24,6 +24,8 @@ pub(crate) struct Timeline {
     pub(crate) started: Timestamp,
     /// The phase that was last written into the status.
     pub(crate) last_phase: Option<Phase>,
+    /// When the load was launched, by the operator's own clock: the API server's may differ. `None`: the status does not say yet that it was.
+    pub(crate) launched: Option<Timestamp>,
     pub(crate) now: Timestamp,
 }
 
@@ -31,6 +33,11 @@ impl Timeline {
     /// The time since the operator began to work on the experiment.
     pub(crate) fn waited(&self) -> Duration {
         elapsed(self.started, self.now)
+    }
+
+    /// The time since the load was launched.
+    pub(crate) fn load_age(&self) -> Duration {
+        elapsed(self.launched.unwrap_or(self.now), self.now)
     }
 }
 
@@ -47,6 +54,20 @@ pub(super) fn is_hopeless(experiment: &PlannedExperiment, problem: &PodProblem, 
             Tolerance::Short => waited > SHORT_TOLERANCE,
             Tolerance::Long => false,
         }
+}
+
+/// Whether requests to the API have failed for too long: one that is refused for a minute, one that is not answered for as long as
+/// `spec.activeDeadline` allows.
+pub(super) fn is_lasting(
+    experiment: &PlannedExperiment,
+    problem: &PodProblem,
+    waited: Duration,
+    failing: Duration,
+) -> bool {
+    match problem.tolerance {
+        Tolerance::None | Tolerance::Short => failing > SHORT_TOLERANCE,
+        Tolerance::Long => waited > experiment.plan.deadline,
+    }
 }
 
 /// The time until the next look at a lab that starts, if no watch event comes first: 2 s, or less if a time limit is reached
@@ -78,11 +99,6 @@ pub(crate) enum ProgressSchedule {
 
 /// The time from the launch of a load to the first read of its progress.
 pub(crate) const FIRST_PROGRESS: Duration = PROGRESS_INTERVAL.0;
-
-/// How long ago the load's Job was created.
-pub(crate) fn load_age(job: &Job, now: Timestamp) -> Duration {
-    elapsed(jobs::created_at(job).unwrap_or(now), now)
-}
 
 fn elapsed(since: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(now.duration_since(since)).unwrap_or_default()

@@ -9,12 +9,14 @@ use k8s_openapi::{
         apps::v1::{Deployment, ReplicaSet},
         batch::v1::Job,
         core::v1::{ConfigMap, Pod, Service},
+        events::v1::Event,
     },
 };
 use kube::{Api, Client, Resource, api::ListParams};
 use serde::de::DeserializeOwned;
 
 use super::{
+    jobs,
     ownership::{Ownership, controls},
     run_pods::RunPods,
 };
@@ -37,6 +39,8 @@ pub(crate) struct Observed {
     pub(crate) pods: Vec<Pod>,
     /// The Service of the user's own that is to be paid, until the load has begun; `None` if there is no such Service to wait for.
     pub(crate) paid_service: Option<PaidService>,
+    /// Why the load's Job cannot create a pod that it lacks, in Kubernetes' words.
+    pub(crate) load_refusal: Option<String>,
 }
 
 /// A Service of the user's own.
@@ -97,6 +101,7 @@ pub(crate) async fn observe(client: &Client, experiment: &PlannedExperiment) -> 
         _ => None,
     };
     let observed = Observed {
+        load_refusal: load_refusal(client, experiment, job.as_ref()).await,
         plan: plan.map(|plan| (Ownership::of(&plan, &experiment.owner.uid), plan)),
         deployments: deployments.into_iter().flatten().collect(),
         replica_sets: replica_sets.items,
@@ -105,6 +110,16 @@ pub(crate) async fn observe(client: &Client, experiment: &PlannedExperiment) -> 
         paid_service,
     };
     Ok(observed.without_foreign_objects())
+}
+
+/// Reads why the load's Job cannot create a pod that it lacks. Its controller says so in Events only. Nothing but a message depends on it,
+/// so an error is the same as no Event.
+async fn load_refusal(client: &Client, experiment: &PlannedExperiment, job: Option<&Job>) -> Option<String> {
+    let job = job.filter(|job| jobs::lacks_pods(job, experiment.plan.client.workers))?;
+    let uid = job.metadata.uid.as_deref()?;
+    let of_this_job = ListParams::default().fields(&format!("regarding.uid={uid},reason=FailedCreate"));
+    let events = Api::<Event>::namespaced(client.clone(), &experiment.namespace).list(&of_this_job).await.ok()?;
+    events.items.into_iter().next_back()?.note
 }
 
 /// Reads a Service of the user's own, and the pods that it selects.

@@ -1,12 +1,19 @@
-//! What the load's Job says: whether and why it has ended, and when it was created. Pure.
+//! What the load's Job says: whether and why it has ended. Pure.
 
-use k8s_openapi::{api::batch::v1::Job, jiff::Timestamp};
+use k8s_openapi::api::batch::v1::Job;
 
 use crate::names::LAB_ANNOTATION;
 
 /// Whether the Job has completed or failed.
 pub(crate) fn has_finished(job: &Job) -> bool {
     true_conditions(job).any(|(kind, _)| matches!(kind, "Complete" | "Failed"))
+}
+
+/// Whether the Job controller has looked at the Job and has created fewer pods than it needs for so many workers.
+pub(crate) fn lacks_pods(job: &Job, workers: u32) -> bool {
+    let Some(status) = job.status.as_ref().filter(|status| status.start_time.is_some()) else { return false };
+    let created = [status.active, status.succeeded, status.failed].into_iter().flatten().sum::<i32>();
+    !has_finished(job) && i64::from(created) < i64::from(workers)
 }
 
 /// Why the Job failed, in Kubernetes' own word.
@@ -17,11 +24,6 @@ pub(crate) fn failure_reason(job: &Job) -> Option<&str> {
 /// The fingerprint of the lab at the launch of the load, as the operator has written it; `None` if somebody has removed it.
 pub(crate) fn lab_at_launch(job: &Job) -> Option<&str> {
     Some(job.metadata.annotations.as_ref()?.get(LAB_ANNOTATION)?)
-}
-
-/// When the Job was created.
-pub(crate) fn created_at(job: &Job) -> Option<Timestamp> {
-    job.metadata.creation_timestamp.as_ref().map(|time| time.0)
 }
 
 /// The type and the reason of every condition that is true.

@@ -9,7 +9,7 @@ use paylab_part::evidence_log::{assemble, lines_max};
 use tokio::time::timeout;
 
 use super::{cluster::Observed, pods};
-use crate::planned::PlannedExperiment;
+use crate::{names::Part, planned::PlannedExperiment};
 
 /// How many lines of a log are read; the last report of progress is among them.
 const TAIL_LINES: i64 = 5;
@@ -32,7 +32,11 @@ pub(crate) async fn load_logs(
     observed: &Observed,
 ) -> Option<BTreeMap<u32, String>> {
     let api = Api::<Pod>::namespaced(client.clone(), &experiment.namespace);
-    let tail = LogParams { tail_lines: Some(TAIL_LINES), ..LogParams::default() };
+    let tail = LogParams {
+        container: Some(Part::LoadJob.name().to_owned()),
+        tail_lines: Some(TAIL_LINES),
+        ..LogParams::default()
+    };
     let reads = started_load_pods(observed).into_iter().map(|(worker, pod)| {
         let (api, tail, name) = (&api, &tail, pod.name_any());
         async move { api.logs(&name, tail).await.map(|log| (worker, log)) }
@@ -51,6 +55,7 @@ pub(crate) async fn load_evidence(
     let api = Api::<Pod>::namespaced(client.clone(), &experiment.namespace);
     let lines = lines_max(share_len_max) * LOG_LINES_PER_PIECE + OTHER_LINES;
     let tail = LogParams {
+        container: Some(Part::LoadJob.name().to_owned()),
         tail_lines: i64::try_from(lines).ok(),
         limit_bytes: i64::try_from(share_len_max * 2 + OTHER_BYTES).ok(),
         ..LogParams::default()
@@ -87,10 +92,7 @@ mod tests {
     use tower::service_fn;
 
     use super::*;
-    use crate::{
-        fixtures::{loaded, planned, pod, ready},
-        names::Part,
-    };
+    use crate::fixtures::{loaded, planned, pod, ready};
 
     /// Reads the logs of two workers from an API server that answers for the first, and for the second with this status, or
     /// never.

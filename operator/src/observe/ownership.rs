@@ -3,7 +3,7 @@
 
 use kube::{Resource, ResourceExt as _};
 
-use crate::names::{MANAGED_BY_LABEL, MANAGER};
+use crate::names::{MANAGED_BY_LABEL, MANAGER, RUN_LABEL};
 
 /// Who owns an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub(crate) enum Ownership {
     Ours,
     /// An earlier experiment with the same name; Kubernetes will delete the object soon.
     Former,
+    /// An earlier experiment that was deleted without what it owned (`kubectl delete --cascade=orphan`). Nobody will delete the object.
+    Orphan,
     /// Somebody else.
     Foreign,
 }
@@ -20,9 +22,11 @@ impl Ownership {
     /// Compares the object's controller with the controller of this run's objects, which has the UID `owner_uid`.
     pub(crate) fn of(object: &impl Resource, owner_uid: &str) -> Self {
         let is_managed = object.labels().get(MANAGED_BY_LABEL).is_some_and(|label| label == MANAGER);
+        let has_run = object.labels().contains_key(RUN_LABEL);
         match controller_uid(object) {
             Some(uid) if uid == owner_uid => Self::Ours,
             Some(_) if is_managed => Self::Former,
+            None if is_managed && has_run => Self::Orphan,
             Some(_) | None => Self::Foreign,
         }
     }
@@ -62,6 +66,9 @@ mod tests {
         assert_eq!(of(&ours, json!([owner("plan", false)])), Ownership::Foreign);
         assert_eq!(of(&ours, json!([owner("plan", false), owner("another", true)])), Ownership::Former);
         assert_eq!(of(&ours, json!([])), Ownership::Foreign);
+        let run = json!({MANAGED_BY_LABEL: MANAGER, RUN_LABEL: "1"});
+        assert_eq!(of(&run, json!([])), Ownership::Orphan);
+        assert_eq!(of(&json!({RUN_LABEL: "1"}), json!([])), Ownership::Foreign);
         assert_eq!(of(&json!({}), json!([owner("another", true)])), Ownership::Foreign);
     }
 

@@ -58,9 +58,11 @@ pub(crate) fn last_termination(pod: &Pod) -> Option<&ContainerStateTerminated> {
     container(pod)?.last_state.as_ref()?.terminated.as_ref()
 }
 
-/// The status of a pod's only container.
+/// The status of the container that runs the pod's part, which has the part's name. A pod may have others, which a webhook of the cluster
+/// has added.
 pub(crate) fn container(pod: &Pod) -> Option<&ContainerStatus> {
-    pod.status.as_ref()?.container_statuses.as_ref()?.first()
+    let containers = pod.status.as_ref()?.container_statuses.as_ref()?;
+    containers.iter().find(|container| container.name == part_name(pod))
 }
 
 /// How often a pod's container was restarted.

@@ -215,7 +215,7 @@ mod tests {
         let mut starting = lab();
         starting.pods[0] = pod(Part::PaymentService, "service", waiting("ErrImageNeverPull", &message));
         starting.deployments[0] = deployment(Part::PaymentService, 0);
-        let timeline = Timeline { started: at(0), last_phase: Some(Phase::Preparing), now: at(1) };
+        let timeline = Timeline { started: at(0), last_phase: Some(Phase::Preparing), launched: None, now: at(1) };
         let Decision::Fail(problem) = decide(&experiment, &starting, &timeline) else { panic!("it does not fail") };
         let failed = builder(None, 0).failed(&experiment, &problem);
         let report = merged_report(&experiment, &loaded(ended(70, "Error", &message)));

@@ -1,11 +1,21 @@
 //! What an existing status says.
 
 use k8s_openapi::jiff::Timestamp;
-use paylab_resource::{spec::Retain, status::ChaosExperimentStatus};
+use paylab_resource::{
+    spec::Retain,
+    status::{ChaosExperimentStatus, Phase},
+};
 
 /// When the operator began to work on the experiment.
 pub(crate) fn started_at(status: Option<&ChaosExperimentStatus>) -> Option<Timestamp> {
     status.and_then(|status| status.start_time.as_ref()).map(|time| time.0)
+}
+
+/// When the load was launched: since then, the status says that the lab is ready.
+pub(crate) fn launched_at(status: Option<&ChaosExperimentStatus>) -> Option<Timestamp> {
+    let status = status.filter(|status| status.phase == Some(Phase::Loading))?;
+    let ready = status.conditions.iter().find(|one| one.type_ == "EnvironmentReady" && one.status == "True")?;
+    Some(ready.last_transition_time.0)
 }
 
 /// Whether the experiment has ended, with a verdict or without one.
