@@ -9,5 +9,5 @@ pub(crate) use self::{
     create::Creation,
     event::emit,
     evidence::keep_evidence,
-    lab::{create_lab, delete_lab, launch_load},
+    lab::{create_lab, delete_lab, launch_load, stop_lab},
 };

@@ -2,23 +2,28 @@
 
 use std::{
     fmt::Debug,
+    num::NonZero,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use futures::{Stream, StreamExt as _, future::BoxFuture};
+use futures::{
+    Stream, StreamExt as _, TryStreamExt as _,
+    channel::mpsc::UnboundedReceiver,
+    future::{BoxFuture, ready},
+};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{apps::v1::Deployment, batch::v1::Job, core::v1::Pod},
 };
 use kube::{
     Api, Client, Resource, ResourceExt as _,
-    api::{ListParams, PartialObjectMeta},
+    api::{ApiResource, PartialObjectMeta},
     runtime::{
         WatchStreamExt as _,
         controller::{self, Controller},
         predicates, reflector,
-        reflector::ObjectRef,
+        reflector::{ObjectRef, Store},
         watcher,
     },
 };
@@ -32,6 +37,7 @@ use crate::{
     failures::Failures,
     names::{EXPERIMENT_LABEL, MANAGED_BY_LABEL, MANAGER},
     options::Options,
+    queue::{Bounds, Name, Queue},
     reconcile::{Context, after_error, reconcile},
     serve::{Health, Metrics},
 };
@@ -69,27 +75,33 @@ pub(crate) async fn control(
     health: &Health,
     shutdown: &CancellationToken,
 ) -> Result<(), Error> {
-    let experiments = scope::<ExperimentMeta>(&client, options);
-    match experiments.list(&ListParams::default().limit(1)).await {
-        Err(kube::Error::Api(status)) if status.is_not_found() => return Err(Error::Undefined),
-        listed => drop(listed?),
-    }
-    let (reader, writer) = reflector::store();
-    // The store holds only the metadata that is needed; a reconcile reads the whole resource itself.
-    let changed = watcher(experiments, watcher::Config::default().page_size(PAGE_LEN))
-        .default_backoff()
-        .modify(strip)
-        .reflect(writer)
-        .applied_objects()
-        .predicate_filter(predicates::generation, Default::default());
-    // This is the only place that sets the store, so it cannot be set already.
-    let _ = health.store.set(reader.clone());
+    let (queue, calls) = filled_queue(&client, options).await?;
     let context = Arc::new(Context {
         client: client.clone(),
         settings: Settings::of(options),
         metrics: Arc::clone(metrics),
+        queue,
+        keep_labs_for: options.keep_labs_for.duration(),
         failures: Failures::default(),
         identity: options.leadership.identity.clone().unwrap_or_else(|| "operator".to_owned()),
+    });
+    let (reader, writer) = reflector::store();
+    // The store holds only the metadata that is needed; a reconcile reads the whole resource itself.
+    let watched = watcher(scope::<ExperimentMeta>(&client, options), watcher::Config::default().page_size(PAGE_LEN));
+    let (waiting, existing) = (Arc::clone(&context), reader.clone());
+    let changed = watched
+        .default_backoff()
+        .modify(strip)
+        .reflect(writer)
+        .inspect_ok(move |event| forget_deleted(&waiting.queue, &existing, event))
+        .applied_objects()
+        .predicate_filter(predicates::generation, Default::default());
+    // This is the only place that sets the store, so it cannot be set already.
+    let _ = health.store.set(reader.clone());
+    let called = reader.clone();
+    let calls = calls.filter_map(move |(namespace, name)| {
+        let called = called.get(&ObjectRef::new(&name).within(&namespace));
+        ready(called.map(|experiment| Ok((*experiment).clone())))
     });
     let recorded_reconcile = |resource: Arc<ExperimentMeta>, context: Arc<Context>| async move {
         let begun = Instant::now();
@@ -104,6 +116,7 @@ pub(crate) async fn control(
         .watches_stream(lab_objects::<Deployment>(&client, options), |object| experiment_of(&object))
         .watches_stream(lab_objects::<Job>(&client, options), |object| experiment_of(&object))
         .watches_stream(lab_objects::<Pod>(&client, options), |object| experiment_of(&object))
+        .watches_stream(calls, |experiment: ExperimentMeta| Some(ObjectRef::from(&experiment)))
         .with_config(controller::Config::default().concurrency(CONCURRENT_RECONCILES))
         .graceful_shutdown_on(shutdown.clone().cancelled_owned())
         .run(recorded_reconcile, after_error, context)
@@ -117,6 +130,35 @@ pub(crate) async fn control(
         () = async { shutdown.cancelled().await; tokio::time::sleep(SHUTDOWN_TIMEOUT).await } => {}
     }
     Ok(())
+}
+
+/// The queue of those experiments that exist, and the stream of those whose turn has come.
+async fn filled_queue(client: &Client, options: &Options) -> Result<(Queue, UnboundedReceiver<Name>), Error> {
+    let bound = |number: NonZero<u32>| usize::try_from(number.get()).unwrap_or(usize::MAX);
+    let bounds = Bounds { labs: bound(options.labs_max), labs_of_namespace: bound(options.labs_max_per_namespace) };
+    let (queue, calls) = Queue::new(bounds);
+    let definition = ApiResource::erase::<ChaosExperiment>(&());
+    let experiments = match &options.watch_namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &definition),
+        None => Api::all_with(client.clone(), &definition),
+    };
+    match queue.fill(&experiments).await {
+        Err(kube::Error::Api(status)) if status.is_not_found() => Err(Error::Undefined),
+        filled => Ok(filled.map(|()| (queue, calls))?),
+    }
+}
+
+/// Takes experiments out of the queue that were deleted, while this operator watched or while it did not.
+fn forget_deleted(queue: &Queue, existing: &Store<ExperimentMeta>, event: &watcher::Event<ExperimentMeta>) {
+    match event {
+        watcher::Event::Delete(experiment) => {
+            queue.leave(&(experiment.namespace().unwrap_or_default(), experiment.name_any()));
+        }
+        watcher::Event::InitDone => {
+            queue.keep(|(namespace, name)| existing.get(&ObjectRef::new(name).within(namespace)).is_some());
+        }
+        watcher::Event::Apply(_) | watcher::Event::Init | watcher::Event::InitApply(_) => {}
+    }
 }
 
 /// Changes of the lab's objects of one kind; only their metadata is read.

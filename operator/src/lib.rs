@@ -24,6 +24,7 @@ mod observe;
 mod operator;
 pub mod options;
 mod planned;
+mod queue;
 mod reconcile;
 mod serve;
 mod status;

@@ -11,6 +11,6 @@ mod run_pods;
 pub(crate) use self::{
     cluster::{Observed, PaidService, observe},
     logs::{load_evidence, load_logs},
-    ownership::Ownership,
+    ownership::{Ownership, controls},
     run_pods::RunPods,
 };

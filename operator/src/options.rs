@@ -1,12 +1,20 @@
 //! The options of `paylab operator`, from the command line or the environment.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    num::NonZero,
+};
 
 use clap::Args;
 use k8s_openapi::api::core::v1::ResourceRequirements;
+use paylab_core::duration_text::DurationText;
 
 /// The port of health and metrics.
 const PORT: u16 = 8080;
+/// Labs under way at once: 24 small pods.
+const LABS_MAX: NonZero<u32> = NonZero::new(8).unwrap();
+/// Labs under way in one namespace, so that one tenant leaves room for others.
+const LABS_MAX_PER_NAMESPACE: NonZero<u32> = NonZero::new(4).unwrap();
 
 /// Reconciles ChaosExperiments on the cluster of the pod's service account or of the kubeconfig.
 #[derive(Debug, Clone, Args)]
@@ -30,6 +38,15 @@ pub struct Options {
     /// Whether each experiment gets a NetworkPolicy that lets only its own parts connect to each other
     #[arg(long, env = "PAYLAB_NETWORK_POLICIES", value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     pub network_policies: bool,
+    /// How many experiments may have a lab under way at once; the others wait, the oldest first
+    #[arg(long, env = "PAYLAB_LABS_MAX", value_name = "NUMBER", default_value_t = LABS_MAX)]
+    pub labs_max: NonZero<u32>,
+    /// How many of them in one namespace
+    #[arg(long, env = "PAYLAB_LABS_MAX_PER_NAMESPACE", value_name = "NUMBER", default_value_t = LABS_MAX_PER_NAMESPACE)]
+    pub labs_max_per_namespace: NonZero<u32>,
+    /// How long a lab is kept that spec.retain keeps; its parts are scaled to 0, so that it needs no processor
+    #[arg(long, env = "PAYLAB_KEEP_LABS_FOR", value_name = "SPAN", default_value = "24h")]
+    pub keep_labs_for: DurationText,
     /// Address of /healthz, /readyz and /metrics; port 0 lets the system choose a free port
     #[arg(long, env = "PAYLAB_LISTEN", value_name = "IP:PORT", default_value_t = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT)))]
     pub listen: SocketAddr,
@@ -88,6 +105,9 @@ mod tests {
             ["--network-policies", "perhaps"],
             ["--lease", "without-an-identity"],
             ["--watch-namespace", ""],
+            ["--labs-max", "0"],
+            ["--labs-max-per-namespace", "-1"],
+            ["--keep-labs-for", "forever"],
         ] {
             let line = [&["operator", "--image", "paylab:1"], &arguments[..]].concat();
             assert!(CommandLine::try_parse_from(line).is_err(), "{arguments:?}");

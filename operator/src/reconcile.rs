@@ -28,6 +28,7 @@ use crate::{
     failures::{Failures, pause_after},
     observe::{Observed, load_logs, observe},
     planned::PlannedExperiment,
+    queue::{Queue, Ticket, Turn},
     serve::Metrics,
     status::{self, StatusBuilder},
 };
@@ -37,6 +38,10 @@ pub(crate) struct Context {
     pub(crate) client: Client,
     pub(crate) settings: Settings,
     pub(crate) metrics: Arc<Metrics>,
+    /// The experiments that are under way, and those that wait.
+    pub(crate) queue: Queue,
+    /// How long a lab is kept that is to be kept.
+    pub(crate) keep_labs_for: Duration,
     /// The failures in a row of each experiment.
     pub(crate) failures: Failures,
     /// The name of this operator in Events.
@@ -66,7 +71,10 @@ pub(crate) async fn reconcile(
     let api = Api::<ChaosExperiment>::namespaced(context.client.clone(), &namespace);
     let resource = match answered(api.get_opt(&resource.name_any())).await {
         Ok(Some(resource)) => resource,
-        Ok(None) => return Ok(Action::await_change()),
+        Ok(None) => {
+            context.queue.leave(&(namespace, resource.name_any()));
+            return Ok(Action::await_change());
+        }
         Err(ApiError::Request(kube::Error::SerdeError(error))) => {
             return refuse_unreadable(&context, &resource, &error).await;
         }
@@ -75,6 +83,7 @@ pub(crate) async fn reconcile(
     context.metrics.record_experiment(&resource);
     if resource.metadata.deletion_timestamp.is_some() {
         // Kubernetes deletes everything that the resource owns; nothing else has to be undone.
+        context.queue.leave(&(namespace, resource.name_any()));
         return Ok(Action::await_change());
     }
     match PlannedExperiment::of(&resource) {
@@ -97,6 +106,14 @@ async fn advance(
 ) -> Result<Action, ReconcileError> {
     if let Some(last) = resource.status.as_ref().filter(|status| status::is_final(Some(status))) {
         return clean_up(context, experiment, last).await;
+    }
+    let ticket = Ticket::of(&resource);
+    if status::started_at(resource.status.as_ref()).is_some() {
+        context.queue.resume(ticket);
+    } else if let Turn::Later(place) = context.queue.enter(ticket) {
+        let status = builder(&resource, Timestamp::now()).queued(experiment, place);
+        publish(context, api, &resource, status).await?;
+        return Ok(Action::requeue(place.look_again()));
     }
     let Reconciled { status, next } = match step(context, api, resource.clone(), experiment).await {
         Ok(reconciled) => reconciled,
@@ -183,6 +200,7 @@ async fn refuse_unreadable(
     apply::emit(&context.client, resource, &status, &context.identity).await;
     stored.data["status"] = json!(status);
     answered(api.replace_status(&resource.name_any(), &PostParams::default(), &stored)).await?;
+    context.queue.leave(&(namespace, resource.name_any()));
     Ok(Action::await_change())
 }
 
@@ -194,7 +212,7 @@ async fn act(
     observed: &Observed,
     now: Timestamp,
 ) -> Result<Reconciled, ReconcileError> {
-    let Context { client, settings, metrics: _, failures: _, identity: _ } = context;
+    let Context { client, settings, .. } = context;
     let timeline = timeline(resource, now);
     let mut decision = decide(experiment, observed, &timeline);
     let creation = match &decision {
@@ -246,15 +264,19 @@ async fn progress(
     }
 }
 
-/// Deletes the lab of an experiment that has ended, unless it is to be kept.
+/// Deletes the lab of an experiment that has ended. One that is to be kept is kept for some time, without running parts.
 async fn clean_up(
     context: &Context,
     experiment: &PlannedExperiment,
     last: &ChaosExperimentStatus,
 ) -> Result<Action, ReconcileError> {
-    if !status::keeps_lab(experiment.spec.retain, last) {
-        answered(apply::delete_lab(&context.client, experiment)).await?;
+    let age = elapsed(last.completion_time.as_ref().map(|time| time.0), Timestamp::now());
+    let kept_for = context.keep_labs_for.saturating_sub(age);
+    if status::keeps_lab(experiment.spec.retain, last) && !kept_for.is_zero() {
+        answered(apply::stop_lab(&context.client, experiment)).await?;
+        return Ok(Action::requeue(kept_for));
     }
+    answered(apply::delete_lab(&context.client, experiment)).await?;
     Ok(Action::await_change())
 }
 
@@ -269,6 +291,7 @@ async fn finish(
     apply::emit(&context.client, resource, &status, &context.identity).await;
     let published = publish(context, api, resource, status).await?;
     context.metrics.record_end(&published);
+    context.queue.leave(&(published.namespace().unwrap_or_default(), published.name_any()));
     let outcome = published.status.as_ref().and_then(|status| status.message.as_deref()).unwrap_or_default();
     info!(namespace = published.namespace(), name = published.name_any(), outcome, "experiment ended");
     Ok(())
@@ -323,6 +346,10 @@ fn builder(resource: &ChaosExperiment, now: Timestamp) -> StatusBuilder<'_> {
     StatusBuilder { previous: resource.status.as_ref(), generation: resource.metadata.generation, now }
 }
 
+fn elapsed(since: Option<Timestamp>, now: Timestamp) -> Duration {
+    since.map_or(Duration::ZERO, |since| Duration::try_from(now.duration_since(since)).unwrap_or_default())
+}
+
 fn timeline(resource: &ChaosExperiment, now: Timestamp) -> Timeline {
     let status = resource.status.as_ref();
     Timeline {
@@ -346,7 +373,10 @@ mod tests {
     use tower::service_fn;
 
     use super::*;
-    use crate::fixtures::{at, planned, resource, settings};
+    use crate::{
+        fixtures::{at, planned, resource, settings},
+        queue::Bounds,
+    };
 
     /// A context whose API server stores every status, and treats the creation of an Event like this; and the number of Events that
     /// it was asked to create.
@@ -373,6 +403,8 @@ mod tests {
             client: Client::new(api, "school"),
             settings: settings(),
             metrics: Arc::new(Metrics::new()),
+            queue: Queue::new(Bounds { labs: 1, labs_of_namespace: 1 }).0,
+            keep_labs_for: Duration::from_secs(60),
             failures: Failures::default(),
             identity: "operator".to_owned(),
         };

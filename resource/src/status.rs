@@ -80,7 +80,7 @@ pub struct ChaosExperimentStatus {
 /// How far an experiment has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Phase {
-    /// The spec is accepted, and nothing is made yet.
+    /// The spec is accepted, and the experiment waits for its turn.
     Pending,
     /// The payment service and the proxy are starting.
     Preparing,

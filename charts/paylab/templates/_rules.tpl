@@ -1,6 +1,6 @@
 {{/*
-The requests that the operator makes to the API server, and no more. It never updates, patches or deletes a running part:
-parts are created once and deleted by Kubernetes through their owner references. The admission plugin
+The requests that the operator makes to the API server, and no more. It never changes a part while an
+experiment runs: parts are created once, scaled to 0 when a lab is kept, and deleted by Kubernetes through their owner references. The admission plugin
 OwnerReferencesPermissionEnforcement demands the right on `finalizers` from every client that sets blockOwnerDeletion.
 */}}
 {{- define "paylab.rules" -}}
@@ -32,7 +32,7 @@ OwnerReferencesPermissionEnforcement demands the right on `finalizers` from ever
 {{- end }}
 - apiGroups: [apps]
   resources: [deployments]
-  verbs: [create, get, list, watch]
+  verbs: [create, get, list, patch, watch]
 - apiGroups: [apps]
   resources: [replicasets]
   verbs: [list]

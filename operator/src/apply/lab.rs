@@ -1,20 +1,21 @@
-//! Creates the lab, launches the load, and deletes the lab.
+//! Creates the lab, launches the load, stops the lab and deletes it.
 
 use k8s_openapi::{
-    api::{batch::v1::Job, core::v1::ConfigMap},
+    api::{apps::v1::Deployment, batch::v1::Job, core::v1::ConfigMap},
     apimachinery::pkg::apis::meta::v1::OwnerReference,
 };
 use kube::{
     Api, Client, Resource as _, ResourceExt as _,
-    api::{DeleteParams, Preconditions},
+    api::{DeleteParams, Patch, PatchParams, Preconditions},
 };
+use serde_json::json;
 
 use super::create::{Creation, create, create_all};
 use crate::{
     decide::{PodProblem, lab_changes::Fingerprint},
     desired::{self, Lab, Settings},
     names,
-    observe::{Observed, Ownership},
+    observe::{Observed, Ownership, controls},
     planned::PlannedExperiment,
 };
 
@@ -66,6 +67,32 @@ pub(crate) async fn launch_load(
     let owner = owner_of(plan);
     let job: Job = desired::job(experiment, &settings.with_image_of(plan), &owner, &lab.to_string());
     create(client, &job, &owner.uid).await
+}
+
+/// Scales the parts of a lab that is kept to 0, so that it takes no room that others need. What remains are its objects, and the load's pods with
+/// their logs.
+///
+/// # Errors
+/// A request to the API failed.
+pub(crate) async fn stop_lab(client: &Client, experiment: &PlannedExperiment) -> kube::Result<()> {
+    let deployments = Api::<Deployment>::namespaced(client.clone(), &experiment.namespace);
+    let plans = Api::<ConfigMap>::namespaced(client.clone(), &experiment.namespace);
+    let Some(plan) = plans.get_opt(&names::plan(&experiment.name)).await? else { return Ok(()) };
+    if Ownership::of(&plan, &experiment.owner.uid) != Ownership::Ours {
+        return Ok(());
+    }
+    for (part, _) in experiment.lab_parts() {
+        let Some(deployment) = deployments.get_opt(&names::part(&experiment.name, part)).await? else { continue };
+        let runs = deployment.spec.as_ref().is_some_and(|spec| spec.replicas != Some(0));
+        if !runs || !controls(plan.metadata.uid.as_deref(), &deployment) {
+            continue;
+        }
+        // Only this Deployment, and only as it was read.
+        let metadata = json!({"uid": deployment.metadata.uid, "resourceVersion": deployment.metadata.resource_version});
+        let stopped = Patch::Merge(json!({"metadata": metadata, "spec": {"replicas": 0}}));
+        deployments.patch(&deployment.name_any(), &PatchParams::default(), &stopped).await?;
+    }
+    Ok(())
 }
 
 /// Deletes the lab, if it exists: the plan is deleted, and Kubernetes deletes everything that it owns.

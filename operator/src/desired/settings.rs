@@ -18,6 +18,9 @@ impl Settings {
     pub(crate) fn of(options: &Options) -> Self {
         let Options {
             watch_namespace: _,
+            labs_max: _,
+            labs_max_per_namespace: _,
+            keep_labs_for: _,
             image,
             image_pull_policy,
             image_pull_secrets,

@@ -7,7 +7,7 @@ use paylab_present::status;
 use paylab_resource::status::{ChaosExperimentStatus, Phase, ProgressStatus};
 
 use super::conditions::{self, ConditionUpdate};
-use crate::{decide::PodProblem, planned::PlannedExperiment};
+use crate::{decide::PodProblem, planned::PlannedExperiment, queue::Place};
 
 /// Composes the next status of a resource.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +32,20 @@ impl StatusBuilder<'_> {
             ..ChaosExperimentStatus::default()
         };
         self.with_conditions(status, updates)
+    }
+
+    /// The experiment waits for its turn.
+    pub(crate) fn queued(self, experiment: &PlannedExperiment, place: Place) -> ChaosExperimentStatus {
+        let Place { number, of, under_way } = place;
+        let message = format!(
+            "waits for its turn: number {number} of {of} that wait; {under_way} labs are under way (the operator's bounds: --labs-max, --labs-max-per-namespace)"
+        );
+        let status = ChaosExperimentStatus {
+            message: Some(message.clone()),
+            start_time: None,
+            ..self.in_phase(experiment, Phase::Pending)
+        };
+        self.with_conditions(status, conditions::queued(&message))
     }
 
     /// The lab is being created or its parts are starting.

@@ -73,6 +73,15 @@ pub(super) fn refused(message: &str) -> Vec<ConditionUpdate> {
     [accepted].into_iter().chain(ended_unverified("Refused", message)).collect()
 }
 
+/// The experiment waits for its turn.
+pub(super) fn queued(message: &str) -> Vec<ConditionUpdate> {
+    vec![
+        accepted(),
+        ConditionUpdate::is_false("EnvironmentReady", "Queued", message),
+        ConditionUpdate::is_false("Ready", "Queued", message),
+    ]
+}
+
 /// The lab is being created or its parts are starting.
 pub(super) fn preparing(reason: &str, message: &str) -> Vec<ConditionUpdate> {
     vec![

@@ -24,7 +24,7 @@ use kube::{
 };
 use operator::{evidence::fetch_with, options::Options, reconcile_all};
 use paylab_e2e::{AuditLog, Node};
-use paylab_resource::spec::ChaosExperiment;
+use paylab_resource::spec::{ChaosExperiment, Retain};
 use serde_json::{Value, json};
 use tokio::{runtime, time::sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -56,7 +56,7 @@ spec:
     - {name: response-lost, probability: 0.3, reset: {at: BeforeResponse}}
 "#,
 };
-/// The same for a service of the user's own that is deployed for the run, and whose shape is Stripe's.
+/// The same for a service of the user's own that is deployed for the run, and whose shape is Stripe's. Its lab is kept, without running parts.
 pub(crate) const SHOP: Experiment = Experiment {
     name: "shop",
     text: r#"
@@ -67,7 +67,7 @@ spec:
   claim: ExactlyOnce
   expect: Violated
   seed: 42
-  retain: Never
+  retain: Always
   payments: {count: 50}
   client: {idempotencyKey: PerPayment}
   faults:
@@ -178,7 +178,7 @@ async fn run_case(
     let begun = Instant::now();
     let status = loop {
         let status = json!(experiments.get(name).await.unwrap().status);
-        if status["completionTime"].is_string() && is_cleaned_up(&client, namespace).await {
+        if status["completionTime"].is_string() && has_ended(&client, namespace, experiment.spec.retain).await {
             break status;
         }
         assert!(begun.elapsed() < CASE_WITHIN, "{namespace}: {status}");
@@ -194,8 +194,14 @@ async fn run_case(
     (CaseResult { status: without_variable_fields(status), events, has_evidence }, injector.has_injected())
 }
 
-/// Whether no object of the lab exists.
-async fn is_cleaned_up(client: &Client, namespace: &str) -> bool {
+/// Whether no object of the lab exists; if it is to be kept, whether no part of it is to run any more.
+async fn has_ended(client: &Client, namespace: &str, retain: Retain) -> bool {
+    if retain == Retain::Always {
+        let deployments = Api::<Deployment>::namespaced(client.clone(), namespace);
+        let deployments = deployments.list(&ListParams::default()).await.unwrap();
+        let is_stopped = |one: &Deployment| one.spec.as_ref().and_then(|spec| spec.replicas) == Some(0);
+        return deployments.items.len() == 2 && deployments.iter().all(is_stopped);
+    }
     let (plans, policies, services, deployments, jobs, pods) = tokio::join!(
         count::<ConfigMap>(client, namespace),
         count::<NetworkPolicy>(client, namespace),
@@ -231,14 +237,14 @@ fn without_variable_fields(mut status: Value) -> Value {
 
 /// An operator in a thread of its own, with the rights that the chart grants. Whenever it ends, it is started again with a new
 /// runtime, so that, as with a process, no state is kept in memory.
-struct Operator {
+pub(super) struct Operator {
     /// The operator stops when this is dropped, also when a case is cancelled.
     stop: DropGuard,
     thread: thread::JoinHandle<()>,
 }
 
 impl Operator {
-    fn start(config: &Config, namespace: &str, injector: &FaultInjector) -> Self {
+    pub(super) fn start(config: &Config, namespace: &str, injector: &FaultInjector) -> Self {
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let (injector, mut config) = (injector.clone(), config.clone());
@@ -263,7 +269,7 @@ impl Operator {
         Self { stop: stop.drop_guard(), thread }
     }
 
-    fn stop(self) {
+    pub(super) fn stop(self) {
         let Self { stop, thread } = self;
         drop(stop);
         thread.join().unwrap();

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use super::crash::{LESSON, SHOP};
 use crate::support::run_here;
 
-/// Has the report of each experiment's load, by the name of the experiment; only the run id is replaced.
+/// Has the report of each experiment's load, by what its name begins with; only the run id is replaced.
 pub(crate) struct FakeKubelet {
     reports: BTreeMap<&'static str, Report>,
 }
@@ -58,7 +58,8 @@ impl FakeKubelet {
         match (pod.metadata.deletion_timestamp.is_some(), phase) {
             (false, "Pending") => Some(running(pod)),
             (false, "Running") if is_load => {
-                let mut report = self.reports.get(labels.get("paylab.dev/experiment")?.as_str())?.clone();
+                let experiment = labels.get("paylab.dev/experiment")?;
+                let mut report = self.reports.iter().find(|(name, _)| experiment.starts_with(**name))?.1.clone();
                 report.run_id = labels.get("paylab.dev/run-id")?.clone();
                 Some(ended(pod, &serde_json::to_string(&report).ok()?))
             }

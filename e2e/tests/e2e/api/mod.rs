@@ -1,8 +1,9 @@
-//! Tests that need a real API server and its controllers, but no running pods: admission, and crashes of the operator.
+//! Tests that need a real API server and its controllers, but no running pods: admission, obstacles, and crashes of the operator.
 
 mod admission;
 mod crash;
 mod fake_kubelet;
+mod obstacles;
 mod request_faults;
 mod yaml_reading;
 
@@ -27,7 +28,7 @@ pub(crate) const SUITE: Suite = Suite {
     kind: NodeKind::ControlPlane,
     prepare,
     parallel: 1,
-    groups: &[&[("admission", ADMISSION), ("crash", CRASH)], &[("rights", RIGHTS)]],
+    groups: &[&[("admission", ADMISSION), ("obstacles", OBSTACLES), ("crash", CRASH)], &[("rights", RIGHTS)]],
 };
 
 const ADMISSION: &[Test] = &[
@@ -42,6 +43,15 @@ const ADMISSION: &[Test] = &[
     }),
     ("an_accepted_spec_cannot_be_changed", |node| {
         run(node, async |client| admission::refuses_changes_of_the_spec(&client).await);
+    }),
+];
+
+const OBSTACLES: &[Test] = &[
+    ("what_the_cluster_refuses_ends_in_bounded_time_with_its_words", |node| {
+        Runtime::new().unwrap().block_on(obstacles::end_with_their_reason(node));
+    }),
+    ("a_hundred_experiments_at_once_all_end_in_the_order_of_their_age", |node| {
+        Runtime::new().unwrap().block_on(obstacles::a_hundred_at_once(node));
     }),
 ];
 

@@ -1,0 +1,255 @@
+//! What a cluster may put in an experiment's way: policies, webhooks, quotas, what is left of an earlier experiment, and other experiments. Each
+//! one ends in bounded time, and its message has the cluster's own words.
+
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use k8s_openapi::api::{batch::v1::Job, core::v1::Namespace};
+use kube::{
+    Api, Client, Config,
+    api::{DeleteParams, ListParams, ObjectMeta, PostParams, PropagationPolicy},
+};
+use paylab_e2e::Node;
+use paylab_resource::{
+    spec::{ChaosExperiment, Retain},
+    status::{ChaosExperimentStatus, Phase},
+};
+use tokio::time::sleep;
+
+use super::{
+    crash::{LESSON, Operator, admin_config},
+    request_faults::FaultInjector,
+};
+
+/// A refusal is tolerated for a minute, and the next look may come half a minute later.
+const REFUSED_WITHIN: Duration = Duration::from_secs(150);
+/// How many experiments are applied at once, and how long they may take.
+const AT_ONCE: usize = 100;
+const ALL_WITHIN: Duration = Duration::from_secs(400);
+/// How many labs the operator lets be under way in one namespace, by default.
+const LABS_MAX_PER_NAMESPACE: usize = 4;
+/// What makes the API server refuse Deployments or call a webhook that does not answer, each in one namespace only.
+const POLICIES: &str = r#"
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: no-deployments}
+spec:
+  failurePolicy: Fail
+  matchConstraints:
+    namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: obstacle-policy}}
+    resourceRules:
+      - {apiGroups: [apps], apiVersions: [v1], resources: [deployments], operations: [CREATE]}
+  validations:
+    - {expression: "false", message: "ask the platform team first"}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: no-deployments}
+spec: {policyName: no-deployments, validationActions: [Deny]}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingWebhookConfiguration
+metadata: {name: silent}
+webhooks:
+  - name: silent.paylab.dev
+    clientConfig: {url: "https://127.0.0.1:1/"}
+    namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: obstacle-webhook}}
+    rules:
+      - {apiGroups: [""], apiVersions: [v1], resources: [configmaps], operations: [CREATE]}
+    failurePolicy: Fail
+    sideEffects: None
+    admissionReviewVersions: [v1]
+"#;
+const QUOTA: &str = r#"
+apiVersion: v1
+kind: ResourceQuota
+metadata: {name: no-room-for-the-load, namespace: obstacle-quota}
+spec: {hard: {pods: "2"}}
+"#;
+
+/// A namespace with an operator of its own.
+struct Scene {
+    client: Client,
+    experiments: Api<ChaosExperiment>,
+    operator: Operator,
+}
+
+impl Scene {
+    async fn open(config: &Config, namespace: &str) -> Self {
+        let client = Client::try_from(config.clone()).unwrap();
+        create_namespace(&client, namespace).await;
+        Self::start(config, namespace)
+    }
+
+    fn start(config: &Config, namespace: &str) -> Self {
+        let client = Client::try_from(config.clone()).unwrap();
+        Self {
+            experiments: Api::namespaced(client.clone(), namespace),
+            operator: Operator::start(config, namespace, &FaultInjector::new(None)),
+            client,
+        }
+    }
+
+    async fn apply(&self, experiment: &ChaosExperiment) {
+        self.experiments.create(&PostParams::default(), experiment).await.unwrap();
+    }
+
+    async fn status(&self, name: &str) -> ChaosExperimentStatus {
+        self.experiments.get(name).await.unwrap().status.unwrap_or_default()
+    }
+
+    async fn status_when(
+        &self,
+        name: &str,
+        within: Duration,
+        holds: impl Fn(&ChaosExperimentStatus) -> bool,
+    ) -> ChaosExperimentStatus {
+        let begun = Instant::now();
+        loop {
+            let status = self.status(name).await;
+            if holds(&status) {
+                return status;
+            }
+            assert!(begun.elapsed() < within, "{name}: {:?} {:?}", status.phase, status.message);
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    async fn ended(&self, name: &str, within: Duration) -> ChaosExperimentStatus {
+        self.status_when(name, within, |status| status.completion_time.is_some()).await
+    }
+}
+
+async fn create_namespace(client: &Client, name: &str) {
+    let head = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
+    let namespace = Namespace { metadata: head, ..Namespace::default() };
+    Api::all(client.clone()).create(&PostParams::default(), &namespace).await.unwrap();
+}
+
+/// The lesson with another name.
+fn lesson(name: &str) -> ChaosExperiment {
+    let mut experiment: ChaosExperiment = serde_saphyr::from_str(LESSON.text).unwrap();
+    experiment.metadata.name = Some(name.to_owned());
+    experiment
+}
+
+/// Each obstacle in a namespace of its own, at the same time.
+pub(crate) async fn end_with_their_reason(node: &Node) {
+    let config = admin_config(node.kubeconfig()).await;
+    node.apply(POLICIES).unwrap();
+    tokio::join!(policy(&config), webhook(&config), quota(&config, node), orphans(&config));
+}
+
+async fn policy(config: &Config) {
+    let scene = Scene::open(config, "obstacle-policy").await;
+    scene.apply(&lesson("lesson")).await;
+    let told = |status: &ChaosExperimentStatus| {
+        status.message.as_deref().is_some_and(|text| text.contains("ask the platform team first"))
+    };
+    let waiting = scene.status_when("lesson", Duration::from_secs(30), told).await;
+    assert_eq!(waiting.phase, Some(Phase::Preparing), "it is told at once and may go away");
+    let status = scene.ended("lesson", REFUSED_WITHIN).await;
+    assert_eq!((status.phase, status.verdict), (Some(Phase::Failed), None));
+    let message = status.message.unwrap();
+    assert!(message.contains("the API server refuses the Deployment lesson-"), "{message}");
+    scene.operator.stop();
+}
+
+async fn webhook(config: &Config) {
+    let scene = Scene::open(config, "obstacle-webhook").await;
+    let mut experiment = lesson("lesson");
+    experiment.spec.active_deadline = "15s".parse().unwrap();
+    scene.apply(&experiment).await;
+    let status = scene.ended("lesson", REFUSED_WITHIN).await;
+    assert_eq!((status.phase, status.reason.as_deref()), (Some(Phase::Failed), Some("InternalError")));
+    let message = status.message.unwrap();
+    assert!(message.contains("silent.paylab.dev"), "{message}");
+    scene.operator.stop();
+}
+
+async fn quota(config: &Config, node: &Node) {
+    let scene = Scene::open(config, "obstacle-quota").await;
+    node.apply(QUOTA).unwrap();
+    scene.apply(&lesson("lesson")).await;
+    let told = |status: &ChaosExperimentStatus| {
+        status.message.as_deref().is_some_and(|text| text.contains("exceeded quota: no-room-for-the-load"))
+    };
+    let waiting = scene.status_when("lesson", Duration::from_secs(60), told).await;
+    assert_eq!(waiting.phase, Some(Phase::Loading), "{waiting:?}");
+    let status = scene.ended("lesson", REFUSED_WITHIN).await;
+    assert_eq!(status.reason.as_deref(), Some("ReportMissing"));
+    let message = status.message.unwrap();
+    assert!(message.contains("was never created") && message.contains("exceeded quota"), "{message}");
+    assert!(!message.contains("gone"), "{message}");
+    scene.operator.stop();
+}
+
+async fn orphans(config: &Config) {
+    let scene = Scene::open(config, "obstacle-orphans").await;
+    let mut experiment = lesson("lesson");
+    experiment.spec.retain = Retain::Always;
+    scene.apply(&experiment).await;
+    scene.ended("lesson", REFUSED_WITHIN).await;
+    scene.operator.stop();
+    let orphan = DeleteParams { propagation_policy: Some(PropagationPolicy::Orphan), ..DeleteParams::default() };
+    scene.experiments.delete("lesson", &orphan).await.unwrap();
+    let begun = Instant::now();
+    while scene.experiments.get_opt("lesson").await.unwrap().is_some() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "the garbage collector does not let the experiment go");
+        sleep(Duration::from_millis(100)).await;
+    }
+    let scene = Scene::start(config, "obstacle-orphans");
+    scene.apply(&experiment).await;
+    let told = |status: &ChaosExperimentStatus| {
+        let way_out = "kubectl delete configmap lesson-plan --namespace obstacle-orphans";
+        status.message.as_deref().is_some_and(|text| text.contains(way_out))
+    };
+    scene.status_when("lesson", Duration::from_secs(30), told).await;
+    // What the message says helps.
+    let plans = Api::<k8s_openapi::api::core::v1::ConfigMap>::namespaced(scene.client.clone(), "obstacle-orphans");
+    plans.delete("lesson-plan", &DeleteParams::background()).await.unwrap();
+    let status = scene.ended("lesson", REFUSED_WITHIN).await;
+    assert_eq!(status.phase, Some(Phase::Completed), "{:?}", status.message);
+    scene.operator.stop();
+}
+
+/// A hundred experiments that are applied at once: all end with their verdict, no more labs are under way than may be, the oldest begin first,
+/// and those that wait say so.
+pub(crate) async fn a_hundred_at_once(node: &Node) {
+    let config = admin_config(node.kubeconfig()).await;
+    let client = Client::try_from(config.clone()).unwrap();
+    create_namespace(&client, "hundred").await;
+    let experiments = Api::<ChaosExperiment>::namespaced(client.clone(), "hundred");
+    for number in 0..AT_ONCE {
+        experiments.create(&PostParams::default(), &lesson(&format!("lesson-{number:03}"))).await.unwrap();
+    }
+    let scene = Scene::start(&config, "hundred");
+    let last = format!("lesson-{:03}", AT_ONCE - 1);
+    let queued = |status: &ChaosExperimentStatus| status.phase == Some(Phase::Pending) && status.message.is_some();
+    let waiting = scene.status_when(&last, Duration::from_secs(60), queued).await;
+    let message = waiting.message.unwrap();
+    assert!(message.contains("waits for its turn: number "), "{message}");
+    assert!(waiting.start_time.is_none(), "its deadline does not run while it waits");
+    let begun = Instant::now();
+    let all = (0..AT_ONCE).map(|number| {
+        let (scene, name) = (&scene, format!("lesson-{number:03}"));
+        async move { scene.ended(&name, ALL_WITHIN.saturating_sub(begun.elapsed())).await }
+    });
+    let all = join_all(all).await;
+    scene.operator.stop();
+    let times: Vec<_> =
+        all.iter().map(|one| (one.start_time.clone().unwrap().0, one.completion_time.clone().unwrap().0)).collect();
+    for (number, status) in all.iter().enumerate() {
+        assert_eq!(status.phase, Some(Phase::Completed), "lesson-{number:03}: {:?}", status.message);
+        let (start, _) = times[number];
+        // The times are in whole seconds, so that one that has just ended may seem to be under way.
+        let under_way = times.iter().filter(|(began, ended)| *began <= start && start < *ended).count();
+        assert!(under_way <= LABS_MAX_PER_NAMESPACE, "{under_way} labs were under way when lesson-{number:03} began");
+        // Experiments of the same second have no order but their names, which are in the same order here.
+        let earlier = times[..number].iter().filter(|(began, _)| *began > start).count();
+        // An older one whose turn has come, but which has not been looked at yet, keeps its place while others begin beside it.
+        assert!(earlier < LABS_MAX_PER_NAMESPACE, "lesson-{number:03} began before {earlier} older ones");
+    }
+    let jobs = Api::<Job>::namespaced(client, "hundred").list(&ListParams::default()).await.unwrap();
+    assert!(jobs.items.is_empty(), "all labs are removed");
+}
