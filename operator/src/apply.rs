@@ -1,4 +1,4 @@
-//! Changes the cluster: creates and deletes a lab's objects, and writes the Event at the end of an experiment.
+//! Changes the cluster: creates and deletes a lab's objects, and writes its Events.
 
 mod create;
 mod event;
@@ -7,7 +7,7 @@ mod lab;
 
 pub(crate) use self::{
     create::Creation,
-    event::emit,
+    event::{emit, is_news},
     evidence::keep_evidence,
     lab::{create_lab, delete_lab, launch_load, stop_lab},
 };

@@ -280,15 +280,13 @@ async fn clean_up(
     Ok(Action::await_change())
 }
 
-/// Reports the end of an experiment: first in an Event, which a repeated reconcile does not create twice, then in the status. The
-/// status counts, so it is written even if the Event cannot be.
+/// Reports the end of an experiment.
 async fn finish(
     context: &Context,
     api: &Api<ChaosExperiment>,
     resource: &ChaosExperiment,
     status: ChaosExperimentStatus,
 ) -> Result<(), ReconcileError> {
-    apply::emit(&context.client, resource, &status, &context.identity).await;
     let published = publish(context, api, resource, status).await?;
     context.metrics.record_end(&published);
     context.queue.leave(&(published.namespace().unwrap_or_default(), published.name_any()));
@@ -297,7 +295,8 @@ async fn finish(
     Ok(())
 }
 
-/// Writes the status if it says something new. The API server refuses the write if the resource has changed meanwhile.
+/// Writes the status if it says something new: another phase or reason first in an Event, which a repeated reconcile does not create twice. The
+/// status counts, so it is written even if the Event cannot be. The API server refuses the write if the resource has changed meanwhile.
 async fn publish(
     context: &Context,
     api: &Api<ChaosExperiment>,
@@ -306,6 +305,9 @@ async fn publish(
 ) -> Result<ChaosExperiment, ReconcileError> {
     if resource.status.as_ref() == Some(&status) {
         return Ok(resource.clone());
+    }
+    if apply::is_news(resource.status.as_ref(), &status) {
+        apply::emit(&context.client, resource, &status, &context.identity).await;
     }
     let mut changed = resource.clone();
     changed.metadata.managed_fields = None;

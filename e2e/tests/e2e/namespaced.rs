@@ -44,11 +44,12 @@ fn unprivileged(node: &Node) {
     ns.apply(&text);
     let status = ns.final_status("pay-exactly-once");
     assert_eq!(condition(&status, "Verified"), Some("True"), "{}", message(&status));
-    let pods = ns.kubectl(&["get", "pods", LAB_OBJECTS, "--output=json"]);
-    let pods: Value = serde_json::from_str(&pods).unwrap();
-    let pods = pods["items"].as_array().unwrap();
-    assert_eq!(pods.len(), 3);
-    for pod in pods {
+    // The pods of service and proxy are gone, because a lab that is kept is stopped.
+    let parts = ns.kubectl(&["get", "deployments,jobs", LAB_OBJECTS, "--output=json"]);
+    let parts: Value = serde_json::from_str(&parts).unwrap();
+    let parts = parts["items"].as_array().unwrap();
+    assert_eq!(parts.len(), 3);
+    for pod in parts.iter().map(|part| &part["spec"]["template"]) {
         let volumes = pod["spec"]["volumes"].as_array().map_or(0, Vec::len);
         assert!(pod["spec"]["automountServiceAccountToken"] == false && volumes == 1, "{pod:#}");
     }

@@ -1,5 +1,5 @@
 //! Kills the operator before and after each of its requests, and lets each request fail in every way. The result must always be
-//! the same: one Job, one event, one verdict, and no remaining object.
+//! the same: one Job, one event for each phase, one verdict, and no remaining object.
 
 use std::{
     collections::BTreeMap,
@@ -127,7 +127,8 @@ pub(crate) async fn inject_at_every_request(node: &Node, experiment: Experiment,
     let prefix = format!("{}-{}", experiment.name, fault.name());
     let (expected, _) = run_case(&config, experiment, &format!("without-{prefix}"), None).await;
     let seen = (expected.status["verdict"].as_str(), expected.events, expected.has_evidence);
-    assert_eq!(seen, (Some("Violated"), 1, true), "{}", expected.status);
+    // The lab starts, the load runs, the verdict.
+    assert_eq!(seen, (Some("Violated"), 3, true), "{}", expected.status);
     let cases = (1..=REQUESTS_MAX).map(|n| {
         let (config, namespace) = (&config, format!("{prefix}-{n}"));
         async move { (n, run_case(config, experiment, &namespace, Some((n, fault))).await) }
