@@ -13,7 +13,7 @@ use clap::{
 use paylab_resource::definition::definition;
 
 use crate::{
-    commands::{check, explain, init, part, predict, report, run, serve, wait},
+    commands::{check, explain, gauntlet, init, part, predict, report, run, serve, wait},
     exit::{Exit, INTERNAL, USAGE, code_of},
     output::{in_words, print_text, tell},
     source::InvalidExperiment,
@@ -61,6 +61,19 @@ Examples:
   PAYLAB_SECRET_TOKEN=... paylab check my-service.yaml            the file says {secret.token}
 
 Exit codes: 0 the contract holds, 64 it does not, or usage or invalid file, 70 internal.";
+
+const GAUNTLET_EXAMPLES: &str = "\
+Examples:
+  paylab gauntlet                                                     Paylab's own eight modes, the broken ones among them
+  paylab gauntlet my-service.yaml                                     your own service, which the file describes (spec.target)
+  paylab gauntlet my-service.yaml --target-command 'node app.js' --payments 500
+  paylab gauntlet my-service.yaml --only lost-answer,cut-at-once      some of the nemeses
+  paylab gauntlet my-service.yaml --output json | jq .rows[0].cells
+  paylab gauntlet --list                                              every nemesis, and what it imitates
+  paylab gauntlet my-service.yaml --emit cells/ && kubectl apply -f cells/ && paylab wait --selector paylab.dev/gauntlet=my-service
+
+Exit codes: 0 every cell is as expected (a service of your own: the claim holds), 1 one is not, 2 of one nothing is known, 64 usage or
+invalid file, 70 internal.";
 
 const PREDICT_EXAMPLES: &str = "\
 Examples:
@@ -146,6 +159,9 @@ enum Command {
     /// Check what a file says about your own service (spec.target), step by step, on a path without faults
     #[command(after_help = CHECK_EXAMPLES)]
     Check(check::Options),
+    /// Run a service under every nemesis, one experiment each, and print one table; without a file, Paylab's own eight modes
+    #[command(after_help = GAUNTLET_EXAMPLES)]
+    Gauntlet(gauntlet::Options),
     /// Predict the totals: exact for the seed, and mean and 95 % interval in theory
     #[command(after_help = PREDICT_EXAMPLES)]
     Predict(predict::Options),
@@ -235,6 +251,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Run(options) => run::run(&options),
         Command::Init(options) => init::init(&options),
         Command::Check(options) => check::check(&options),
+        Command::Gauntlet(options) => gauntlet::gauntlet(&options),
         Command::Predict(options) => predict::predict(&options),
         Command::Explain(options) => explain::explain(&options),
         Command::Report(options) => report::report(&options),

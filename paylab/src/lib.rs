@@ -5,6 +5,7 @@ pub mod commands;
 mod database;
 mod evidence;
 pub mod exit;
+mod gauntlet;
 pub mod lab;
 mod leftovers;
 pub mod logs;

@@ -72,15 +72,15 @@ pub enum Output {
 
 /// How a run is attended.
 #[derive(Debug, Clone, Copy)]
-struct Attendance<'a> {
+pub(crate) struct Attendance<'a> {
     /// Names the experiment in messages.
-    name: &'a str,
+    pub(crate) name: &'a str,
     /// Whether its progress is shown.
-    bar: Bar,
+    pub(crate) bar: Bar,
     /// Ends the load early, and the verdict is then `Inconclusive`.
-    shutdown: &'a CancellationToken,
+    pub(crate) shutdown: &'a CancellationToken,
     /// What is to be known about it.
-    telling: Telling,
+    pub(crate) telling: Telling,
 }
 
 /// An experiment that can be run on this machine.
@@ -93,7 +93,7 @@ struct Runnable {
 
 /// The service that a run pays.
 #[derive(Debug, Clone, Copy)]
-enum Paid<'a> {
+pub(crate) enum Paid<'a> {
     /// Paylab's own, with its ledger in this database.
     Ours(&'a Database),
     /// The user's own.
@@ -257,7 +257,10 @@ pub fn measure_theirs(plan: &Plan, contract: &Arc<Contract>, setting: Setting) -
 }
 
 /// Runs a plan on this machine.
-fn measure_until(
+///
+/// # Errors
+/// The lab cannot do its work.
+pub(crate) fn measure_until(
     plan: &Plan,
     paid: Paid<'_>,
     setting: Setting,
