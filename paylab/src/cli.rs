@@ -13,7 +13,7 @@ use clap::{
 use paylab_resource::definition::definition;
 
 use crate::{
-    commands::{check, explain, gauntlet, init, part, predict, report, run, serve, wait},
+    commands::{check, explain, gauntlet, init, part, predict, report, run, serve, shrink, wait},
     exit::{Exit, INTERNAL, USAGE, code_of},
     output::{in_words, print_text, tell},
     source::InvalidExperiment,
@@ -74,6 +74,16 @@ Examples:
 
 Exit codes: 0 every cell is as expected (a service of your own: the claim holds), 1 one is not, 2 of one nothing is known, 64 usage or
 invalid file, 70 internal.";
+
+const SHRINK_EXAMPLES: &str = "\
+Examples:
+  paylab shrink examples/never-pay-too-little.yaml                    prints the smallest experiment that shows the same
+  paylab shrink examples/never-pay-too-little.yaml -o small.yaml && paylab run small.yaml
+  paylab shrink my-service.yaml --target-command 'node app.js' -o small.yaml --budget 1m --runs 100
+
+The experiment must break its claim. Every change that is tried is a real run.
+
+Exit codes: 0 the smallest run was found, 2 inconclusive, 64 usage, invalid file, or nothing breaks the claim, 70 internal.";
 
 const PREDICT_EXAMPLES: &str = "\
 Examples:
@@ -162,6 +172,9 @@ enum Command {
     /// Run a service under every nemesis, one experiment each, and print one table; without a file, Paylab's own eight modes
     #[command(after_help = GAUNTLET_EXAMPLES)]
     Gauntlet(gauntlet::Options),
+    /// Make a run that breaks its claim as small as possible: fewer payments, faults and attempts that show the same
+    #[command(after_help = SHRINK_EXAMPLES)]
+    Shrink(shrink::Options),
     /// Predict the totals: exact for the seed, and mean and 95 % interval in theory
     #[command(after_help = PREDICT_EXAMPLES)]
     Predict(predict::Options),
@@ -252,6 +265,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Init(options) => init::init(&options),
         Command::Check(options) => check::check(&options),
         Command::Gauntlet(options) => gauntlet::gauntlet(&options),
+        Command::Shrink(options) => shrink::shrink(&options),
         Command::Predict(options) => predict::predict(&options),
         Command::Explain(options) => explain::explain(&options),
         Command::Report(options) => report::report(&options),

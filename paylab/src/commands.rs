@@ -11,4 +11,5 @@ pub mod report;
 pub(crate) mod report_files;
 pub mod run;
 pub mod serve;
+pub mod shrink;
 pub(crate) mod wait;

@@ -19,6 +19,7 @@ use paylab_contract::{
     spec::{Place, TargetSpec},
 };
 use paylab_core::field_error::FieldError;
+use paylab_resource::file::Experiment;
 
 use crate::{
     exit::Misuse,
@@ -174,6 +175,28 @@ pub(crate) fn with_secrets(contract: Contract) -> Result<Arc<Contract>, String> 
         let variable = variable(&name);
         format!("uses {{secret.{name}}}, and the variable {variable} is not set; set it to the secret")
     })
+}
+
+impl Source {
+    /// The contract of an experiment of this source with its secrets; `None`: Paylab's own service is paid.
+    ///
+    /// # Errors
+    /// This machine cannot run the experiment.
+    pub(crate) fn contract_of(&self, experiment: &Experiment) -> anyhow::Result<Option<Arc<Contract>>> {
+        let spec = &experiment.resource.spec;
+        let Some(contract) = experiment.contract.clone() else {
+            if spec.service.replicas > 1 {
+                let problem =
+                    format!("{} needs a cluster; one machine runs one service, so use 1", spec.service.replicas);
+                return Err(self.refuse("spec.service.replicas", problem).into());
+            }
+            return Ok(None);
+        };
+        check_place(spec.target.as_ref()).map_err(|(field, problem)| self.refuse(field, problem))?;
+        let usable = load_job::Load::tls_of(Some(&contract));
+        usable.map_err(|problem| self.refuse("spec.target", problem.to_string()))?;
+        Ok(Some(with_secrets(contract).map_err(|problem| self.refuse("spec.target", problem))?))
+    }
 }
 
 impl Sourced {

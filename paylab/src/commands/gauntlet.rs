@@ -179,23 +179,9 @@ impl Options {
         };
         let source = Source { file, seed: self.seed, concurrency: self.concurrency, places };
         let experiment = source.read()?;
+        let contract = if self.emit.is_none() { source.contract_of(&experiment)? } else { None };
         let mut base = experiment.resource;
         base.spec.seed = Some(base.spec.seed.unwrap_or(i64::try_from(drawn_seed()).unwrap_or_default()));
-        if base.spec.service.replicas > 1 && base.spec.target.is_none() && self.emit.is_none() {
-            let problem =
-                format!("{} needs a cluster; one machine runs one service, so use 1", base.spec.service.replicas);
-            return Err(source.refuse("spec.service.replicas", problem).into());
-        }
-        let contract = match experiment.contract.filter(|_| self.emit.is_none()) {
-            None => None,
-            Some(contract) => {
-                target::check_place(base.spec.target.as_ref())
-                    .map_err(|(field, problem)| source.refuse(field, problem))?;
-                let usable = load_job::Load::tls_of(Some(&contract));
-                usable.map_err(|problem| source.refuse("spec.target", problem.to_string()))?;
-                Some(target::with_secrets(contract).map_err(|problem| source.refuse("spec.target", problem))?)
-            }
-        };
         let mut subject = Subject::of_file(base);
         let payments = subject.base.spec.payments.count;
         self.adjust(&mut subject, payments);

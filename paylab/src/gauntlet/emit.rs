@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use anyhow::anyhow;
 use paylab_resource::spec::ChaosExperiment;
 
-use crate::{evidence::yaml_of, exit::Misuse, output::in_words};
+use crate::{exit::Misuse, output::in_words, tidy::tidy_yaml};
 
 /// Writes each experiment into a file of its name. The directory is made if it does not exist; files of other names stay.
 ///
@@ -22,8 +22,7 @@ pub(crate) fn emit<'a>(
     for (experiment, imitates) in experiments {
         let name = experiment.metadata.name.as_deref().unwrap_or_default();
         let file = directory.join(format!("{name}.yaml"));
-        let seed = experiment.spec.seed.unwrap_or_default().unsigned_abs();
-        let text = format!("# {imitates}\n{}", yaml_of(experiment, seed)?);
+        let text = format!("# {imitates}\n{}", tidy_yaml(experiment)?);
         fs::write(&file, text)
             .map_err(|error| anyhow!("--emit: cannot write {}: {}", file.display(), in_words(&error)))?;
         written += 1;
