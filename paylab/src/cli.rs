@@ -42,6 +42,7 @@ Examples:
   paylab run examples/pay-exactly-once.yaml --output json | jq .verdict
   paylab run examples/pay-too-little.yaml examples/pay-exactly-once.yaml --quiet      one after the other, one line for each
   paylab run examples/*.yaml --junit paylab.xml                     for a pipeline that reads JUnit XML
+  paylab run examples/pay-exactly-once.yaml --until-bound 1e-4      more runs with other seeds, until the bug rate is below that
   paylab run my-service.yaml --target-command 'node app.js'         your own service, which the file describes (spec.target)
 
 With several experiments, in one file or in several, all files are read first, and the worst exit code counts: 70, 2, 1, 0.
@@ -68,6 +69,7 @@ Examples:
   paylab gauntlet my-service.yaml                                     your own service, which the file describes (spec.target)
   paylab gauntlet my-service.yaml --target-command 'node app.js' --payments 500
   paylab gauntlet my-service.yaml --only lost-answer,cut-at-once      some of the nemeses
+  paylab gauntlet my-service.yaml --until-bound 1e-3 --budget 2m      until the bug rate is below that, or something breaks
   paylab gauntlet my-service.yaml --output json | jq .rows[0].cells
   paylab gauntlet --list                                              every nemesis, and what it imitates
   paylab gauntlet my-service.yaml --emit cells/ && kubectl apply -f cells/ && paylab wait --selector paylab.dev/gauntlet=my-service

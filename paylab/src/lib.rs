@@ -12,6 +12,7 @@ pub mod logs;
 mod machine;
 mod output;
 mod page;
+mod series;
 mod shrink;
 mod signals;
 pub mod source;

@@ -156,6 +156,13 @@ impl FaultSampler {
         self
     }
 
+    /// The same faults with the coins of another seed.
+    #[must_use]
+    pub const fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
     /// The seed of every coin.
     #[must_use]
     pub const fn seed(&self) -> u64 {

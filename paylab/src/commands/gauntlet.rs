@@ -20,6 +20,7 @@ use crate::{
     logs::{self, Logs},
     machine,
     output::{print, tell},
+    series::UntilOptions,
     signals::{self, Told},
     source::{Source, drawn_seed, quoted},
     target::{self, Places},
@@ -54,6 +55,9 @@ pub struct Options {
     /// Where Paylab's own service keeps its ledgers: sqlite (temporary files), or postgres://USER@HOST/DATABASE
     #[arg(long, value_name = "URL", default_value = "sqlite", allow_hyphen_values = true, value_parser = DatabaseParser)]
     pub database: Database,
+    /// Until when each cell is run.
+    #[command(flatten)]
+    pub until: UntilOptions,
     /// The form of the table
     #[arg(long, short, value_name = "FORMAT", default_value = "text")]
     pub output: Form,
@@ -104,8 +108,13 @@ pub fn gauntlet(options: &Options) -> anyhow::Result<Exit> {
     signals::listen(shutdown.clone(), Told::Person)?;
     let _started = startable.map(target::Startable::start).transpose()?;
     let begun = Instant::now();
-    let attended =
-        Attended { database: &options.database, shutdown: &shutdown, bar: options.bar(), telling: Telling::Verdict };
+    let attended = Attended {
+        database: &options.database,
+        shutdown: &shutdown,
+        bar: options.bar(),
+        telling: Telling::Verdict,
+        until: &options.until,
+    };
     let done = run_all(&cells, attended);
     let gauntlet = Gauntlet {
         name: subjects[0].gauntlet.clone(),
@@ -219,7 +228,7 @@ impl Options {
         let payments = self.payments.map(|payments| format!(" --payments {payments}")).unwrap_or_default();
         let concurrency = self.concurrency.map(|number| format!(" --concurrency {number}")).unwrap_or_default();
         let target = self.target.shown().map(|target| format!(" {target}")).unwrap_or_default();
-        format!("paylab gauntlet{file}{seed}{payments}{concurrency}{target}")
+        format!("paylab gauntlet{file}{seed}{payments}{concurrency}{target}{}", self.until.shown())
     }
 
     const fn bar(&self) -> Bar {

@@ -27,6 +27,7 @@ use crate::{
     logs::{self, Logs},
     machine,
     output::{print, tell},
+    series::{UntilOptions, measure_series},
     signals::{self, Told},
     source::{Sourced, Sources},
     target,
@@ -51,8 +52,11 @@ pub struct Options {
     #[arg(long, short)]
     pub quiet: bool,
     /// Also keep the evidence of the run in this directory, which must be new or empty: `paylab report` and `paylab explain` read it
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "until_bound")]
     pub evidence: Option<PathBuf>,
+    /// Until when.
+    #[command(flatten)]
+    pub until: UntilOptions,
     /// Which files.
     #[command(flatten)]
     pub files: ReportFiles,
@@ -115,7 +119,7 @@ impl Paid<'_> {
     }
 
     /// Where the ledger is, for the report.
-    fn ledger(self) -> String {
+    pub(crate) fn ledger(self) -> String {
         match self {
             Self::Ours(database) => database.to_string(),
             Self::Theirs(contract) => contract.origin.address.clone(),
@@ -133,6 +137,7 @@ pub fn run(options: &Options) -> anyhow::Result<Exit> {
     let (places, startable) = options.target.prepare()?;
     let experiments = options.sources.clone().paying(places).read_all()?;
     check_machine(&experiments, options)?;
+    options.until.check(&options.database)?;
     let experiments = experiments.into_iter().map(Runnable::of).collect::<anyhow::Result<Vec<_>>>()?;
     let names: Vec<_> = experiments.iter().map(|experiment| experiment.sourced.name()).collect();
     let places = options.evidence.as_ref().map(|directory| Places::prepare(directory, &names)).transpose()?;
@@ -158,7 +163,7 @@ fn run_all(
         let evidence = place.map(|place| place.display().to_string());
         let setting = Setting { evidence, ..options.setting(experiment) };
         let paid = contract.as_ref().map_or(Paid::Ours(&options.database), Paid::Theirs);
-        let outcome = measure_until(&experiment.experiment.plan, paid, setting, attendance);
+        let outcome = measure_series(&experiment.experiment.plan, paid, setting, attendance, &options.until, None);
         let (outcome, chronicle) = outcome.with_context(|| label.clone())?;
         exits.push(Exit::of(outcome.is_as_expected()));
         let yaml = yaml_of(&experiment.experiment.resource, outcome.plan.seed()).with_context(|| label.clone())?;

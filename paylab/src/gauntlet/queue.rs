@@ -18,11 +18,12 @@ use super::{Done, Planned};
 use crate::{
     commands::{
         progress::Bar,
-        run::{Attendance, Paid, measure_until},
+        run::{Attendance, Paid},
     },
     lab::Database,
     machine,
     output::tell_over_progress,
+    series::{UntilOptions, measure_series},
 };
 
 /// How cells are run.
@@ -36,6 +37,8 @@ pub(crate) struct Attended<'a> {
     pub(crate) bar: Bar,
     /// What is to be known about each.
     pub(crate) telling: Telling,
+    /// Until when each is run.
+    pub(crate) until: &'a UntilOptions,
 }
 
 /// Runs every cell, and returns what each has come to, in their order.
@@ -64,7 +67,7 @@ pub(crate) fn run_all(cells: &[Planned], attended: Attended<'_>) -> Vec<Done> {
 
 /// Runs one cell.
 pub(crate) fn run(cell: &Planned, attended: Attended<'_>) -> Done {
-    let Attended { database, shutdown, bar: _, telling } = attended;
+    let Attended { database, shutdown, bar: _, telling, until } = attended;
     if shutdown.is_cancelled() {
         return Done::unknown("it was not run, because the gauntlet was interrupted".to_owned());
     }
@@ -78,7 +81,7 @@ pub(crate) fn run(cell: &Planned, attended: Attended<'_>) -> Done {
     let paid = cell.contract.as_ref().map_or(Paid::Ours(database), Paid::Theirs);
     let setting = Setting { experiment: cell.name().to_owned(), ..Setting::default() };
     let attendance = Attendance { name: cell.name(), bar: Bar::Hidden, shutdown, telling };
-    match measure_until(plan, paid, setting, attendance) {
+    match measure_series(plan, paid, setting, attendance, until, cell.nemesis.exposure()) {
         Ok((outcome, _)) => Done { finding: cell.find(&outcome), outcome: Some(Box::new(outcome)) },
         Err(error) => Done::unknown(format!("the lab could not do its work: {error:#}")),
     }
