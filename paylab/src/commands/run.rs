@@ -8,6 +8,7 @@ use load_job::{Progress, Telling};
 use paylab_contract::Contract;
 use paylab_core::{
     chronicle::Chronicle,
+    fault::{effect::Effect, sampler::Fault},
     outcome::{Outcome, Setting},
     plan::Plan,
     run_id::RunId,
@@ -29,7 +30,8 @@ use crate::{
     output::{print, tell},
     signals::{self, Told},
     source::{Sourced, Sources},
-    target,
+    supervisor::OrdersTo,
+    target::{self, TheirProcess},
 };
 
 /// The options of `paylab run`.
@@ -96,8 +98,8 @@ struct Runnable {
 enum Paid<'a> {
     /// Paylab's own, with its ledger in this database.
     Ours(&'a Database),
-    /// The user's own.
-    Theirs(&'a Arc<Contract>),
+    /// The user's own, and who can kill it.
+    Theirs(&'a Arc<Contract>, Option<&'a OrdersTo>),
 }
 
 impl Runnable {
@@ -110,7 +112,7 @@ impl Paid<'_> {
     fn lab(self, plan: &Plan, run: &RunId) -> anyhow::Result<Lab> {
         match self {
             Self::Ours(database) => Lab::start(plan, run, database),
-            Self::Theirs(contract) => Lab::in_front_of(contract.clone()),
+            Self::Theirs(contract, orders_to) => Lab::in_front_of(contract.clone(), orders_to.cloned()),
         }
     }
 
@@ -118,7 +120,7 @@ impl Paid<'_> {
     fn ledger(self) -> String {
         match self {
             Self::Ours(database) => database.to_string(),
-            Self::Theirs(contract) => contract.origin.address.clone(),
+            Self::Theirs(contract, _) => contract.origin.address.clone(),
         }
     }
 }
@@ -139,15 +141,17 @@ pub fn run(options: &Options) -> anyhow::Result<Exit> {
     options.files.prepare(options.sources.files.iter().map(PathBuf::as_path))?;
     let shutdown = CancellationToken::new();
     signals::listen(shutdown.clone(), Told::Person)?;
-    let _started = startable.map(target::Startable::start).transpose()?;
-    run_all(&experiments, options, places.as_ref(), &shutdown)
+    let plans = experiments.iter().map(|experiment| &experiment.sourced.experiment.plan);
+    let started = startable.map(|startable| startable.start_for(plans)).transpose()?;
+    let orders_to = started.as_ref().and_then(TheirProcess::orders_to);
+    run_all(&experiments, options, (places.as_ref(), orders_to.as_ref()), &shutdown)
 }
 
 /// Runs the experiments and presents each outcome as soon as it is there, the last one after the files are written.
 fn run_all(
     experiments: &[Runnable],
     options: &Options,
-    places: Option<&Places>,
+    (places, orders_to): (Option<&Places>, Option<&OrdersTo>),
     shutdown: &CancellationToken,
 ) -> anyhow::Result<Exit> {
     let (mut runs, mut exits) = (Vec::new(), Vec::new());
@@ -157,7 +161,10 @@ fn run_all(
         let place = places.and_then(|places| places.of(index));
         let evidence = place.map(|place| place.display().to_string());
         let setting = Setting { evidence, ..options.setting(experiment) };
-        let paid = contract.as_ref().map_or(Paid::Ours(&options.database), Paid::Theirs);
+        let paid = match contract {
+            None => Paid::Ours(&options.database),
+            Some(contract) => Paid::Theirs(contract, orders_to),
+        };
         let outcome = measure_until(&experiment.experiment.plan, paid, setting, attendance);
         let (outcome, chronicle) = outcome.with_context(|| label.clone())?;
         exits.push(Exit::of(outcome.is_as_expected()));
@@ -253,7 +260,7 @@ pub fn measure(plan: &Plan, database: &Database, setting: Setting) -> anyhow::Re
 pub fn measure_theirs(plan: &Plan, contract: &Arc<Contract>, setting: Setting) -> anyhow::Result<Outcome> {
     let (name, shutdown) = (setting.experiment.clone(), CancellationToken::new());
     let attendance = Attendance { name: &name, bar: Bar::Hidden, shutdown: &shutdown, telling: Telling::Verdict };
-    Ok(measure_until(plan, Paid::Theirs(contract), setting, attendance)?.0)
+    Ok(measure_until(plan, Paid::Theirs(contract, None), setting, attendance)?.0)
 }
 
 /// Runs a plan on this machine.
@@ -293,11 +300,24 @@ fn check_machine(experiments: &[Sourced], options: &Options) -> anyhow::Result<(
             let problem = format!("{} needs a cluster; one machine runs one service, so use 1", service.replicas);
             return Err(sourced.refuse("spec.service.replicas", problem).into());
         }
+        check_kills(sourced, options)?;
         machine::check_descriptors(plan).map_err(|problem| sourced.refuse("spec.client.concurrency", problem))?;
     }
     if let (Database::File { url: _, path }, [_, second, ..]) = (&options.database, experiments) {
         let problem = format!("{} can hold the ledger of one experiment only; use sqlite", path.display());
         return Err(second.refuse("--database", problem).into());
+    }
+    Ok(())
+}
+
+/// Refuses a kill where nobody can start the service again.
+fn check_kills(sourced: &Sourced, options: &Options) -> anyhow::Result<()> {
+    let plan = &sourced.experiment.plan;
+    let is_kill = |fault: &Fault| matches!(fault.effect, Effect::Kill(_));
+    let Some(index) = plan.faults().iter().position(is_kill) else { return Ok(()) };
+    if let (Target::Theirs(_), None) = (&plan.target, &options.target.target_command) {
+        let problem = "needs somebody who can start the service again, and nobody has its process; start it with --target-command";
+        return Err(sourced.refuse(&format!("spec.faults[{index}].kill"), problem.to_owned()).into());
     }
     Ok(())
 }
