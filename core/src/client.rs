@@ -106,6 +106,12 @@ impl ClientPlan {
         first..first + self.recovery.map_or(0, |recovery| recovery.attempts)
     }
 
+    /// Whether a payment may be asked for after others were paid.
+    #[must_use]
+    pub const fn asks_later(&self) -> bool {
+        self.recovery.is_some()
+    }
+
     /// Whether a payment may have another attempt after `attempts` were made.
     #[must_use]
     pub fn may_try_after(&self, attempts: u32) -> bool {

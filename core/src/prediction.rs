@@ -8,12 +8,13 @@ use serde::{Deserialize, Serialize};
 use crate::{
     client::ATTEMPTS_MAX,
     exposures::Exposures,
-    fault::sampler::Draw,
+    fault::{effect::Effect, kill::Death, sampler::Draw},
     money::MinorUnits,
     payment::{AttemptId, PaymentId},
     plan::Plan,
     targets::{
         Overlap,
+        durability::kills_depend_on_timing,
         handling::{Handling, PaymentState, RepeatAnswer, Treatment},
     },
     witness::{
@@ -75,7 +76,8 @@ pub fn depends_on_timing(plan: &Plan) -> Option<&'static str> {
     let (timeout, processing) = (plan.client.attempt_timeout, plan.target.processing_time());
     let mut effects = plan.faults().iter().filter(|fault| fault.probability > 0.0).map(|fault| fault.effect);
     let by_faults = effects.find_map(|effect| effect.depends_on_timing(timeout, processing));
-    by_faults.or_else(|| plan.target.depends_on_timing(&plan.client, plan.overlap()))
+    let by_kills = || kills_depend_on_timing(plan);
+    by_faults.or_else(by_kills).or_else(|| plan.target.depends_on_timing(&plan.client, plan.overlap()))
 }
 
 /// Whether it is certain which of a payment's requests is answered as the repeat.
@@ -87,7 +89,7 @@ pub fn repeats_are_exact(plan: &Plan) -> bool {
 
 /// Simulates one payment, attempt by attempt, and returns the client's belief at the end.
 pub fn walk(plan: &Plan, payment: PaymentId, mut visit: impl FnMut(&PredictedAttempt)) -> Belief {
-    let mut state = PaymentState::new(plan.target.treatment(&plan.client));
+    let mut state = PaymentState::new(plan.target.treatment(&plan.client), plan.target.durability(&plan.client));
     let mut belief = Belief::Untried;
     let mut made = 0;
     while plan.client.may_try_after(made) && made < ATTEMPTS_MAX {
@@ -120,15 +122,11 @@ pub fn walk(plan: &Plan, payment: PaymentId, mut visit: impl FnMut(&PredictedAtt
 fn predict(plan: &Plan, state: &mut PaymentState, id: AttemptId) -> PredictedAttempt {
     let draw = plan.sampler.draw(id);
     let effect = plan.sampler.effective(&draw).map(|fault| fault.effect);
-    let handling = if effect.is_none_or(|effect| effect.request_arrives()) {
-        state.receive(plan.amount_of(id.attempt))
-    } else {
-        Handling::NotReceived
-    };
+    let handling = handle(state, effect, plan.amount_of(id.attempt));
     let hidden = effect.and_then(|effect| effect.hides_response(plan.client.attempt_timeout));
     let outcome = match (hidden, handling) {
         (Some(uncertainty), _) => AttemptOutcome::Unknown(uncertainty),
-        (None, Handling::NotReceived) => AttemptOutcome::Unknown(Uncertainty::Reset),
+        (None, Handling::NotReceived | Handling::Interrupted) => AttemptOutcome::Unknown(Uncertainty::Reset),
         (None, Handling::Booked(_) | Handling::Repeat(RepeatAnswer::LikeNew)) => {
             AttemptOutcome::Acknowledged(Acknowledgement::New)
         }
@@ -136,6 +134,26 @@ fn predict(plan: &Plan, state: &mut PaymentState, id: AttemptId) -> PredictedAtt
         (None, Handling::Refused(_)) => AttemptOutcome::Rejected(Rejection::Refused),
     };
     PredictedAttempt { id, draw, handling, outcome }
+}
+
+/// What the service does with a request that meets an effect.
+fn handle(state: &mut PaymentState, effect: Option<Effect>, amount: MinorUnits) -> Handling {
+    match effect {
+        Some(Effect::Kill(kill)) => match kill.death() {
+            Death::BeforeArrival => {
+                state.restart();
+                Handling::NotReceived
+            }
+            Death::InProcessing => state.receive_dying(amount),
+            Death::AfterAnswer => {
+                let handling = state.receive(amount);
+                state.restart();
+                handling
+            }
+        },
+        Some(effect) if !effect.request_arrives() => Handling::NotReceived,
+        Some(Effect::Reset(_) | Effect::Delay(_)) | None => state.receive(amount),
+    }
 }
 
 impl Prediction {

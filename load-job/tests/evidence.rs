@@ -115,6 +115,7 @@ fn record(proxy: &Server) -> String {
             rst_service_ok: None,
             held_us: None,
             took_us: None,
+            kill: None,
             bytes_reason: None,
             end: End::Relayed,
         })

@@ -12,6 +12,7 @@ use clap::Args;
 use paylab_core::duration_text::DurationText;
 use paylab_part::{
     contract::{CONTROL_PORT, PROXY_PORT, SERVICE_PORT},
+    supervision::{TOKEN_ENV, Token},
     tls::{TlsDialer, TlsError},
 };
 
@@ -77,6 +78,14 @@ pub struct Options {
     /// How long dialling the service may take, such as 250ms or 5s.
     #[arg(long, env = "PAYLAB_DIAL_TIMEOUT", value_name = "SPAN", default_value_t = DIAL_TIMEOUT)]
     pub dial_timeout: DurationText,
+
+    /// Who can kill the service and start it again, for faults with the effect kill: HOST:PORT of a `paylab supervise`.
+    #[arg(long, env = "PAYLAB_SUPERVISOR", value_name = "HOST:PORT", requires = "supervisor_token")]
+    pub supervisor: Option<Authority>,
+
+    /// The token that the supervisor asks for. It is a secret: no message shows it.
+    #[arg(long, env = TOKEN_ENV, value_name = "TOKEN", hide_env_values = true)]
+    pub supervisor_token: Option<Token>,
 
     /// The options that Toxiproxy has.
     #[command(flatten, next_help_heading = "As Toxiproxy")]

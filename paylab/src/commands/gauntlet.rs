@@ -23,7 +23,7 @@ use crate::{
     series::UntilOptions,
     signals::{self, Told},
     source::{Source, drawn_seed, quoted},
-    target::{self, Places},
+    target::{self, Places, TheirProcess},
 };
 
 /// The seed of Paylab's own modes.
@@ -106,13 +106,16 @@ pub fn gauntlet(options: &Options) -> anyhow::Result<Exit> {
     machine::raise_descriptor_limit();
     let shutdown = CancellationToken::new();
     signals::listen(shutdown.clone(), Told::Person)?;
-    let _started = startable.map(target::Startable::start).transpose()?;
+    let plans = cells.iter().filter_map(|cell| cell.plan.as_ref().ok());
+    let started = startable.map(|startable| startable.start_for(plans)).transpose()?;
+    let orders_to = started.as_ref().and_then(TheirProcess::orders_to);
     let begun = Instant::now();
     let attended = Attended {
         database: &options.database,
         shutdown: &shutdown,
         bar: options.bar(),
         telling: Telling::Verdict,
+        orders_to: orders_to.as_ref(),
         until: &options.until,
     };
     let done = run_all(&cells, attended);

@@ -30,7 +30,8 @@ use crate::{
     series::{UntilOptions, measure_series},
     signals::{self, Told},
     source::{Sourced, Sources},
-    target,
+    supervisor::OrdersTo,
+    target::{self, TheirProcess},
 };
 
 /// The options of `paylab run`.
@@ -100,8 +101,8 @@ struct Runnable {
 pub(crate) enum Paid<'a> {
     /// Paylab's own, with its ledger in this database.
     Ours(&'a Database),
-    /// The user's own.
-    Theirs(&'a Arc<Contract>),
+    /// The user's own, and who can kill it.
+    Theirs(&'a Arc<Contract>, Option<&'a OrdersTo>),
 }
 
 impl Runnable {
@@ -114,7 +115,7 @@ impl Paid<'_> {
     fn lab(self, plan: &Plan, run: &RunId) -> anyhow::Result<Lab> {
         match self {
             Self::Ours(database) => Lab::start(plan, run, database),
-            Self::Theirs(contract) => Lab::in_front_of(contract.clone()),
+            Self::Theirs(contract, orders_to) => Lab::in_front_of(contract.clone(), orders_to.cloned()),
         }
     }
 
@@ -122,7 +123,7 @@ impl Paid<'_> {
     pub(crate) fn ledger(self) -> String {
         match self {
             Self::Ours(database) => database.to_string(),
-            Self::Theirs(contract) => contract.origin.address.clone(),
+            Self::Theirs(contract, _) => contract.origin.address.clone(),
         }
     }
 }
@@ -144,15 +145,17 @@ pub fn run(options: &Options) -> anyhow::Result<Exit> {
     options.files.prepare(options.sources.files.iter().map(PathBuf::as_path))?;
     let shutdown = CancellationToken::new();
     signals::listen(shutdown.clone(), Told::Person)?;
-    let _started = startable.map(target::Startable::start).transpose()?;
-    run_all(&experiments, options, places.as_ref(), &shutdown)
+    let plans = experiments.iter().map(|experiment| &experiment.sourced.experiment.plan);
+    let started = startable.map(|startable| startable.start_for(plans)).transpose()?;
+    let orders_to = started.as_ref().and_then(TheirProcess::orders_to);
+    run_all(&experiments, options, (places.as_ref(), orders_to.as_ref()), &shutdown)
 }
 
 /// Runs the experiments and presents each outcome as soon as it is there, the last one after the files are written.
 fn run_all(
     experiments: &[Runnable],
     options: &Options,
-    places: Option<&Places>,
+    (places, orders_to): (Option<&Places>, Option<&OrdersTo>),
     shutdown: &CancellationToken,
 ) -> anyhow::Result<Exit> {
     let (mut runs, mut exits) = (Vec::new(), Vec::new());
@@ -162,7 +165,10 @@ fn run_all(
         let place = places.and_then(|places| places.of(index));
         let evidence = place.map(|place| place.display().to_string());
         let setting = Setting { evidence, ..options.setting(experiment) };
-        let paid = contract.as_ref().map_or(Paid::Ours(&options.database), Paid::Theirs);
+        let paid = match contract {
+            None => Paid::Ours(&options.database),
+            Some(contract) => Paid::Theirs(contract, orders_to),
+        };
         let outcome = measure_series(&experiment.experiment.plan, paid, setting, attendance, &options.until, None);
         let (outcome, chronicle) = outcome.with_context(|| label.clone())?;
         exits.push(Exit::of(outcome.is_as_expected()));
@@ -258,7 +264,7 @@ pub fn measure(plan: &Plan, database: &Database, setting: Setting) -> anyhow::Re
 pub fn measure_theirs(plan: &Plan, contract: &Arc<Contract>, setting: Setting) -> anyhow::Result<Outcome> {
     let (name, shutdown) = (setting.experiment.clone(), CancellationToken::new());
     let attendance = Attendance { name: &name, bar: Bar::Hidden, shutdown: &shutdown, telling: Telling::Verdict };
-    Ok(measure_until(plan, Paid::Theirs(contract), setting, attendance)?.0)
+    Ok(measure_until(plan, Paid::Theirs(contract, None), setting, attendance)?.0)
 }
 
 /// Runs a plan on this machine.
@@ -301,6 +307,7 @@ fn check_machine(experiments: &[Sourced], options: &Options) -> anyhow::Result<(
             let problem = format!("{} needs a cluster; one machine runs one service, so use 1", service.replicas);
             return Err(sourced.refuse("spec.service.replicas", problem).into());
         }
+        options.target.check_kills(plan).map_err(|(field, problem)| sourced.refuse(&field, problem))?;
         machine::check_descriptors(plan).map_err(|problem| sourced.refuse("spec.client.concurrency", problem))?;
     }
     if let (Database::File { url: _, path }, [_, second, ..]) = (&options.database, experiments) {

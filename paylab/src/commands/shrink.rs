@@ -18,7 +18,7 @@ use crate::{
     shrink::{Budget, Prober, Shrunk, shrink as search, violation},
     signals::{self, Told},
     source::{Source, quoted},
-    target,
+    target::{self, TheirProcess},
     tidy::tidy_yaml,
 };
 
@@ -61,16 +61,18 @@ pub fn shrink(options: &Options) -> anyhow::Result<Exit> {
     if options.output.as_ref().is_some_and(|output| is_same(output, &source.file)) {
         return Err(Misuse(format!("--output: {} is read; name another", source.name())).into());
     }
+    options.target.check_kills(&experiment.plan).map_err(|(field, problem)| source.refuse(&field, problem))?;
     machine::raise_descriptor_limit();
     machine::check_descriptors(&experiment.plan)
         .map_err(|problem| source.refuse("spec.client.concurrency", problem))?;
     let shutdown = CancellationToken::new();
     signals::listen(shutdown.clone(), Told::Person)?;
-    let _started = startable.map(target::Startable::start).transpose()?;
+    let started = startable.map(|startable| startable.start_for([&experiment.plan])).transpose()?;
+    let orders_to = started.as_ref().and_then(TheirProcess::orders_to);
     let mut resource = experiment.resource;
     resource.spec.seed = i64::try_from(experiment.plan.seed()).ok();
     let budget = Budget { runs: options.runs, time: options.budget.duration() };
-    let mut prober = Prober::new(&Database::Temporary, contract, &shutdown, budget);
+    let mut prober = Prober::new(&Database::Temporary, (contract, orders_to.as_ref()), &shutdown, budget);
     let found = match violation(&experiment.plan, &mut prober)? {
         Ok(found) => found,
         Err(outcome) => return not_broken(&source.name(), &outcome),

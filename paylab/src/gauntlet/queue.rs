@@ -12,6 +12,7 @@ use std::{
 
 use load_job::Telling;
 use paylab_core::outcome::Setting;
+use paylab_present::gauntlet::Finding;
 use tokio_util::sync::CancellationToken;
 
 use super::{Done, Planned};
@@ -24,7 +25,12 @@ use crate::{
     machine,
     output::tell_over_progress,
     series::{UntilOptions, measure_series},
+    supervisor::OrdersTo,
 };
+
+/// Why a service is not killed.
+pub(super) const NOBODY_KILLS: &str =
+    "it kills the service, and nobody here has its process; start the service with --target-command";
 
 /// How cells are run.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +43,8 @@ pub(crate) struct Attended<'a> {
     pub(crate) bar: Bar,
     /// What is to be known about each.
     pub(crate) telling: Telling,
+    /// Who can kill the user's own service.
+    pub(crate) orders_to: Option<&'a OrdersTo>,
     /// Until when each is run.
     pub(crate) until: &'a UntilOptions,
 }
@@ -67,7 +75,7 @@ pub(crate) fn run_all(cells: &[Planned], attended: Attended<'_>) -> Vec<Done> {
 
 /// Runs one cell.
 pub(crate) fn run(cell: &Planned, attended: Attended<'_>) -> Done {
-    let Attended { database, shutdown, bar: _, telling, until } = attended;
+    let Attended { database, shutdown, bar: _, telling, orders_to, until } = attended;
     if shutdown.is_cancelled() {
         return Done::unknown("it was not run, because the gauntlet was interrupted".to_owned());
     }
@@ -78,7 +86,13 @@ pub(crate) fn run(cell: &Planned, attended: Attended<'_>) -> Done {
     if let Err(problem) = machine::check_descriptors(plan) {
         return Done::unknown(problem);
     }
-    let paid = cell.contract.as_ref().map_or(Paid::Ours(database), Paid::Theirs);
+    let paid = match &cell.contract {
+        None => Paid::Ours(database),
+        Some(_) if orders_to.is_none() && plan.kills().next().is_some() => {
+            return Done { finding: Finding::Impossible { reason: NOBODY_KILLS.to_owned() }, outcome: None };
+        }
+        Some(contract) => Paid::Theirs(contract, orders_to),
+    };
     let setting = Setting { experiment: cell.name().to_owned(), ..Setting::default() };
     let attendance = Attendance { name: cell.name(), bar: Bar::Hidden, shutdown, telling };
     match measure_series(plan, paid, setting, attendance, until, cell.nemesis.exposure()) {

@@ -21,6 +21,7 @@ use crate::{
         run::{Attendance, Paid, measure_until},
     },
     lab::Database,
+    supervisor::OrdersTo,
 };
 
 /// The time for the last runs of a shrink, beyond its budget.
@@ -40,6 +41,7 @@ pub(crate) struct Budget {
 pub(crate) struct Prober<'a> {
     database: &'a Database,
     contract: Option<Arc<Contract>>,
+    orders_to: Option<&'a OrdersTo>,
     shutdown: &'a CancellationToken,
     budget: Budget,
     begun: Instant,
@@ -63,11 +65,11 @@ impl Rate {
 impl<'a> Prober<'a> {
     pub(crate) fn new(
         database: &'a Database,
-        contract: Option<Arc<Contract>>,
+        (contract, orders_to): (Option<Arc<Contract>>, Option<&'a OrdersTo>),
         shutdown: &'a CancellationToken,
         budget: Budget,
     ) -> Self {
-        Self { database, contract, shutdown, budget, begun: Instant::now(), runs: 0 }
+        Self { database, contract, orders_to, shutdown, budget, begun: Instant::now(), runs: 0 }
     }
 
     /// How many runs there were.
@@ -106,7 +108,10 @@ impl<'a> Prober<'a> {
             return Ok(None);
         }
         self.runs += 1;
-        let paid = self.contract.as_ref().map_or(Paid::Ours(self.database), Paid::Theirs);
+        let paid = match &self.contract {
+            None => Paid::Ours(self.database),
+            Some(contract) => Paid::Theirs(contract, self.orders_to),
+        };
         let attendance =
             Attendance { name: "shrink", bar: Bar::Hidden, shutdown: self.shutdown, telling: Telling::Verdict };
         Ok(Some(measure_until(plan, paid, Setting::default(), attendance)?.0))

@@ -6,7 +6,7 @@ use paylab_part::{drain::DrainTracker, tls::TlsDialer};
 use tokio::time::timeout;
 
 use crate::{
-    fault::{counters::Counters, rules::RuleBook},
+    fault::{counters::Counters, rules::RuleBook, service_life::ServiceLife},
     http::head::HeadLimits,
     options::Options,
     transport::{service_stream::ServiceStream, upstream::Upstream},
@@ -19,6 +19,8 @@ pub(crate) struct FaultPlane {
     pub(crate) counters: Counters,
     /// The requests in flight.
     pub(crate) in_flight: DrainTracker,
+    /// The lives of the service.
+    pub(crate) service_life: ServiceLife,
     upstream: Upstream,
     /// `None`: the service speaks plain HTTP.
     tls: Option<TlsDialer>,
@@ -37,6 +39,7 @@ impl FaultPlane {
             rules: RuleBook::default(),
             counters: Counters::default(),
             in_flight: DrainTracker::default(),
+            service_life: ServiceLife::new(options),
             head_limits: options.head_limits(),
             service_first_after: options.service_first_after(),
             serves_clients: options.listen().is_some(),

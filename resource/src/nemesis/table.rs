@@ -5,11 +5,12 @@ use paylab_core::{
     duration_text::DurationText,
     fault::{
         delay::Delay,
-        point::Point::{self, AfterRequest, BeforeRequest, BeforeResponse, MidResponse},
+        kill::Kill,
+        point::Point::{self, AfterRequest, AfterResponse, BeforeRequest, BeforeResponse, MidResponse},
         reset::Reset,
         spec::FaultSpec,
     },
-    judge::anomaly::Anomaly::{Duplicated, Lost, Mismatched, RefusedRepeat},
+    judge::anomaly::Anomaly::{AcknowledgedButLost, Duplicated, Lost, Mismatched, RefusedRepeat},
 };
 
 use super::{
@@ -21,6 +22,10 @@ use crate::spec::{Backoff, ChaosExperimentSpec};
 
 /// How often a fault of a nemesis strikes.
 const OFTEN: f64 = 0.3;
+/// How often the service is killed.
+const NOW_AND_THEN: f64 = 0.1;
+/// How long the service has worked on a payment when it is killed.
+const IN_THE_MIDDLE: DurationText = DurationText::from_ms(15);
 /// How often requests are lost on the way of a client that gives up.
 const VERY_OFTEN: f64 = 0.5;
 /// After so many attempts a client gives up that would otherwise try until it is acknowledged.
@@ -41,6 +46,7 @@ pub(super) const OUR_CONCURRENCY: i32 = 32;
 
 const TWICE: Expected = Broken(Duplicated);
 const OTHER: Expected = Broken(Mismatched);
+const FORGOTTEN: Expected = Broken(AcknowledgedButLost);
 /// What a nemesis reveals that loses answers: a service that books every request, and none of the others.
 const BLIND: [Expected; 8] = [TWICE, Holds, Holds, Blind, Blind, Blind, Blind, Blind];
 /// What a nemesis reveals under which two requests of a payment overlap: services that look before they book.
@@ -48,7 +54,7 @@ const RACE: [Expected; 8] = [TWICE, Holds, Holds, TWICE, Holds, Holds, TWICE, Ho
 
 /// Every nemesis. The expectations are those of `None`, `UniqueKey`, `Replay`, `CheckThenInsert`, `Memory`, `KeyThenApply`, `ApplyThenKey` and
 /// `AckThenApply`.
-pub const ALL: [Nemesis; 8] = [
+pub const ALL: [Nemesis; 10] = [
     Nemesis {
         name: "lost-request",
         title: "lost request",
@@ -125,6 +131,39 @@ pub const ALL: [Nemesis; 8] = [
         ours: [TWICE, OTHER, Broken(RefusedRepeat), OTHER, OTHER, OTHER, OTHER, OTHER],
     },
     Nemesis {
+        name: "killed",
+        title: "killed",
+        imitates: "The service is killed in the middle of a booking, before its answer and after it, and started again at once.",
+        exposes: Exposes::Claim,
+        company: Company::Alone,
+        turn: |spec| {
+            spec.client.concurrency = 1;
+            spec.client.workers = 1;
+            spec.faults = vec![
+                kill("killed-at-work", NOW_AND_THEN, AfterRequest, Some(IN_THE_MIDDLE)),
+                kill("killed-before-answer", NOW_AND_THEN, BeforeResponse, None),
+                kill("killed-after-answer", NOW_AND_THEN, AfterResponse, None),
+            ];
+        },
+        ours: [TWICE, Holds, Holds, Holds, TWICE, FORGOTTEN, TWICE, FORGOTTEN],
+    },
+    Nemesis {
+        name: "restarted",
+        title: "restarted",
+        imitates: "An answer is lost, and the service is started anew before the repeat comes, as in a deployment.",
+        exposes: Exposes::Claim,
+        company: Company::Alone,
+        turn: |spec| {
+            spec.client.concurrency = 1;
+            spec.client.workers = 1;
+            spec.faults = vec![
+                reset("response-lost", OFTEN, BeforeResponse),
+                FaultSpec { attempts: Some(vec![2]), ..kill("restarted", VERY_OFTEN, BeforeRequest, None) },
+            ];
+        },
+        ours: [TWICE, Holds, Holds, Holds, TWICE, Holds, Holds, FORGOTTEN],
+    },
+    Nemesis {
         name: "gives-up",
         title: "gives up",
         imitates: "Half of the requests are lost on their way, and the client gives up after its last try.",
@@ -145,9 +184,14 @@ fn reset(name: &str, probability: f64, at: Point) -> FaultSpec {
         probability,
         reset: Some(Reset { at }),
         delay: None,
+        kill: None,
         attempts: None,
         payments: None,
     }
+}
+
+fn kill(name: &str, probability: f64, at: Point, after: Option<DurationText>) -> FaultSpec {
+    FaultSpec { reset: None, kill: Some(Kill { at, after }), ..reset(name, probability, at) }
 }
 
 fn slow_timeout(spec: &mut ChaosExperimentSpec) {
