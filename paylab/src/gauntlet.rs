@@ -2,6 +2,7 @@
 
 mod emit;
 mod queue;
+mod smallest;
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,6 +18,7 @@ use paylab_resource::{
 pub(crate) use self::{
     emit::emit,
     queue::{Attended, run_all},
+    smallest::{Wanted, smallest},
 };
 
 /// A subject under a nemesis, before it is run.

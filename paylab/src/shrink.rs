@@ -8,5 +8,5 @@ mod steps;
 
 pub(crate) use self::{
     probe::{Budget, Prober},
-    search::{Shrunk, shrink, violation},
+    search::{Shrunk, Violation, shrink, violation},
 };

@@ -15,15 +15,15 @@ use serde_json::{Value, json};
 
 /// The table of `docs/gauntlet.md` and of the semantics: what each nemesis reveals of each mode.
 const TABLE: &str = "\
-                | lost-request | lost-answer | cut-at-once | half-answer | hedge | slow-timeout | other-amount  | gives-up
-None            | blind        | Duplicated  | Duplicated  | Duplicated  | Duplicated | Duplicated | Duplicated | Lost
-UniqueKey       | holds        | holds       | holds       | holds       | holds      | holds      | Mismatched | Lost
-Replay          | holds        | holds       | holds       | holds       | holds      | holds      | RefusedRepeat | Lost
-CheckThenInsert | blind        | blind       | Duplicated  | blind       | Duplicated | Duplicated | Mismatched | Lost
-Memory          | blind        | blind       | holds       | blind       | holds      | holds      | Mismatched | Lost
-KeyThenApply    | blind        | blind       | holds       | blind       | holds      | holds      | Mismatched | Lost
-ApplyThenKey    | blind        | blind       | Duplicated  | blind       | Duplicated | Duplicated | Mismatched | Lost
-AckThenApply    | blind        | blind       | holds       | blind       | holds      | holds      | Mismatched | Lost";
+                | lost-request | lost-answer | cut-at-once | half-answer | hedge      | slow-timeout | other-amount  | killed              | restarted           | gives-up
+None            | blind        | Duplicated  | Duplicated  | Duplicated  | Duplicated | Duplicated   | Duplicated    | Duplicated          | Duplicated          | Lost
+UniqueKey       | holds        | holds       | holds       | holds       | holds      | holds        | Mismatched    | holds               | holds               | Lost
+Replay          | holds        | holds       | holds       | holds       | holds      | holds        | RefusedRepeat | holds               | holds               | Lost
+CheckThenInsert | blind        | blind       | Duplicated  | blind       | Duplicated | Duplicated   | Mismatched    | holds               | holds               | Lost
+Memory          | blind        | blind       | holds       | blind       | holds      | holds        | Mismatched    | Duplicated          | Duplicated          | Lost
+KeyThenApply    | blind        | blind       | holds       | blind       | holds      | holds        | Mismatched    | AcknowledgedButLost | holds               | Lost
+ApplyThenKey    | blind        | blind       | Duplicated  | blind       | Duplicated | Duplicated   | Mismatched    | Duplicated          | holds               | Lost
+AckThenApply    | blind        | blind       | holds       | blind       | holds      | holds        | Mismatched    | AcknowledgedButLost | AcknowledgedButLost | Lost";
 
 /// The cells of a table, as words between bars.
 fn cells(line: &str) -> Vec<String> {
@@ -71,17 +71,26 @@ fn a_correct_service_of_a_users_holds_and_a_broken_one_is_found() {
     let gauntlet = |conduct, code| {
         let service = format!("http://{}", start(Shape::Stripe, conduct));
         let file = "examples/targets/stripe.yaml";
-        let only = "lost-request,lost-answer,cut-at-once,half-answer,hedge";
-        let command =
-            ["gauntlet", file, "--target", &service, "--payments", "60", "--only", only, "--output", "json", "--quiet"];
-        let output = paylab(&command, "");
+        let only = "lost-request,lost-answer,cut-at-once,half-answer,hedge,killed";
+        let folder = tempfile::tempdir().unwrap();
+        let small = folder.path().join("small.yaml");
+        let options = ["--payments", "60", "--only", only, "--output", "json", "--quiet"];
+        let target = ["gauntlet", file, "--target", &service, "--smallest", small.to_str().unwrap()];
+        let output = paylab(&[&target[..], &options].concat(), "");
         assert_eq!(output.status.code(), Some(code), "{}", printed(&output));
         parsed(&output)
     };
     let correct = table(&gauntlet(Conduct::Correct, 0));
-    assert_eq!(correct[1], ["stripe", "holds", "holds", "holds", "holds", "holds"]);
-    let broken = table(&gauntlet(Conduct::Broken, 1));
-    assert_eq!(broken[1][..3], ["stripe", "holds", "Duplicated"]);
+    assert_eq!(correct[1], ["stripe", "holds", "holds", "holds", "holds", "holds", "impossible"], "nobody can kill it");
+    let broken = gauntlet(Conduct::Broken, 1);
+    assert_eq!(table(&broken)[1][..3], ["stripe", "holds", "Duplicated"]);
+    let smallest = &broken["smallest"];
+    assert_eq!((&smallest["payments"], &smallest["shown"]), (&json!(1), &json!(10)), "{smallest}");
+    let message = smallest["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("Smallest run that shows the first: paylab run /") && message.contains(" --target http"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -112,13 +121,23 @@ fn a_cell_is_reproduced_by_its_own_file() {
 #[test]
 fn the_table_for_people_names_the_columns_in_words_and_ends_with_the_conclusion() {
     let spec = "{claim: ExactlyOnce, seed: 42, payments: {count: 60}, client: {idempotencyKey: PerPayment}, service: {dedup: UniqueKey}}";
-    let output = paylab(&["gauntlet", "-", "--only", "lost-answer,other-amount"], &experiment(spec));
+    let folder = tempfile::tempdir().unwrap();
+    let small = folder.path().join("small.yaml");
+    let place = small.to_str().unwrap();
+    let options = ["gauntlet", "-", "--only", "lost-answer,other-amount", "--smallest", place];
+    let output = paylab(&options, &experiment(spec));
     assert_eq!(output.status.code(), Some(1), "{}", printed(&output));
     let table = text(&output.stdout);
     let lines: Vec<_> = table.lines().collect();
     assert_eq!(lines[0].split_whitespace().collect::<Vec<_>>(), ["lost", "answer", "other", "amount"]);
     assert!(lines[1].starts_with("test   holds ") && lines[1].contains("OTHER AMOUNT "), "{table}");
     assert!(lines.last().unwrap().starts_with("1 of 2 nemeses breaks ExactlyOnce."), "{table}");
+    let last = lines.last().unwrap();
+    assert!(
+        last.ends_with(&format!("Smallest run that shows the first: paylab run {place} (1 payment, 2 attempts)")),
+        "{table}"
+    );
+    assert_eq!(paylab(&["run", place], "").status.code(), Some(1), "it is a test that fails until the bug is mended");
     assert!(table.contains("bug rate < ") && table.contains("VIOLATED ExactlyOnce"), "{table}");
     assert!(
         text(&output.stderr).contains("2 of 2: test-"),
@@ -142,5 +161,33 @@ fn bad_input_is_refused_with_what_is_wrong_and_what_to_do() {
         let output = paylab(arguments, &good);
         assert_eq!(output.status.code(), Some(64), "{arguments:?}: {}", printed(&output));
         assert!(text(&output.stderr).contains(told), "{arguments:?}: {}", printed(&output));
+    }
+}
+
+#[test]
+fn every_form_shows_every_cell() {
+    let folder = tempfile::tempdir().unwrap();
+    let [page, junit, markdown] = ["page.html", "junit.xml", "table.md"].map(|name| folder.path().join(name));
+    let spec = "{claim: ExactlyOnce, seed: 42, payments: {count: 40}, client: {idempotencyKey: PerPayment}, service: {dedup: UniqueKey}}";
+    let files =
+        [("--report", &page), ("--junit", &junit), ("--markdown", &markdown), ("--smallest", &folder.path().join("s"))]
+            .map(|(option, file)| [option.to_owned(), file.to_str().unwrap().to_owned()]);
+    let options: Vec<_> = files.iter().flatten().map(String::as_str).collect();
+    let output = paylab(
+        &[&["gauntlet", "-", "--only", "lost-answer,other-amount", "--quiet"], &options[..]].concat(),
+        &experiment(spec),
+    );
+    assert_eq!(output.status.code(), Some(1), "{}", printed(&output));
+    let [page, junit, markdown] = [page, junit, markdown].map(|file| fs::read_to_string(file).unwrap());
+    for part in ["lost answer", "OTHER AMOUNT ", "1 of 2 nemeses breaks ExactlyOnce", "asks for another amount"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    for part in [r#"name="other-amount""#, r#"tests="2""#, r#"failures="1""#, "repeat it: paylab gauntlet"] {
+        assert!(junit.contains(part), "{part}: {junit}");
+    }
+    for part in
+        ["| | lost answer | other amount |", "✅ holds ", "❌ OTHER AMOUNT ", "**1 of 2 nemeses breaks ExactlyOnce."]
+    {
+        assert!(markdown.contains(part), "{part}: {markdown}");
     }
 }

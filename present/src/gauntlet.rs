@@ -1,7 +1,10 @@
 //! The table of a gauntlet: what became of each subject under each nemesis, in every form. What a cell says was decided before; this module
 //! and its children only show it.
 
+pub mod html;
 pub mod json;
+pub mod junit;
+pub mod markdown;
 pub mod text;
 
 use std::{fmt, time::Duration};

@@ -8,14 +8,17 @@ use std::{
 use clap::{Args, ValueEnum};
 use load_job::Telling;
 use paylab_core::targets::ours::Dedup;
-use paylab_present::gauntlet::{Cell, Gauntlet, Row, json, text::TextTable};
+use paylab_present::gauntlet::{Cell, Finding, Gauntlet, Row, Smallest, html, json, junit, markdown, text::TextTable};
 use paylab_resource::nemesis::{ALL, GAUNTLET_LABEL, Nemesis, Subject};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    commands::progress::Bar,
+    commands::{
+        progress::Bar,
+        report_files::{ReportFiles, ReportForm},
+    },
     exit::{Exit, Misuse},
-    gauntlet::{Attended, Done, Planned, emit, run_all},
+    gauntlet::{Attended, Done, Planned, Wanted, emit, run_all, smallest},
     lab::{Database, DatabaseParser},
     logs::{self, Logs},
     machine,
@@ -58,6 +61,10 @@ pub struct Options {
     /// Until when each cell is run.
     #[command(flatten)]
     pub until: UntilOptions,
+    /// Where the smallest run that shows the first broken nemesis of FILE is written. By default it has the name of its experiment, in the working
+    /// directory
+    #[arg(long, value_name = "FILE")]
+    pub smallest: Option<PathBuf>,
     /// The form of the table
     #[arg(long, short, value_name = "FORMAT", default_value = "text")]
     pub output: Form,
@@ -67,6 +74,9 @@ pub struct Options {
     /// Runs nothing, and prints the name of every nemesis and what it imitates
     #[arg(long, exclusive = true)]
     pub list: bool,
+    /// Which files.
+    #[command(flatten)]
+    pub files: ReportFiles,
     /// Nothing on standard error while it runs
     #[arg(long, short)]
     pub quiet: bool,
@@ -82,6 +92,12 @@ pub enum Form {
     Text,
     /// One JSON object
     Json,
+    /// For a pull request or the summary of a job
+    Markdown,
+    /// One page that loads nothing
+    Html,
+    /// For a pipeline that reads JUnit XML
+    Junit,
 }
 
 /// Runs the command.
@@ -103,6 +119,7 @@ pub fn gauntlet(options: &Options) -> anyhow::Result<Exit> {
     if let Some(directory) = &options.emit {
         return write(directory, &cells, &subjects[0].gauntlet);
     }
+    options.files.prepare(options.file.as_deref())?;
     machine::raise_descriptor_limit();
     let shutdown = CancellationToken::new();
     signals::listen(shutdown.clone(), Told::Person)?;
@@ -123,15 +140,18 @@ pub fn gauntlet(options: &Options) -> anyhow::Result<Exit> {
         name: subjects[0].gauntlet.clone(),
         claim: subjects[0].base.spec.claim.name(),
         nemeses: options.nemeses(),
+        elapsed: begun.elapsed(),
+        smallest: options.smallest(&cells, &done, attended)?,
         rows: rows(&subjects, cells, done),
         command: options.command(),
-        smallest: None,
-        elapsed: begun.elapsed(),
     };
-    print(match options.output {
-        Form::Text => TextTable(&gauntlet).to_string(),
-        Form::Json => json::gauntlet(&gauntlet)?,
-    })?;
+    let written = options.files.write_each(|form| match form {
+        ReportForm::Html => Form::Html.of(&gauntlet),
+        ReportForm::Junit => Form::Junit.of(&gauntlet),
+        ReportForm::Markdown => Form::Markdown.of(&gauntlet),
+    });
+    print(options.output.of(&gauntlet)?)?;
+    written?;
     Ok(Exit::worst(gauntlet.cells().map(|(_, cell)| Exit::of(cell.as_expected))))
 }
 
@@ -173,6 +193,19 @@ fn nemesis(name: &str) -> Result<&'static Nemesis, String> {
     })
 }
 
+impl Form {
+    /// A gauntlet in this form.
+    fn of(self, gauntlet: &Gauntlet) -> anyhow::Result<String> {
+        Ok(match self {
+            Self::Text => TextTable(gauntlet).to_string(),
+            Self::Json => json::gauntlet(gauntlet)?,
+            Self::Markdown => markdown::gauntlet(gauntlet),
+            Self::Html => html::page(gauntlet)?,
+            Self::Junit => junit::gauntlet(gauntlet)?,
+        })
+    }
+}
+
 impl Options {
     /// The rows of the table, and the contract of the user's own service.
     fn subjects(
@@ -198,6 +231,20 @@ impl Options {
         let payments = subject.base.spec.payments.count;
         self.adjust(&mut subject, payments);
         Ok((vec![subject], contract))
+    }
+
+    /// The smallest run that shows the first broken nemesis of a file; `None`: nothing is broken, or Paylab's own modes are, as they should.
+    fn smallest(&self, cells: &[Planned], done: &[Done], attended: Attended<'_>) -> anyhow::Result<Option<Smallest>> {
+        let broken = cells.iter().zip(done).find_map(|(cell, done)| match (&done.finding, &done.outcome) {
+            (Finding::Broken { .. }, Some(outcome)) => Some((cell, outcome)),
+            _ => None,
+        });
+        let Some((cell, outcome)) = broken.filter(|_| self.file.is_some()) else { return Ok(None) };
+        if attended.bar == Bar::Shown {
+            tell(format_args!("looking for the smallest run that shows {}", cell.nemesis.name));
+        }
+        let wanted = Wanted { file: self.smallest.clone(), target: self.target.shown() };
+        smallest(cell, outcome, &wanted, attended).map(Some)
     }
 
     fn adjust(&self, subject: &mut Subject, payments: i64) {
