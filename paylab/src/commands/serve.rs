@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use anyhow::Context as _;
 use clap::Args;
 use paylab_core::{
+    probability::Probability,
     duration_text::DurationText,
     targets::ours::{Dedup, MissingKey, OnDisconnect},
 };
@@ -160,6 +161,8 @@ impl Options {
             processing_time: DurationText::from_ms(0),
             key_ttl: None,
             missing_key: MissingKey::Book,
+            fail_after: Probability::NEVER,
+            seed: 0,
             commit: Commit::Group,
         }
     }
