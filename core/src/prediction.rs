@@ -60,7 +60,7 @@ pub struct Prediction {
     pub duplicated: u64,
     /// Payments that were booked though the client saw no acknowledgement.
     pub booked_unknown: u64,
-    /// Payments acknowledged as repeats.
+    /// Payments acknowledged as repeats, and redeliveries of payments that were acknowledged before.
     pub repeats: u64,
     /// Payments whose acknowledged amount is not in the ledger.
     pub mismatched: u64,
@@ -214,7 +214,7 @@ impl Prediction {
     }
 
     fn add(&mut self, plan: &Plan, payment: PaymentId) {
-        let (mut attempts, mut forwarded, mut entries, mut repeat) = (0, 0, 0, None);
+        let (mut attempts, mut forwarded, mut entries, mut repeats, mut first) = (0, 0, 0, 0, None);
         let mut was_refused = false;
         let (mut acknowledged_amount, mut amounts) = (None, Vec::new());
         let belief = walk(plan, payment, |attempt| {
@@ -227,8 +227,11 @@ impl Prediction {
                 entries += 1;
                 amounts.push(plan.amount_of(attempt.id.attempt));
             }
-            if let (AttemptOutcome::Acknowledged(acknowledgement), None) = (attempt.outcome, repeat) {
-                repeat = Some(acknowledgement == Acknowledgement::Repeat);
+            // Of several copies at once, one acknowledgement counts.
+            let counts = first.is_none() || plan.client.hedge == 1;
+            repeats += u64::from(counts && attempt.outcome == AttemptOutcome::Acknowledged(Acknowledgement::Repeat));
+            if let (AttemptOutcome::Acknowledged(_), None) = (attempt.outcome, first) {
+                first = Some(());
                 acknowledged_amount = Some(plan.amount_of(attempt.id.attempt));
             }
         });
@@ -244,7 +247,7 @@ impl Prediction {
         self.lost += u64::from(entries == 0);
         self.duplicated += u64::from(entries > 1);
         self.booked_unknown += u64::from(entries > 0 && belief != Belief::Acknowledged);
-        self.repeats += u64::from(repeat == Some(true));
+        self.repeats += repeats;
         self.mismatched += u64::from(acknowledged_amount.is_some_and(|amount| !amounts.contains(&amount)));
     }
 

@@ -62,7 +62,12 @@ impl Theory {
         let plain = plan.faults().iter().all(|fault| fault.attempts.is_none() && fault.payments.is_none());
         let simple = plan.client.hedge == 1 && plan.client.body_drift == BodyDrift::None;
         let treatment = plan.target.treatment(&plan.client);
-        if !plain || !simple || treatment == Treatment::RefusesKeyless || depends_on_timing(plan).is_some() || has_habits(plan) {
+        if !plain
+            || !simple
+            || treatment == Treatment::RefusesKeyless
+            || depends_on_timing(plan).is_some()
+            || has_habits(plan)
+        {
             return None;
         }
         Some(Chances::of(plan).theory(plan.count, treatment))

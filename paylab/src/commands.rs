@@ -10,4 +10,5 @@ pub mod report;
 pub(crate) mod report_files;
 pub mod run;
 pub mod serve;
+pub mod supervise;
 pub(crate) mod wait;

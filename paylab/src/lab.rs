@@ -21,12 +21,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub use crate::database::{Database, DatabaseParser};
-use crate::{
-    database::Ledger,
-    machine::IN_FLIGHT_MAX,
-    our_service::OurProcess,
-    supervisor::OrdersTo,
-};
+use crate::{database::Ledger, machine::IN_FLIGHT_MAX, our_service::OurProcess, supervisor::OrdersTo};
 
 /// The proxy's rules outlive a stalled load by this long.
 const LEASE: Duration = Duration::from_secs(30);
@@ -84,7 +79,8 @@ impl Lab {
     pub(crate) fn in_front_of(contract: Arc<Contract>, orders_to: Option<OrdersTo>) -> anyhow::Result<Self> {
         let upstream = contract.origin.address.parse().context("the address of spec.target.url")?;
         let tls = Load::tls_of(Some(&contract))?;
-        let proxy = start_proxy((upstream, Vec::new()), contract.origin.tls.as_ref(), orders_to).context("the reset proxy cannot start")?;
+        let proxy = start_proxy((upstream, Vec::new()), contract.origin.tls.as_ref(), orders_to)
+            .context("the reset proxy cannot start")?;
         Ok(Self { service: None, proxy, contract: Some(contract), tls })
     }
 

@@ -46,7 +46,9 @@ impl OurProcess {
     /// # Errors
     /// It cannot start.
     pub(crate) fn start(plan: &Plan, ledger: &Ledger) -> anyhow::Result<Self> {
-        let Target::Ours(service) = &plan.target else { return Err(anyhow!("the plan pays a service of the user's own")) };
+        let Target::Ours(service) = &plan.target else {
+            return Err(anyhow!("the plan pays a service of the user's own"));
+        };
         let options = Options {
             listen: loopback(),
             database: ledger.url.clone(),
@@ -114,7 +116,9 @@ impl OurProcess {
     /// It has failed before.
     pub(crate) fn stop(&mut self) -> anyhow::Result<()> {
         match self {
-            Self::Threads { first, others } => others.iter_mut().fold(first.stop(), |ended, part| ended.and(part.stop())),
+            Self::Threads { first, others } => {
+                others.iter_mut().fold(first.stop(), |ended, part| ended.and(part.stop()))
+            }
             Self::Supervised { supervised, .. } => supervised.stop(),
         }
     }

@@ -249,7 +249,9 @@ impl Startable {
         let child = self.spawn(&output).context("cannot start the shell for --target-command")?;
         let group = ProcessGroup::of(child.id());
         let mut started = Started { child, group };
-        started.wait_until_ready(self.port, output).map_err(|problem| Misuse(format!("--target-command: {problem}")))?;
+        started
+            .wait_until_ready(self.port, output)
+            .map_err(|problem| Misuse(format!("--target-command: {problem}")))?;
         Ok(started)
     }
 }

@@ -17,8 +17,8 @@ use axum::{
 use http_body_util::LengthLimitError;
 use paylab_core::{money::MinorUnits, payment::AttemptId, witness::ledger::ServiceCounters};
 use paylab_part::contract::{
-    ATTEMPT_HEADER, BODY_LEN_MAX, COUNTERS_PATH, DRAIN_PATH, DrainQuery, HEALTH_PATH, KEY_HEADER, LEDGER_PATH, LedgerQuery, NDJSON,
-    PAYMENTS_PATH, READY_PATH, REPLAYED_HEADER, STATS_PATH,
+    ATTEMPT_HEADER, BODY_LEN_MAX, COUNTERS_PATH, DRAIN_PATH, DrainQuery, HEALTH_PATH, KEY_HEADER, LEDGER_PATH,
+    LedgerQuery, NDJSON, PAYMENTS_PATH, READY_PATH, REPLAYED_HEADER, STATS_PATH,
 };
 
 use paylab_part::refusal::Refusal;

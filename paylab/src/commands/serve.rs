@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use anyhow::Context as _;
 use clap::Args;
 use paylab_core::{
-    probability::Probability,
     duration_text::DurationText,
+    probability::Probability,
     targets::ours::{Dedup, MissingKey, OnDisconnect},
 };
 use paylab_part::contract::{CONTROL_PORT, PAYMENTS_PATH, PROXY_PORT, SERVICE_PORT};
