@@ -83,7 +83,8 @@ impl Plan {
     #[must_use]
     pub fn amount_most(&self) -> MinorUnits {
         let recovery = self.client.recovery.map_or(0, |recovery| recovery.attempts);
-        self.amount_of(self.client.max_attempts.unwrap_or(ATTEMPTS_MAX) + recovery)
+        let redelivery = u32::from(self.client.redeliver.is_some());
+        self.amount_of(self.client.max_attempts.unwrap_or(ATTEMPTS_MAX) + recovery + redelivery)
     }
 
     /// How many requests can be in flight at once.

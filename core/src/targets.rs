@@ -3,6 +3,7 @@
 //! A new kind of target is one file beside [`ours`] and one variant of [`Target`].
 
 pub mod durability;
+pub mod expiry;
 pub mod handling;
 pub mod ours;
 pub mod theirs;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use crate::{
     client::ClientPlan,
+    probability::Probability,
     targets::{
         durability::Durability,
         handling::Treatment,
@@ -63,6 +65,15 @@ impl Target {
             Self::Ours(service) => Durability::of(service.dedup, client.key),
             Self::Theirs(TheirService { model: Some(dedup), .. }) => Durability::of(*dedup, client.key),
             Self::Theirs(TheirService { model: None, .. }) => Durability::Atomic,
+        }
+    }
+
+    /// How often it answers 500 to a request that it has booked.
+    #[must_use]
+    pub const fn fail_after(&self) -> Probability {
+        match self {
+            Self::Ours(service) => service.fail_after,
+            Self::Theirs(_) => Probability::NEVER,
         }
     }
 

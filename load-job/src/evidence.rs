@@ -300,6 +300,9 @@ impl Gathering<'_> {
         for replica in lookup_host(&self.load.service).await.map_err(ControlError::Broken)? {
             self.drain(&replica.to_string()).await?;
         }
+        for replica in &self.load.replicas {
+            self.drain(replica).await?;
+        }
         Ok(())
     }
 

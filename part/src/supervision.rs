@@ -213,7 +213,10 @@ mod tests {
     async fn an_order_without_the_token_of_the_run_is_refused() {
         for token in ["", "secre", "secrets", "SECRET"] {
             let refused = answer(token, &["dead", "serving"]).await.unwrap_err().to_string();
-            assert!(refused.contains("not the token of the run") || refused.contains("say \"kill TOKEN\""), "{refused}");
+            assert!(
+                refused.contains("not the token of the run") || refused.contains("say \"kill TOKEN\""),
+                "{refused}"
+            );
         }
     }
 

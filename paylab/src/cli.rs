@@ -13,7 +13,7 @@ use clap::{
 use paylab_resource::definition::definition;
 
 use crate::{
-    commands::{check, explain, gauntlet, init, part, predict, report, run, serve, shrink, wait},
+    commands::{check, explain, gauntlet, init, part, predict, report, run, serve, shrink, supervise, wait},
     exit::{Exit, INTERNAL, USAGE, code_of},
     output::{in_words, print_text, tell},
     source::InvalidExperiment,
@@ -132,6 +132,13 @@ Examples:
   curl -d '{\"src\":\"bianca\",\"dest\":\"marc\",\"amount\":1}' -H 'Content-Type: application/json' localhost:8888/payments/
   curl localhost:8080/stats";
 
+const SUPERVISE_EXAMPLES: &str = "\
+Examples:
+  PAYLAB_SUPERVISOR_TOKEN=secret paylab supervise --serves 127.0.0.1:8080 -- paylab payment-service --dedup UniqueKey
+  PAYLAB_SUPERVISOR_TOKEN=secret paylab reset-proxy --upstream 127.0.0.1:8080 --supervisor 127.0.0.1:8475
+
+It ends when the command ends without an order, with its exit code. Signals are passed on to the command.";
+
 const LOAD_EXAMPLES: &str = "\
 Examples:
   paylab load-job examples/pay-exactly-once.yaml
@@ -198,6 +205,9 @@ enum Command {
     /// Start the reset proxy alone; it can replace Toxiproxy
     #[command(after_help = PROXY_EXAMPLES)]
     ResetProxy(part::Logged<reset_proxy::options::Options>),
+    /// Start a service that the faults of a proxy can kill, and start it again each time; also as the first process of a container
+    #[command(after_help = SUPERVISE_EXAMPLES)]
+    Supervise(part::Logged<supervise::Options>),
     /// Start one load client against a service and a proxy that run elsewhere
     #[command(after_help = LOAD_EXAMPLES)]
     LoadJob(part::LoadOptions),
@@ -278,6 +288,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         }
         Command::PaymentService(options) => part::payment_service(options),
         Command::ResetProxy(options) => part::reset_proxy(options),
+        Command::Supervise(options) => supervise::supervise(options),
         Command::LoadJob(options) => part::load_job(options),
         Command::Operator(options) => part::operator(*options),
         Command::Wait(options) => wait::wait(&options),

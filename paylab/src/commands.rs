@@ -12,4 +12,5 @@ pub(crate) mod report_files;
 pub mod run;
 pub mod serve;
 pub mod shrink;
+pub mod supervise;
 pub(crate) mod wait;

@@ -79,8 +79,8 @@ impl Lab {
     pub(crate) fn in_front_of(contract: Arc<Contract>, orders_to: Option<OrdersTo>) -> anyhow::Result<Self> {
         let upstream = contract.origin.address.parse().context("the address of spec.target.url")?;
         let tls = Load::tls_of(Some(&contract))?;
-        let proxy =
-            start_proxy(upstream, contract.origin.tls.as_ref(), orders_to).context("the reset proxy cannot start")?;
+        let proxy = start_proxy((upstream, Vec::new()), contract.origin.tls.as_ref(), orders_to)
+            .context("the reset proxy cannot start")?;
         Ok(Self { service: None, proxy, contract: Some(contract), tls })
     }
 
@@ -99,12 +99,17 @@ impl Lab {
             proxy,
             control,
             service,
+            replicas: self.replicas().into_iter().map(|replica| replica.to_string()).collect(),
             contract: self.contract.clone(),
             tls: self.tls.clone(),
             worker,
             lease: LEASE,
             patience: Duration::ZERO,
         }
+    }
+
+    fn replicas(&self) -> Vec<SocketAddr> {
+        self.service.as_ref().map(|(service, _)| service.other_addresses()).unwrap_or_default()
     }
 
     /// Runs every share of the plan against this lab and merges what the judge says of each.
@@ -212,12 +217,13 @@ fn failure(name: &str, thread: JoinHandle<anyhow::Result<()>>) -> anyhow::Error 
 
 fn start_parts(plan: &Plan, ledger: &Ledger) -> anyhow::Result<(OurProcess, Part<ProxyAddresses>)> {
     let service = OurProcess::start(plan, ledger).context("the payment service cannot start")?;
-    let proxy = start_proxy(service.address().into(), None, service.orders_to());
+    let upstreams = (service.address().into(), service.other_addresses().into_iter().map(Authority::from).collect());
+    let proxy = start_proxy(upstreams, None, service.orders_to());
     Ok((service, proxy.context("the reset proxy cannot start")?))
 }
 
 fn start_proxy(
-    service: Authority,
+    (service, replicas): (Authority, Vec<Authority>),
     tls: Option<&Tls>,
     orders_to: Option<OrdersTo>,
 ) -> anyhow::Result<Part<ProxyAddresses>> {
@@ -226,6 +232,7 @@ fn start_proxy(
         listen: Some(loopback()),
         control: Some(loopback()),
         upstream: Some(service),
+        replicas,
         upstream_tls_name: tls.map(|tls| tls.name.clone()),
         upstream_ca: tls.and_then(|tls| tls.ca.clone()),
         connections_max: IN_FLIGHT_MAX,

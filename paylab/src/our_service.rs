@@ -24,8 +24,13 @@ use crate::{
 /// Paylab's own service, running.
 #[derive(Debug)]
 pub(crate) enum OurProcess {
-    /// In a thread of this process.
-    Thread(Part<SocketAddr>),
+    /// In threads of this process, one for each replica.
+    Threads {
+        /// The replica whose ledger is read.
+        first: Part<SocketAddr>,
+        /// The others.
+        others: Vec<Part<SocketAddr>>,
+    },
     /// In a process of its own that can be killed.
     Supervised {
         /// The process with its supervisor.
@@ -48,17 +53,15 @@ impl OurProcess {
             listen: loopback(),
             database: ledger.url.clone(),
             schema: ledger.schema(),
-            ..Options::of(service)
+            ..Options::of(service, plan.seed())
         };
         if plan.kills().next().is_some() {
             return Self::start_supervised(service, &options);
         }
-        let part = Part::start("payment-service", async move |addresses, shutdown| {
-            let service = PaymentService::start(options).await?;
-            addresses.send(service.address())?;
-            Ok(service.serve(shutdown).await?)
-        })?;
-        Ok(Self::Thread(part))
+        // One after the other, because each makes sure of the tables.
+        let first = start_thread(options.clone())?;
+        let others = (1..service.replicas).map(|_| start_thread(options.clone())).collect::<Result<_, _>>()?;
+        Ok(Self::Threads { first, others })
     }
 
     fn start_supervised(service: &OurService, options: &Options) -> anyhow::Result<Self> {
@@ -72,7 +75,7 @@ impl OurProcess {
         };
         let address = port.local_addr()?;
         let binary = env::current_exe().context("the path of this program is not known")?;
-        let arguments = arguments(service, address, options.schema.as_deref());
+        let arguments = arguments(service, address, options);
         let database = options.database.expose().to_owned();
         let spawn = Box::new(move || {
             let mut command = Command::new(&binary);
@@ -86,15 +89,23 @@ impl OurProcess {
     /// Where it serves.
     pub(crate) const fn address(&self) -> SocketAddr {
         match self {
-            Self::Thread(part) => part.addresses,
+            Self::Threads { first, .. } => first.addresses,
             Self::Supervised { supervised, .. } => supervised.address,
+        }
+    }
+
+    /// Where its other replicas serve.
+    pub(crate) fn other_addresses(&self) -> Vec<SocketAddr> {
+        match self {
+            Self::Threads { others, .. } => others.iter().map(|part| part.addresses).collect(),
+            Self::Supervised { .. } => Vec::new(),
         }
     }
 
     /// Who can kill it.
     pub(crate) fn orders_to(&self) -> Option<OrdersTo> {
         match self {
-            Self::Thread(_) => None,
+            Self::Threads { .. } => None,
             Self::Supervised { supervised, .. } => Some(supervised.orders_to()),
         }
     }
@@ -105,21 +116,33 @@ impl OurProcess {
     /// It has failed before.
     pub(crate) fn stop(&mut self) -> anyhow::Result<()> {
         match self {
-            Self::Thread(part) => part.stop(),
+            Self::Threads { first, others } => {
+                others.iter_mut().fold(first.stop(), |ended, part| ended.and(part.stop()))
+            }
             Self::Supervised { supervised, .. } => supervised.stop(),
         }
     }
 }
 
+fn start_thread(options: Options) -> anyhow::Result<Part<SocketAddr>> {
+    Part::start("payment-service", async move |addresses, shutdown| {
+        let service = PaymentService::start(options).await?;
+        addresses.send(service.address())?;
+        Ok(service.serve(shutdown).await?)
+    })
+}
+
 /// The command line of the service alone. The database is not on it, because every user of the machine can read command lines.
-fn arguments(service: &OurService, address: SocketAddr, schema: Option<&str>) -> Vec<String> {
+fn arguments(service: &OurService, address: SocketAddr, options: &Options) -> Vec<String> {
     let ms = |duration: std::time::Duration| format!("{}ms", duration.as_millis());
     let mut arguments = vec!["payment-service".to_owned(), format!("--listen={address}"), "--commit=group".to_owned()];
     arguments.push(format!("--dedup={:?}", service.dedup));
     arguments.push(format!("--on-disconnect={:?}", service.on_disconnect));
     arguments.push(format!("--missing-key={:?}", service.missing_key));
     arguments.push(format!("--processing-time={}", ms(service.processing_time)));
+    arguments.push(format!("--fail-after={}", service.fail_after.value()));
+    arguments.push(format!("--seed={}", options.seed));
     arguments.extend(service.key_ttl.map(|ttl| format!("--key-ttl={}", ms(ttl))));
-    arguments.extend(schema.map(|schema| format!("--schema={schema}")));
+    arguments.extend(options.schema.as_ref().map(|schema| format!("--schema={schema}")));
     arguments
 }

@@ -8,6 +8,10 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     os::unix::process::ExitStatusExt as _,
     process::{Child, ExitStatus},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -18,7 +22,7 @@ use paylab_part::{
     supervision::{Order, START_TIMEOUT, Token},
 };
 use reset_proxy::options::Authority;
-use rustix::process::{Pid, WaitOptions, wait};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, wait};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{mpsc, oneshot},
@@ -77,6 +81,7 @@ pub(crate) struct OrdersTo {
 
 /// A process that runs.
 struct Running {
+    leader: u32,
     group: ProcessGroup,
     ended: oneshot::Receiver<io::Result<ExitStatus>>,
 }
@@ -85,6 +90,8 @@ struct Running {
 pub(crate) struct Supervisor {
     service: Service,
     running: Running,
+    /// The process that runs now.
+    now: Arc<AtomicU32>,
     listener: TcpListener,
     token: Token,
 }
@@ -132,7 +139,8 @@ impl Supervisor {
     /// It cannot be started, ends, or does not answer in time.
     pub(crate) async fn start(service: Service, listener: TcpListener, token: Token) -> anyhow::Result<Self> {
         let running = Running::start(&service)?;
-        let mut supervisor = Self { service, running, listener, token };
+        let now = Arc::new(AtomicU32::new(running.leader));
+        let mut supervisor = Self { service, running, now, listener, token };
         match supervisor.await_serving().await {
             Ok(()) => Ok(supervisor),
             Err(error) => {
@@ -163,9 +171,16 @@ impl Supervisor {
         }
     }
 
-    /// Passes a signal on to the service.
-    pub(crate) fn group(&self) -> &ProcessGroup {
-        &self.running.group
+    /// Passes a signal on to the process that is the service's at that time.
+    pub(crate) fn passing(&self) -> impl Fn(Signal) + use<> {
+        let now = Arc::clone(&self.now);
+        move |signal| {
+            let leader = now.load(Ordering::Relaxed);
+            if let Some(group) = i32::try_from(leader).ok().and_then(Pid::from_raw) {
+                // A group that has ended needs no signal.
+                let _ = kill_process_group(group, signal);
+            }
+        }
     }
 
     /// Kills the process, and starts it again at once. If whoever has ordered it is gone, that changes nothing.
@@ -176,6 +191,7 @@ impl Supervisor {
         let dead = begun.elapsed();
         let _ = order.tell_dead().await;
         self.running = Running::start(&self.service)?;
+        self.now.store(self.running.leader, Ordering::Relaxed);
         if let Err(error) = self.await_serving().await {
             let _ = order.refuse(&format!("{error:#}")).await;
             return Err(error);
@@ -209,14 +225,15 @@ impl Supervisor {
 impl Running {
     fn start(service: &Service) -> anyhow::Result<Self> {
         let child = (service.spawn)().context("the service cannot be started")?;
-        let group = ProcessGroup::of(child.id());
+        let leader = child.id();
+        let group = ProcessGroup::of(leader);
         let (sender, ended) = oneshot::channel();
         let reaped = service.reaped;
         thread::Builder::new().name("reaper".to_owned()).spawn(move || {
             // Nobody waits for it after the end of the supervisor.
             let _ = sender.send(reaped.wait_for(child));
         })?;
-        Ok(Self { group, ended })
+        Ok(Self { leader, group, ended })
     }
 
     /// Asks the process to end, and ends it if it does not.

@@ -28,6 +28,7 @@ use paylab_resource::file::Experiment;
 
 use crate::{
     exit::Misuse,
+    lab::Database,
     leftovers::ProcessGroup,
     source::{Source, Sourced, Sources, quoted},
     supervisor::{OrdersTo, Reaped, STOP_TIMEOUT, Service, Supervised},
@@ -209,12 +210,16 @@ impl Source {
     ///
     /// # Errors
     /// This machine cannot run the experiment.
-    pub(crate) fn contract_of(&self, experiment: &Experiment) -> anyhow::Result<Option<Arc<Contract>>> {
+    pub(crate) fn contract_of(
+        &self,
+        experiment: &Experiment,
+        database: &Database,
+    ) -> anyhow::Result<Option<Arc<Contract>>> {
         let spec = &experiment.resource.spec;
         let Some(contract) = experiment.contract.clone() else {
-            if spec.service.replicas > 1 {
+            if spec.service.replicas > 1 && !matches!(database, Database::Postgres(_)) {
                 let problem =
-                    format!("{} needs a cluster; one machine runs one service, so use 1", spec.service.replicas);
+                    format!("{} replicas need one database that all of them can reach; use 1", spec.service.replicas);
                 return Err(self.refuse("spec.service.replicas", problem).into());
             }
             return Ok(None);

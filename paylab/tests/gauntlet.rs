@@ -15,15 +15,15 @@ use serde_json::{Value, json};
 
 /// The table of `docs/gauntlet.md` and of the semantics: what each nemesis reveals of each mode.
 const TABLE: &str = "\
-                | lost-request | lost-answer | cut-at-once | half-answer | hedge      | slow-timeout | other-amount  | killed              | restarted           | gives-up
-None            | blind        | Duplicated  | Duplicated  | Duplicated  | Duplicated | Duplicated   | Duplicated    | Duplicated          | Duplicated          | Lost
-UniqueKey       | holds        | holds       | holds       | holds       | holds      | holds        | Mismatched    | holds               | holds               | Lost
-Replay          | holds        | holds       | holds       | holds       | holds      | holds        | RefusedRepeat | holds               | holds               | Lost
-CheckThenInsert | blind        | blind       | Duplicated  | blind       | Duplicated | Duplicated   | Mismatched    | holds               | holds               | Lost
-Memory          | blind        | blind       | holds       | blind       | holds      | holds        | Mismatched    | Duplicated          | Duplicated          | Lost
-KeyThenApply    | blind        | blind       | holds       | blind       | holds      | holds        | Mismatched    | AcknowledgedButLost | holds               | Lost
-ApplyThenKey    | blind        | blind       | Duplicated  | blind       | Duplicated | Duplicated   | Mismatched    | Duplicated          | holds               | Lost
-AckThenApply    | blind        | blind       | holds       | blind       | holds      | holds        | Mismatched    | AcknowledgedButLost | AcknowledgedButLost | Lost";
+                | lost-request | lost-answer | cut-at-once | half-answer | hedge      | slow-timeout | other-amount  | late-repeat  | killed              | restarted           | gives-up
+None            | blind        | Duplicated  | Duplicated  | Duplicated  | Duplicated | Duplicated   | Duplicated    | Duplicated   | Duplicated          | Duplicated          | Lost
+UniqueKey       | holds        | holds       | holds       | holds       | holds      | holds        | Mismatched    | holds        | holds               | holds               | Lost
+Replay          | holds        | holds       | holds       | holds       | holds      | holds        | RefusedRepeat | Duplicated   | holds               | holds               | Lost
+CheckThenInsert | blind        | blind       | Duplicated  | blind       | Duplicated | Duplicated   | Mismatched    | blind        | holds               | holds               | Lost
+Memory          | blind        | blind       | holds       | blind       | holds      | holds        | Mismatched    | blind        | Duplicated          | Duplicated          | Lost
+KeyThenApply    | blind        | blind       | holds       | blind       | holds      | holds        | Mismatched    | blind        | AcknowledgedButLost | holds               | Lost
+ApplyThenKey    | blind        | blind       | Duplicated  | blind       | Duplicated | Duplicated   | Mismatched    | blind        | Duplicated          | holds               | Lost
+AckThenApply    | blind        | blind       | holds       | blind       | holds      | holds        | Mismatched    | blind        | AcknowledgedButLost | AcknowledgedButLost | Lost";
 
 /// The cells of a table, as words between bars.
 fn cells(line: &str) -> Vec<String> {

@@ -118,6 +118,8 @@ const RST: &str = "|<----- RST -------|";
 /// The lines of one attempt.
 fn lines(attempt: &PredictedAttempt, fault: Option<&Fault>, target: &Target) -> Vec<String> {
     let (status, booking) = answer(attempt.handling, target);
+    let has_failed = attempt.outcome == AttemptOutcome::Unknown(Uncertainty::Retryable);
+    let status = if has_failed { 500 } else { status };
     let exchange = Exchange {
         forwarded: format!("{POST}{ON}{booking}"),
         back: format!("<----- {status} --------|"),

@@ -43,6 +43,10 @@ pub struct Options {
     #[arg(long, env = "PAYLAB_UPSTREAM", value_name = "HOST:PORT")]
     pub upstream: Option<Authority>,
 
+    /// A further replica of that service: HOST:PORT, as often as there are some. Each new connection goes to the next one.
+    #[arg(long = "replica", env = "PAYLAB_REPLICAS", value_name = "HOST:PORT", value_delimiter = ',')]
+    pub replicas: Vec<Authority>,
+
     /// Speak TLS to the service, whose certificate must be for this host; clients still speak plain HTTP to the proxy.
     #[arg(long, env = "PAYLAB_UPSTREAM_TLS_NAME", value_name = "HOST")]
     pub upstream_tls_name: Option<String>,

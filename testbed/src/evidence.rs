@@ -225,6 +225,7 @@ fn request(plan: &Plan, attempt: &PredictedAttempt, seq: u64) -> RecordLine {
     let arrived = attempt.handling != Handling::NotReceived;
     let status = match attempt.handling {
         Handling::NotReceived | Handling::Interrupted => None,
+        Handling::Booked(_) if attempt.outcome == AttemptOutcome::Unknown(Uncertainty::Retryable) => Some(500),
         Handling::Booked(_) => Some(200),
         Handling::Repeat(_) => Some(208),
         Handling::Refused(status) => Some(status),

@@ -68,7 +68,9 @@ pub fn kills_depend_on_timing(plan: &Plan) -> Option<&'static str> {
         kill.death() == Death::InProcessing && !is_within
     };
     if kills.iter().any(is_uncertain) {
-        return Some("whether the service books before it dies (kill at AfterRequest: see kill.after and service.processingTime)");
+        return Some(
+            "whether the service books before it dies (kill at AfterRequest: see kill.after and service.processingTime)",
+        );
     }
     None
 }

@@ -115,8 +115,13 @@ impl PaymentState {
         }
     }
 
+    /// The key of the payment expires.
+    pub const fn expire(&mut self) {
+        self.is_known = false;
+    }
+
     fn book(&mut self, amount: MinorUnits) -> Handling {
-        if self.entries == 0 {
+        if !self.is_known {
             self.first_amount = amount;
         }
         self.is_known = true;

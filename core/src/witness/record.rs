@@ -197,12 +197,9 @@ impl RecordLine {
     fn traces(&self) -> Traces {
         let client_reset = match self.end {
             End::Faulted => self.rst_client_ok,
-            End::Intended
-            | End::Relayed
-            | End::ClientGone
-            | End::ServiceGone
-            | End::Unreachable
-            | End::Collateral => None,
+            End::Intended | End::Relayed | End::ClientGone | End::ServiceGone | End::Unreachable | End::Collateral => {
+                None
+            }
         };
         // A service that is killed for another attempt ends this one before its own point.
         let client_left = matches!(self.end, End::ClientGone | End::Collateral);

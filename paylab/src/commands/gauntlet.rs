@@ -224,7 +224,7 @@ impl Options {
         };
         let source = Source { file, seed: self.seed, concurrency: self.concurrency, places };
         let experiment = source.read()?;
-        let contract = if self.emit.is_none() { source.contract_of(&experiment)? } else { None };
+        let contract = if self.emit.is_none() { source.contract_of(&experiment, &self.database)? } else { None };
         let mut base = experiment.resource;
         base.spec.seed = Some(base.spec.seed.unwrap_or(i64::try_from(drawn_seed()).unwrap_or_default()));
         let mut subject = Subject::of_file(base);

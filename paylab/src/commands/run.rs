@@ -301,10 +301,13 @@ fn check_machine(experiments: &[Sourced], options: &Options) -> anyhow::Result<(
     machine::raise_descriptor_limit();
     for sourced in experiments {
         let plan = &sourced.experiment.plan;
-        if let Target::Ours(service) = &plan.target
+        if let (Target::Ours(service), false) = (&plan.target, matches!(options.database, Database::Postgres(_)))
             && service.replicas > 1
         {
-            let problem = format!("{} needs a cluster; one machine runs one service, so use 1", service.replicas);
+            let problem = format!(
+                "{} replicas need one database that all of them can reach; add --database postgres://..., or use 1",
+                service.replicas
+            );
             return Err(sourced.refuse("spec.service.replicas", problem).into());
         }
         options.target.check_kills(plan).map_err(|(field, problem)| sourced.refuse(&field, problem))?;

@@ -57,7 +57,7 @@ pub fn shrink(options: &Options) -> anyhow::Result<Exit> {
     let (places, startable) = options.target.prepare()?;
     let source = options.source.clone().paying(places);
     let experiment = source.read()?;
-    let contract = source.contract_of(&experiment)?;
+    let contract = source.contract_of(&experiment, &Database::Temporary)?;
     if options.output.as_ref().is_some_and(|output| is_same(output, &source.file)) {
         return Err(Misuse(format!("--output: {} is read; name another", source.name())).into());
     }

@@ -6,7 +6,7 @@ use paylab_core::{
     payment::{AttemptId, PaymentId},
     plan::Plan,
 };
-use paylab_resource::spec::ChaosExperimentSpec;
+use paylab_resource::spec::{ChaosExperimentSpec, Redeliver};
 
 /// The most attempts whose fate can be written down: as many as a fault can name.
 const ATTEMPTS_MAX: usize = 100;
@@ -48,6 +48,10 @@ impl Form {
         form.spec.client.concurrency = 1;
         form.spec.client.rate = None;
         form.spec.min_exposures = None;
+        // Whether a payment is asked for once more follows from its index too.
+        let is_redelivered = plan.client.redelivered_after(plan.seed(), PaymentId(payment)).is_some();
+        let redeliver = form.spec.client.redeliver.take().filter(|_| is_redelivered);
+        form.spec.client.redeliver = redeliver.map(|redeliver| Redeliver { probability: 1.0, ..redeliver });
         form.trim();
         Some(form)
     }

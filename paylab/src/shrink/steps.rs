@@ -104,6 +104,7 @@ fn client(form: &Form) -> Vec<Step> {
         changed(form, "no kept connections".to_owned(), |form| form.spec.client.connection = default.connection),
         changed(form, "no other amounts".to_owned(), |form| form.spec.client.body_drift = default.body_drift),
         changed(form, "no recovery".to_owned(), |form| form.spec.client.recovery = None),
+        changed(form, "no redelivery".to_owned(), |form| form.spec.client.redeliver = None),
         changed(form, "the usual timeout".to_owned(), |form| form.spec.client.retry.attempt_timeout = attempt_timeout),
         changed(form, "the usual stuckAfter".to_owned(), |form| form.spec.client.retry.stuck_after = stuck_after),
         changed(form, "no minExposures".to_owned(), |form| form.spec.min_exposures = None),
@@ -118,6 +119,8 @@ fn service(form: &Form) -> Vec<Step> {
             form.spec.service.processing_time = default.processing_time;
         }),
         changed(form, "no keyTtl".to_owned(), |form| form.spec.service.key_ttl = None),
+        changed(form, "no failAfter".to_owned(), |form| form.spec.service.fail_after = None),
+        changed(form, "one replica".to_owned(), |form| form.spec.service.replicas = default.replicas),
         changed(form, "the usual onDisconnect".to_owned(), |form| {
             form.spec.service.on_disconnect = default.on_disconnect;
         }),

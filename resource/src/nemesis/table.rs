@@ -11,6 +11,7 @@ use paylab_core::{
         spec::FaultSpec,
     },
     judge::anomaly::Anomaly::{AcknowledgedButLost, Duplicated, Lost, Mismatched, RefusedRepeat},
+    targets::ours::Dedup,
 };
 
 use super::{
@@ -18,10 +19,14 @@ use super::{
     Expected::{Blind, Broken, Holds},
     Exposes, Nemesis,
 };
-use crate::spec::{Backoff, ChaosExperimentSpec};
+use crate::spec::{Backoff, ChaosExperimentSpec, Redeliver};
 
 /// How often a fault of a nemesis strikes.
 const OFTEN: f64 = 0.3;
+/// When an acknowledged payment is asked for once more.
+const LATER: DurationText = DurationText::from_ms(500);
+/// How long Paylab's own service remembers a key then, if it forgets any.
+const OUR_KEY_TTL: DurationText = DurationText::from_ms(100);
 /// How often the service is killed.
 const NOW_AND_THEN: f64 = 0.1;
 /// How long the service has worked on a payment when it is killed.
@@ -54,7 +59,7 @@ const RACE: [Expected; 8] = [TWICE, Holds, Holds, TWICE, Holds, Holds, TWICE, Ho
 
 /// Every nemesis. The expectations are those of `None`, `UniqueKey`, `Replay`, `CheckThenInsert`, `Memory`, `KeyThenApply`, `ApplyThenKey` and
 /// `AckThenApply`.
-pub const ALL: [Nemesis; 10] = [
+pub const ALL: [Nemesis; 11] = [
     Nemesis {
         name: "lost-request",
         title: "lost request",
@@ -129,6 +134,21 @@ pub const ALL: [Nemesis; 10] = [
             spec.faults = vec![reset("response-lost", OFTEN, BeforeResponse)];
         },
         ours: [TWICE, OTHER, Broken(RefusedRepeat), OTHER, OTHER, OTHER, OTHER, OTHER],
+    },
+    Nemesis {
+        name: "late-repeat",
+        title: "late repeat",
+        imitates: "A payment that was acknowledged is asked for once more, as a webhook that is delivered twice does, when the service may have forgotten its key.",
+        exposes: Exposes::Claim,
+        company: Company::Others,
+        turn: |spec| {
+            let usual = || Redeliver { probability: OFTEN, after: LATER };
+            spec.client.redeliver.get_or_insert_with(usual);
+            if spec.target.is_none() && spec.service.dedup == Dedup::Replay {
+                spec.service.key_ttl.get_or_insert(OUR_KEY_TTL);
+            }
+        },
+        ours: [TWICE, Holds, TWICE, Blind, Blind, Blind, Blind, Blind],
     },
     Nemesis {
         name: "killed",
