@@ -156,8 +156,11 @@ const WAIT_EXAMPLES: &str = "\
 Examples:
   paylab wait never-pay-too-little
   paylab wait never-pay-too-little --namespace lessons --timeout 2m
+  paylab wait --selector paylab.dev/gauntlet=checkout --timeout 30m     all cells of a gauntlet
 
-Exit codes: 0 the verdict is what spec.expect says, 1 it is not, 2 inconclusive or failed, 70 not ended in time.";
+With several experiments the worst exit code counts.
+
+Exit codes: 0 the verdict is what spec.expect says, 1 it is not, 2 inconclusive or failed, 70 not ended in time, or no such experiment.";
 
 /// Proves with evidence whether a payment path loses money or pays twice when connections break
 #[derive(Debug, Parser)]
@@ -214,7 +217,7 @@ enum Command {
     /// Start the operator, which runs each ChaosExperiment on a cluster and writes its verdict
     #[command(after_help = OPERATOR_EXAMPLES)]
     Operator(Box<part::Logged<operator::options::Options>>),
-    /// Wait until an experiment on a cluster has its verdict
+    /// Wait until an experiment on a cluster, or all that a selector matches, have their verdicts
     #[command(after_help = WAIT_EXAMPLES)]
     Wait(operator::wait::Options),
     /// Print completions for a shell

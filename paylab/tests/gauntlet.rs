@@ -55,7 +55,7 @@ fn the_modes_give_the_table_of_the_semantics_cell_by_cell() {
     let gauntlet = parsed(&output);
     assert_eq!(table(&gauntlet), TABLE.lines().map(cells).collect::<Vec<_>>());
     assert_eq!((output.status.code(), &gauntlet["asExpected"]), (Some(0), &json!(true)), "{}", printed(&output));
-    assert_eq!(text(&output.stderr), "", "nothing is told with --quiet");
+    assert!(!text(&output.stderr).contains(" of 88: "), "no cell is told with --quiet: {}", printed(&output));
     for row in gauntlet["rows"].as_array().unwrap() {
         for cell in row["cells"].as_array().unwrap() {
             let counted = ["exposures", "payments"].map(|field| cell[field].as_u64()).into_iter().flatten().next();
