@@ -4,7 +4,12 @@ use std::{ops::Range, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{fault::sampler::fraction, payment::AttemptId, run_id::RunId};
+use crate::{
+    fault::sampler::fraction,
+    payment::{AttemptId, PaymentId},
+    probability::Probability,
+    run_id::RunId,
+};
 
 /// Retries "until acknowledged" end after this many attempts; the load then counts as incomplete.
 pub const ATTEMPTS_MAX: u32 = 10_000;
@@ -38,6 +43,17 @@ pub struct ClientPlan {
     pub stuck_after: u32,
     /// The second chance of payments that were not acknowledged; `None`: there is none.
     pub recovery: Option<Recovery>,
+    /// How acknowledged payments are asked for once more; `None`: they are not.
+    pub redeliver: Option<Redeliver>,
+}
+
+/// A payment that was acknowledged is asked for once more, as a webhook or a double click does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Redeliver {
+    /// How many of them.
+    pub probability: Probability,
+    /// The time between the acknowledgement and the repeat.
+    pub after: Duration,
 }
 
 /// A second chance, after the load, of payments that were not acknowledged. No fault strikes its attempts.
@@ -106,6 +122,19 @@ impl ClientPlan {
         first..first + self.recovery.map_or(0, |recovery| recovery.attempts)
     }
 
+    /// Whether a payment may be asked for after others were paid.
+    #[must_use]
+    pub const fn asks_later(&self) -> bool {
+        self.recovery.is_some() || self.redeliver.is_some()
+    }
+
+    /// The time after which a payment, once it is acknowledged, is asked for once more; `None`: it is not.
+    #[must_use]
+    pub fn redelivered_after(&self, seed: u64, payment: PaymentId) -> Option<Duration> {
+        let Redeliver { probability, after } = self.redeliver?;
+        probability.happens(seed, AttemptId { payment, attempt: 1 }, "redeliver").then_some(after)
+    }
+
     /// Whether a payment may have another attempt after `attempts` were made.
     #[must_use]
     pub fn may_try_after(&self, attempts: u32) -> bool {
@@ -143,7 +172,6 @@ impl KeyPolicy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::payment::PaymentId;
 
     #[test]
     fn a_key_identifies_its_payment_and_belongs_to_no_other_run() {

@@ -65,8 +65,8 @@ impl ExposureKind {
     /// chance to book it twice.
     #[must_use]
     pub const fn of(claim: Claim, client: &ClientPlan) -> Self {
-        match (claim, client.max_attempts, client.recovery) {
-            (Claim::AtMostOnce, Some(1), None) => Self::Arrived,
+        match (claim, client.max_attempts, client.asks_later()) {
+            (Claim::AtMostOnce, Some(1), false) => Self::Arrived,
             (Claim::AtMostOnce | Claim::ExactlyOnce | Claim::ExactTotal, _, _) => Self::Repeats,
             (Claim::AtLeastOnce, _, _) => Self::Undelivered,
         }

@@ -20,6 +20,7 @@ pub mod payment;
 pub mod per_payment;
 pub mod plan;
 pub mod prediction;
+pub mod probability;
 pub mod run_id;
 pub mod targets;
 pub mod text_form;

@@ -6,6 +6,7 @@
 pub mod comparison;
 pub mod exposure;
 pub mod finding;
+pub mod series;
 pub mod totals;
 
 use std::{fmt, time::Duration};
@@ -21,7 +22,10 @@ use crate::{
         evidence::doubt_run,
         report::Report,
     },
-    outcome::finding::{Finding, findings},
+    outcome::{
+        finding::{Finding, findings},
+        series::Series,
+    },
     plan::Plan,
     theory::Theory,
 };
@@ -69,6 +73,9 @@ pub struct Setting {
     pub evidence: Option<String>,
     /// The time from the start of the first part to the verdict; `None`: not measured.
     pub elapsed: Option<Duration>,
+    /// The runs that are added up; `None`: it is one run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub series: Option<Series>,
 }
 
 /// The reason of a verdict.

@@ -5,7 +5,11 @@ use std::{ops::Range, time::Duration};
 use crate::{
     claim::{Claim, Expectation},
     client::{ATTEMPTS_MAX, BodyDrift, ClientPlan},
-    fault::sampler::{Fault, FaultSampler},
+    fault::{
+        effect::Effect,
+        kill::Kill,
+        sampler::{Fault, FaultSampler},
+    },
     money::MinorUnits,
     payment::AttemptId,
     targets::{Overlap, Target},
@@ -79,7 +83,8 @@ impl Plan {
     #[must_use]
     pub fn amount_most(&self) -> MinorUnits {
         let recovery = self.client.recovery.map_or(0, |recovery| recovery.attempts);
-        self.amount_of(self.client.max_attempts.unwrap_or(ATTEMPTS_MAX) + recovery)
+        let redelivery = u32::from(self.client.redeliver.is_some());
+        self.amount_of(self.client.max_attempts.unwrap_or(ATTEMPTS_MAX) + recovery + redelivery)
     }
 
     /// How many requests can be in flight at once.
@@ -101,6 +106,20 @@ impl Plan {
     #[must_use]
     pub fn longest_delay(&self) -> Duration {
         self.faults().iter().map(|fault| fault.effect.holds_for()).max().unwrap_or_default()
+    }
+
+    /// The kills that can take effect.
+    pub fn kills(&self) -> impl Iterator<Item = Kill> {
+        self.faults().iter().filter(|fault| fault.probability > 0.0).filter_map(|fault| match fault.effect {
+            Effect::Kill(kill) => Some(kill),
+            Effect::Reset(_) | Effect::Delay(_) => None,
+        })
+    }
+
+    /// Whether one process counts all requests that reach the service, from the beginning of the load to its end.
+    #[must_use]
+    pub fn counts_all_requests(&self) -> bool {
+        self.target.counts_all_requests() && self.kills().next().is_none()
     }
 
     /// Whether a fault keeps the response to an attempt from the client.

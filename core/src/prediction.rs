@@ -8,13 +8,16 @@ use serde::{Deserialize, Serialize};
 use crate::{
     client::ATTEMPTS_MAX,
     exposures::Exposures,
-    fault::sampler::Draw,
+    fault::{effect::Effect, kill::Death, sampler::Draw},
     money::MinorUnits,
     payment::{AttemptId, PaymentId},
     plan::Plan,
     targets::{
         Overlap,
+        durability::kills_depend_on_timing,
+        expiry::{KeyAge, key_age, keys_depend_on_timing},
         handling::{Handling, PaymentState, RepeatAnswer, Treatment},
+        ours::FAIL_AFTER,
     },
     witness::{
         attempt::{Acknowledgement, AttemptOutcome, Belief, Ending, Rejection, Uncertainty},
@@ -57,7 +60,7 @@ pub struct Prediction {
     pub duplicated: u64,
     /// Payments that were booked though the client saw no acknowledgement.
     pub booked_unknown: u64,
-    /// Payments acknowledged as repeats.
+    /// Payments acknowledged as repeats, and redeliveries of payments that were acknowledged before.
     pub repeats: u64,
     /// Payments whose acknowledged amount is not in the ledger.
     pub mismatched: u64,
@@ -75,7 +78,9 @@ pub fn depends_on_timing(plan: &Plan) -> Option<&'static str> {
     let (timeout, processing) = (plan.client.attempt_timeout, plan.target.processing_time());
     let mut effects = plan.faults().iter().filter(|fault| fault.probability > 0.0).map(|fault| fault.effect);
     let by_faults = effects.find_map(|effect| effect.depends_on_timing(timeout, processing));
-    by_faults.or_else(|| plan.target.depends_on_timing(&plan.client, plan.overlap()))
+    let by_kills = || kills_depend_on_timing(plan);
+    let by_keys = || keys_depend_on_timing(plan);
+    by_faults.or_else(by_kills).or_else(by_keys).or_else(|| plan.target.depends_on_timing(&plan.client, plan.overlap()))
 }
 
 /// Whether it is certain which of a payment's requests is answered as the repeat.
@@ -87,48 +92,86 @@ pub fn repeats_are_exact(plan: &Plan) -> bool {
 
 /// Simulates one payment, attempt by attempt, and returns the client's belief at the end.
 pub fn walk(plan: &Plan, payment: PaymentId, mut visit: impl FnMut(&PredictedAttempt)) -> Belief {
-    let mut state = PaymentState::new(plan.target.treatment(&plan.client));
-    let mut belief = Belief::Untried;
-    let mut made = 0;
-    while plan.client.may_try_after(made) && made < ATTEMPTS_MAX {
-        let most = plan.client.max_attempts.unwrap_or(ATTEMPTS_MAX);
-        let copies = plan.client.hedge.min(most - made);
-        let mut ended = false;
-        for attempt in made + 1..=made + copies {
-            let attempt = predict(plan, &mut state, AttemptId { payment, attempt });
-            belief = belief.after(attempt.outcome);
-            ended |= attempt.outcome.ending().is_some();
-            visit(&attempt);
-        }
-        made += copies;
-        if ended {
-            return belief;
+    let state = PaymentState::new(plan.target.treatment(&plan.client), plan.target.durability(&plan.client));
+    let mut walk = Walk { plan, payment, state, belief: Belief::Untried, made: 0 };
+    if !walk.is_ended_by_load(&mut visit) {
+        for attempt in plan.client.recovery_after(walk.made) {
+            if walk.attempt(attempt, &mut visit).ending().is_some() {
+                break;
+            }
         }
     }
-    for attempt in plan.client.recovery_after(made) {
-        let attempt = predict(plan, &mut state, AttemptId { payment, attempt });
-        belief = belief.after(attempt.outcome);
+    let redelivered = plan.client.redelivered_after(plan.seed(), payment);
+    if redelivered.is_some() && walk.belief == Belief::Acknowledged {
+        if key_age(plan) == KeyAge::Expired {
+            walk.state.expire();
+        }
+        walk.attempt(walk.made + 1, &mut visit);
+    }
+    walk.belief
+}
+
+/// One payment that is simulated.
+struct Walk<'a> {
+    plan: &'a Plan,
+    payment: PaymentId,
+    state: PaymentState,
+    belief: Belief,
+    made: u32,
+}
+
+impl Walk<'_> {
+    /// The attempts of the load. False: the payment was neither acknowledged nor refused.
+    fn is_ended_by_load(&mut self, visit: &mut impl FnMut(&PredictedAttempt)) -> bool {
+        let client = &self.plan.client;
+        let (mut unanswered, mut was_set_aside) = (0, false);
+        while client.may_try_after(self.made) && self.made < ATTEMPTS_MAX {
+            let most = client.max_attempts.unwrap_or(ATTEMPTS_MAX);
+            let copies = client.hedge.min(most - self.made);
+            let mut ended = false;
+            let made = self.made;
+            for attempt in made + 1..=made + copies {
+                let outcome = self.attempt(attempt, visit);
+                ended |= outcome.ending().is_some();
+                // A fault hides no whole answer of "try again".
+                unanswered += u32::from(outcome == AttemptOutcome::Unknown(Uncertainty::Retryable));
+            }
+            if ended {
+                return true;
+            }
+            // A payment that is not answered so often is set aside, and asked for once more.
+            if unanswered >= client.stuck_after {
+                if was_set_aside {
+                    return false;
+                }
+                (unanswered, was_set_aside) = (client.stuck_after.saturating_sub(1), true);
+            }
+        }
+        false
+    }
+
+    fn attempt(&mut self, attempt: u32, visit: &mut impl FnMut(&PredictedAttempt)) -> AttemptOutcome {
+        let id = AttemptId { payment: self.payment, attempt };
+        let attempt = predict(self.plan, &mut self.state, id);
+        self.made = self.made.max(id.attempt);
+        self.belief = self.belief.after(attempt.outcome);
         visit(&attempt);
-        if attempt.outcome.ending().is_some() {
-            break;
-        }
+        attempt.outcome
     }
-    belief
 }
 
 /// What happens to one attempt, given what the service knows about its payment.
 fn predict(plan: &Plan, state: &mut PaymentState, id: AttemptId) -> PredictedAttempt {
     let draw = plan.sampler.draw(id);
     let effect = plan.sampler.effective(&draw).map(|fault| fault.effect);
-    let handling = if effect.is_none_or(|effect| effect.request_arrives()) {
-        state.receive(plan.amount_of(id.attempt))
-    } else {
-        Handling::NotReceived
-    };
+    let handling = handle(state, effect, plan.amount_of(id.attempt));
     let hidden = effect.and_then(|effect| effect.hides_response(plan.client.attempt_timeout));
     let outcome = match (hidden, handling) {
         (Some(uncertainty), _) => AttemptOutcome::Unknown(uncertainty),
-        (None, Handling::NotReceived) => AttemptOutcome::Unknown(Uncertainty::Reset),
+        (None, Handling::NotReceived | Handling::Interrupted) => AttemptOutcome::Unknown(Uncertainty::Reset),
+        (None, Handling::Booked(_)) if plan.target.fail_after().happens(plan.seed(), id, FAIL_AFTER) => {
+            AttemptOutcome::Unknown(Uncertainty::Retryable)
+        }
         (None, Handling::Booked(_) | Handling::Repeat(RepeatAnswer::LikeNew)) => {
             AttemptOutcome::Acknowledged(Acknowledgement::New)
         }
@@ -136,6 +179,26 @@ fn predict(plan: &Plan, state: &mut PaymentState, id: AttemptId) -> PredictedAtt
         (None, Handling::Refused(_)) => AttemptOutcome::Rejected(Rejection::Refused),
     };
     PredictedAttempt { id, draw, handling, outcome }
+}
+
+/// What the service does with a request that meets an effect.
+fn handle(state: &mut PaymentState, effect: Option<Effect>, amount: MinorUnits) -> Handling {
+    match effect {
+        Some(Effect::Kill(kill)) => match kill.death() {
+            Death::BeforeArrival => {
+                state.restart();
+                Handling::NotReceived
+            }
+            Death::InProcessing => state.receive_dying(amount),
+            Death::AfterAnswer => {
+                let handling = state.receive(amount);
+                state.restart();
+                handling
+            }
+        },
+        Some(effect) if !effect.request_arrives() => Handling::NotReceived,
+        Some(Effect::Reset(_) | Effect::Delay(_)) | None => state.receive(amount),
+    }
 }
 
 impl Prediction {
@@ -151,7 +214,7 @@ impl Prediction {
     }
 
     fn add(&mut self, plan: &Plan, payment: PaymentId) {
-        let (mut attempts, mut forwarded, mut entries, mut repeat) = (0, 0, 0, None);
+        let (mut attempts, mut forwarded, mut entries, mut repeats, mut first) = (0, 0, 0, 0, None);
         let mut was_refused = false;
         let (mut acknowledged_amount, mut amounts) = (None, Vec::new());
         let belief = walk(plan, payment, |attempt| {
@@ -164,8 +227,11 @@ impl Prediction {
                 entries += 1;
                 amounts.push(plan.amount_of(attempt.id.attempt));
             }
-            if let (AttemptOutcome::Acknowledged(acknowledgement), None) = (attempt.outcome, repeat) {
-                repeat = Some(acknowledgement == Acknowledgement::Repeat);
+            // Of several copies at once, one acknowledgement counts.
+            let counts = first.is_none() || plan.client.hedge == 1;
+            repeats += u64::from(counts && attempt.outcome == AttemptOutcome::Acknowledged(Acknowledgement::Repeat));
+            if let (AttemptOutcome::Acknowledged(_), None) = (attempt.outcome, first) {
+                first = Some(());
                 acknowledged_amount = Some(plan.amount_of(attempt.id.attempt));
             }
         });
@@ -181,7 +247,7 @@ impl Prediction {
         self.lost += u64::from(entries == 0);
         self.duplicated += u64::from(entries > 1);
         self.booked_unknown += u64::from(entries > 0 && belief != Belief::Acknowledged);
-        self.repeats += u64::from(repeat == Some(true));
+        self.repeats += repeats;
         self.mismatched += u64::from(acknowledged_amount.is_some_and(|amount| !amounts.contains(&amount)));
     }
 

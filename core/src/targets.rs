@@ -2,6 +2,8 @@
 //!
 //! A new kind of target is one file beside [`ours`] and one variant of [`Target`].
 
+pub mod durability;
+pub mod expiry;
 pub mod handling;
 pub mod ours;
 pub mod theirs;
@@ -10,7 +12,9 @@ use std::time::Duration;
 
 use crate::{
     client::ClientPlan,
+    probability::Probability,
     targets::{
+        durability::Durability,
         handling::Treatment,
         ours::OurService,
         theirs::{LedgerDetail, TheirService},
@@ -51,6 +55,25 @@ impl Target {
         match self {
             Self::Ours(service) => service.depends_on_timing(client, overlap),
             Self::Theirs(service) => service.depends_on_timing(client, overlap),
+        }
+    }
+
+    /// What it keeps of a payment when its process dies. A service without a model is believed to be correct.
+    #[must_use]
+    pub const fn durability(&self, client: &ClientPlan) -> Durability {
+        match self {
+            Self::Ours(service) => Durability::of(service.dedup, client.key),
+            Self::Theirs(TheirService { model: Some(dedup), .. }) => Durability::of(*dedup, client.key),
+            Self::Theirs(TheirService { model: None, .. }) => Durability::Atomic,
+        }
+    }
+
+    /// How often it answers 500 to a request that it has booked.
+    #[must_use]
+    pub const fn fail_after(&self) -> Probability {
+        match self {
+            Self::Ours(service) => service.fail_after,
+            Self::Theirs(_) => Probability::NEVER,
         }
     }
 

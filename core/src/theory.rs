@@ -56,17 +56,27 @@ struct Chances {
 
 impl Theory {
     /// The theory of a plan; `None` where there is no closed form: faults that meet only some attempts or payments,
-    /// hedged copies, drifting bodies, or a result that depends on timing.
+    /// hedged copies, drifting bodies, kills, redeliveries, failures after the booking, or a result that depends on timing.
     #[must_use]
     pub fn of(plan: &Plan) -> Option<Self> {
         let plain = plan.faults().iter().all(|fault| fault.attempts.is_none() && fault.payments.is_none());
         let simple = plan.client.hedge == 1 && plan.client.body_drift == BodyDrift::None;
         let treatment = plan.target.treatment(&plan.client);
-        if !plain || !simple || treatment == Treatment::RefusesKeyless || depends_on_timing(plan).is_some() {
+        if !plain
+            || !simple
+            || treatment == Treatment::RefusesKeyless
+            || depends_on_timing(plan).is_some()
+            || has_habits(plan)
+        {
             return None;
         }
         Some(Chances::of(plan).theory(plan.count, treatment))
     }
+}
+
+/// Whether something besides resets and delays decides what happens, for which there is no closed form.
+fn has_habits(plan: &Plan) -> bool {
+    plan.kills().next().is_some() || plan.client.redeliver.is_some() || plan.target.fail_after().is_possible()
 }
 
 impl Chances {

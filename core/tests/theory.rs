@@ -112,6 +112,7 @@ fn with_faults(base: &Plan, probability: f64, faults: &[Point]) -> Plan {
         probability,
         reset: Some(Reset { at: *at }),
         delay: None,
+        kill: None,
         attempts: None,
         payments: None,
     };

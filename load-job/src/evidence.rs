@@ -275,7 +275,7 @@ impl Gathering<'_> {
     fn counts_suffice(&self, ledger: &LedgerTally) -> bool {
         let lines = ledger.stream.seal().lines;
         let in_flight = ledger.stream.footer().map_or(0, |footer| footer.counters.in_flight);
-        lines > LINES_READ_TWICE_MAX && in_flight == 0 && self.load.plan.target.counts_all_requests()
+        lines > LINES_READ_TWICE_MAX && in_flight == 0 && self.load.plan.counts_all_requests()
     }
 
     async fn read_counters(&self) -> Result<ServiceCounters, ControlError> {
@@ -299,6 +299,9 @@ impl Gathering<'_> {
         }
         for replica in lookup_host(&self.load.service).await.map_err(ControlError::Broken)? {
             self.drain(&replica.to_string()).await?;
+        }
+        for replica in &self.load.replicas {
+            self.drain(replica).await?;
         }
         Ok(())
     }

@@ -55,6 +55,7 @@ pub async fn run(
         service: options.service,
         contract,
         tls,
+        replicas: Vec::new(),
         worker: options.worker,
         lease: options.lease.duration(),
         patience: options.patience.duration(),

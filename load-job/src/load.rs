@@ -19,6 +19,8 @@ pub struct Load {
     pub control: String,
     /// Where the payment service shows its ledger.
     pub service: String,
+    /// Where its other replicas are drained, if the name of the service does not lead to all of them.
+    pub replicas: Vec<String>,
     /// The contract of the user's own service; `None`: Paylab's own service is paid.
     pub contract: Option<Arc<Contract>>,
     /// What makes TLS of connections to that service, see [`Load::tls_of`]; `None`: it speaks plain HTTP.
@@ -67,6 +69,7 @@ pub(crate) mod tests {
             service: "127.0.0.1:1".to_owned(),
             contract: paylab_resource::plan::contract(&spec).unwrap().map(Arc::new),
             tls: None,
+            replicas: Vec::new(),
             worker: 0,
             lease: Duration::from_secs(1),
             patience: Duration::ZERO,

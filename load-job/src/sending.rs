@@ -11,6 +11,7 @@
 mod aside;
 mod life;
 mod progress;
+mod redelivery;
 pub(crate) mod trace;
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -39,6 +40,7 @@ pub use self::progress::{Latency, Progress};
 use self::{
     aside::{SetAside, UnderWay},
     life::SignsOfLife,
+    redelivery::Redeliveries,
     trace::{Trace, Tracing},
 };
 use crate::{
@@ -121,6 +123,8 @@ struct Delivery {
     life: Cell<SignsOfLife>,
     /// Payments that are asked about once more at the end.
     aside: RefCell<SetAside>,
+    /// Payments that are asked for once more.
+    redeliveries: RefCell<Redeliveries>,
     /// The first payment that the second pass has not looked at.
     next_recovered: Cell<u64>,
 }
@@ -149,6 +153,7 @@ impl Delivery {
             unreached_since: Cell::new(None),
             life: Cell::default(),
             aside: RefCell::default(),
+            redeliveries: RefCell::default(),
             next_recovered: Cell::new(share.start),
             load,
         }
@@ -161,6 +166,7 @@ impl Delivery {
             if let Some(recovery) = self.plan().client.recovery {
                 join_all((0..concurrency).map(|_| self.recover_payments(recovery))).await;
             }
+            join_all((0..concurrency).map(|_| self.redeliver_rest())).await;
         };
         let alarm = async {
             let reason = tokio::select! {
@@ -199,6 +205,7 @@ impl Delivery {
             if self.aside.borrow().is_full() {
                 self.ask_again(connections).await?;
             }
+            self.redeliver_due(connections).await?;
             let Some((payment, intended)) = self.next_payment() else { break };
             self.pause_until(intended).await?;
             self.pay(UnderWay::new(payment, intended), connections).await?;
@@ -252,6 +259,7 @@ impl Delivery {
             let outcomes = self.round(first, since, connections).await?;
             if let Some(ending) = outcomes.iter().find_map(|outcome| outcome.ending()) {
                 self.end(payment, self.best_ending(payment, ending));
+                self.plan_redelivery(payment);
                 return Ok(());
             }
             for (attempt, outcome) in (first.attempt..).zip(&outcomes) {
@@ -336,10 +344,46 @@ impl Delivery {
                 if ending == Ending::Acknowledged {
                     self.progress.note_acknowledged();
                 }
+                self.plan_redelivery(payment);
                 return Ok(());
             }
         }
         Ok(())
+    }
+
+    /// Notes that a payment that has ended is asked for once more, if it was acknowledged and the seed says so.
+    fn plan_redelivery(&self, payment: PaymentId) {
+        let Some(after) = self.plan().client.redelivered_after(self.plan().seed(), payment) else { return };
+        let history = self.history.borrow();
+        let acknowledged = history.row(payment).filter(|row| row.belief == Belief::Acknowledged);
+        if let Some(row) = acknowledged {
+            let id = AttemptId { payment, attempt: u32::from(row.attempts) + 1 };
+            self.redeliveries.borrow_mut().put(after, id);
+        }
+    }
+
+    /// Asks for the payments once more that are due. What is answered changes nothing of how they have ended.
+    async fn redeliver_due(&self, connections: &mut [KeptConnection]) -> Result<(), Stopped> {
+        let Some(connection) = connections.first_mut() else { return Ok(()) };
+        loop {
+            let Some(id) = self.redeliveries.borrow_mut().take_due() else { return Ok(()) };
+            self.reach(id, Instant::now(), connection).await?;
+        }
+    }
+
+    /// One of `concurrency` senders of the repeats that are not due before the load has ended.
+    async fn redeliver_rest(&self) {
+        let mut connection = KeptConnection::default();
+        loop {
+            let Some((due, id)) = self.redeliveries.borrow_mut().take() else { return };
+            let redelivery = async {
+                self.pause_until(due).await?;
+                self.reach(id, Instant::now(), &mut connection).await
+            };
+            if redelivery.await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Sends one attempt on each connection, but no more than the plan allows, and waits for all of them.

@@ -115,6 +115,7 @@ fn record(proxy: &Server) -> String {
             rst_service_ok: None,
             held_us: None,
             took_us: None,
+            kill: None,
             bytes_reason: None,
             end: End::Relayed,
         })
@@ -301,6 +302,7 @@ fn options(parts: &Parts, directory: &std::path::Path, spec: &str) -> Options {
         control: parts.control.address.clone(),
         service: parts.service.address.clone(),
         target: None,
+        replicas: Vec::new(),
         worker: 0,
         report: Some(directory.join("report.json")),
         report_only: true,

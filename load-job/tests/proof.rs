@@ -35,6 +35,7 @@ async fn checked(address: &str, patience: Duration) -> Result<Vec<Step>, Error> 
         service: address.to_owned(),
         contract: Some(contract.clone()),
         tls: None,
+        replicas: Vec::new(),
         worker: 0,
         lease: Duration::ZERO,
         patience,

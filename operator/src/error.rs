@@ -16,6 +16,20 @@ pub enum Error {
     /// A request to the Kubernetes API failed.
     #[error("a request to the cluster's API failed: {}", in_words(.0))]
     Api(#[from] kube::Error),
+    /// There is no experiment of the name that is waited for.
+    #[error(
+        "there is no such experiment: {name}; see kubectl get chaosexperiments.paylab.dev, and name its namespace with --namespace"
+    )]
+    NoExperiment {
+        /// The name.
+        name: String,
+    },
+    /// There is no experiment whose labels match.
+    #[error("no experiment matches {selector}; apply the experiments first, and name their namespace with --namespace")]
+    NoMatch {
+        /// The selector.
+        selector: String,
+    },
     /// The CustomResourceDefinition is not installed.
     #[error("the cluster has no resource ChaosExperiment; install the chart, or run `paylab crd | kubectl apply -f -`")]
     Undefined,

@@ -13,7 +13,7 @@ use clap::{
 use paylab_resource::definition::definition;
 
 use crate::{
-    commands::{check, explain, init, part, predict, report, run, serve, wait},
+    commands::{check, explain, gauntlet, init, part, predict, report, run, serve, shrink, supervise, wait},
     exit::{Exit, INTERNAL, USAGE, code_of},
     output::{in_words, print_text, tell},
     source::InvalidExperiment,
@@ -42,6 +42,7 @@ Examples:
   paylab run examples/pay-exactly-once.yaml --output json | jq .verdict
   paylab run examples/pay-too-little.yaml examples/pay-exactly-once.yaml --quiet      one after the other, one line for each
   paylab run examples/*.yaml --junit paylab.xml                     for a pipeline that reads JUnit XML
+  paylab run examples/pay-exactly-once.yaml --until-bound 1e-4      more runs with other seeds, until the bug rate is below that
   paylab run my-service.yaml --target-command 'node app.js'         your own service, which the file describes (spec.target)
 
 With several experiments, in one file or in several, all files are read first, and the worst exit code counts: 70, 2, 1, 0.
@@ -61,6 +62,30 @@ Examples:
   PAYLAB_SECRET_TOKEN=... paylab check my-service.yaml            the file says {secret.token}
 
 Exit codes: 0 the contract holds, 64 it does not, or usage or invalid file, 70 internal.";
+
+const GAUNTLET_EXAMPLES: &str = "\
+Examples:
+  paylab gauntlet                                                     Paylab's own eight modes, the broken ones among them
+  paylab gauntlet my-service.yaml                                     your own service, which the file describes (spec.target)
+  paylab gauntlet my-service.yaml --target-command 'node app.js' --payments 500
+  paylab gauntlet my-service.yaml --only lost-answer,cut-at-once      some of the nemeses
+  paylab gauntlet my-service.yaml --until-bound 1e-3 --budget 2m      until the bug rate is below that, or something breaks
+  paylab gauntlet my-service.yaml --output json | jq .rows[0].cells
+  paylab gauntlet --list                                              every nemesis, and what it imitates
+  paylab gauntlet my-service.yaml --emit cells/ && kubectl apply -f cells/ && paylab wait --selector paylab.dev/gauntlet=my-service
+
+Exit codes: 0 every cell is as expected (a service of your own: the claim holds), 1 one is not, 2 of one nothing is known, 64 usage or
+invalid file, 70 internal.";
+
+const SHRINK_EXAMPLES: &str = "\
+Examples:
+  paylab shrink examples/never-pay-too-little.yaml                    prints the smallest experiment that shows the same
+  paylab shrink examples/never-pay-too-little.yaml -o small.yaml && paylab run small.yaml
+  paylab shrink my-service.yaml --target-command 'node app.js' -o small.yaml --budget 1m --runs 100
+
+The experiment must break its claim. Every change that is tried is a real run.
+
+Exit codes: 0 the smallest run was found, 2 inconclusive, 64 usage, invalid file, or nothing breaks the claim, 70 internal.";
 
 const PREDICT_EXAMPLES: &str = "\
 Examples:
@@ -107,6 +132,13 @@ Examples:
   curl -d '{\"src\":\"bianca\",\"dest\":\"marc\",\"amount\":1}' -H 'Content-Type: application/json' localhost:8888/payments/
   curl localhost:8080/stats";
 
+const SUPERVISE_EXAMPLES: &str = "\
+Examples:
+  PAYLAB_SUPERVISOR_TOKEN=secret paylab supervise --serves 127.0.0.1:8080 -- paylab payment-service --dedup UniqueKey
+  PAYLAB_SUPERVISOR_TOKEN=secret paylab reset-proxy --upstream 127.0.0.1:8080 --supervisor 127.0.0.1:8475
+
+It ends when the command ends without an order, with its exit code. Signals are passed on to the command.";
+
 const LOAD_EXAMPLES: &str = "\
 Examples:
   paylab load-job examples/pay-exactly-once.yaml
@@ -124,8 +156,11 @@ const WAIT_EXAMPLES: &str = "\
 Examples:
   paylab wait never-pay-too-little
   paylab wait never-pay-too-little --namespace lessons --timeout 2m
+  paylab wait --selector paylab.dev/gauntlet=checkout --timeout 30m     all cells of a gauntlet
 
-Exit codes: 0 the verdict is what spec.expect says, 1 it is not, 2 inconclusive or failed, 70 not ended in time.";
+With several experiments the worst exit code counts.
+
+Exit codes: 0 the verdict is what spec.expect says, 1 it is not, 2 inconclusive or failed, 70 not ended in time, or no such experiment.";
 
 /// Proves with evidence whether a payment path loses money or pays twice when connections break
 #[derive(Debug, Parser)]
@@ -146,6 +181,12 @@ enum Command {
     /// Check what a file says about your own service (spec.target), step by step, on a path without faults
     #[command(after_help = CHECK_EXAMPLES)]
     Check(check::Options),
+    /// Run a service under every nemesis, one experiment each, and print one table; without a file, Paylab's own eight modes
+    #[command(after_help = GAUNTLET_EXAMPLES)]
+    Gauntlet(gauntlet::Options),
+    /// Make a run that breaks its claim as small as possible: fewer payments, faults and attempts that show the same
+    #[command(after_help = SHRINK_EXAMPLES)]
+    Shrink(shrink::Options),
     /// Predict the totals: exact for the seed, and mean and 95 % interval in theory
     #[command(after_help = PREDICT_EXAMPLES)]
     Predict(predict::Options),
@@ -167,13 +208,16 @@ enum Command {
     /// Start the reset proxy alone; it can replace Toxiproxy
     #[command(after_help = PROXY_EXAMPLES)]
     ResetProxy(part::Logged<reset_proxy::options::Options>),
+    /// Start a service that the faults of a proxy can kill, and start it again each time; also as the first process of a container
+    #[command(after_help = SUPERVISE_EXAMPLES)]
+    Supervise(part::Logged<supervise::Options>),
     /// Start one load client against a service and a proxy that run elsewhere
     #[command(after_help = LOAD_EXAMPLES)]
     LoadJob(part::LoadOptions),
     /// Start the operator, which runs each ChaosExperiment on a cluster and writes its verdict
     #[command(after_help = OPERATOR_EXAMPLES)]
     Operator(Box<part::Logged<operator::options::Options>>),
-    /// Wait until an experiment on a cluster has its verdict
+    /// Wait until an experiment on a cluster, or all that a selector matches, have their verdicts
     #[command(after_help = WAIT_EXAMPLES)]
     Wait(operator::wait::Options),
     /// Print completions for a shell
@@ -235,6 +279,8 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         Command::Run(options) => run::run(&options),
         Command::Init(options) => init::init(&options),
         Command::Check(options) => check::check(&options),
+        Command::Gauntlet(options) => gauntlet::gauntlet(&options),
+        Command::Shrink(options) => shrink::shrink(&options),
         Command::Predict(options) => predict::predict(&options),
         Command::Explain(options) => explain::explain(&options),
         Command::Report(options) => report::report(&options),
@@ -245,6 +291,7 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
         }
         Command::PaymentService(options) => part::payment_service(options),
         Command::ResetProxy(options) => part::reset_proxy(options),
+        Command::Supervise(options) => supervise::supervise(options),
         Command::LoadJob(options) => part::load_job(options),
         Command::Operator(options) => part::operator(*options),
         Command::Wait(options) => wait::wait(&options),

@@ -2,12 +2,15 @@
 
 pub mod check;
 pub mod explain;
+pub mod gauntlet;
 pub mod init;
 pub mod part;
 pub mod predict;
-mod progress;
+pub(crate) mod progress;
 pub mod report;
 pub(crate) mod report_files;
 pub mod run;
 pub mod serve;
+pub mod shrink;
+pub mod supervise;
 pub(crate) mod wait;

@@ -22,6 +22,8 @@ pub enum Exit {
     Inconclusive,
     /// The verdict could not be written everywhere where it should be. What has failed has been told.
     Unwritten,
+    /// A command that this one has started has ended with this code.
+    Of(u8),
 }
 
 /// A command line that cannot be carried out, and the reason.
@@ -54,6 +56,7 @@ impl From<Exit> for ExitCode {
             Exit::NotAsExpected => 1,
             Exit::Inconclusive => 2,
             Exit::Unwritten => INTERNAL,
+            Exit::Of(code) => code,
         })
     }
 }

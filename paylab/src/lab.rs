@@ -13,17 +13,15 @@ use load_job::{Load, Progress, Telling};
 use paylab_contract::{Contract, request::Tls};
 use paylab_core::{
     chronicle::Chronicle, duration_text::DurationText, judge::report::Report, plan::Plan, run_id::RunId,
-    targets::Target,
 };
 use paylab_part::tls::TlsDialer;
-use payment_service::PaymentService;
 use reset_proxy::{ResetProxy, options::Authority};
 use tokio::runtime;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub use crate::database::{Database, DatabaseParser};
-use crate::{database::Ledger, machine::IN_FLIGHT_MAX};
+use crate::{database::Ledger, machine::IN_FLIGHT_MAX, our_service::OurProcess, supervisor::OrdersTo};
 
 /// The proxy's rules outlive a stalled load by this long.
 const LEASE: Duration = Duration::from_secs(30);
@@ -35,7 +33,7 @@ pub(crate) const DIAL_TIMEOUT: DurationText = DurationText::from_ms(5_000);
 #[derive(Debug)]
 pub struct Lab {
     /// Paylab's own service, with its ledger; `None`: the user's own service is paid.
-    service: Option<(Part<SocketAddr>, Ledger)>,
+    service: Option<(OurProcess, Ledger)>,
     proxy: Part<ProxyAddresses>,
     contract: Option<Arc<Contract>>,
     /// What makes TLS of connections to that service.
@@ -78,10 +76,11 @@ impl Lab {
     ///
     /// # Errors
     /// The proxy cannot start.
-    pub fn in_front_of(contract: Arc<Contract>) -> anyhow::Result<Self> {
+    pub(crate) fn in_front_of(contract: Arc<Contract>, orders_to: Option<OrdersTo>) -> anyhow::Result<Self> {
         let upstream = contract.origin.address.parse().context("the address of spec.target.url")?;
         let tls = Load::tls_of(Some(&contract))?;
-        let proxy = start_proxy(upstream, contract.origin.tls.as_ref()).context("the reset proxy cannot start")?;
+        let proxy = start_proxy((upstream, Vec::new()), contract.origin.tls.as_ref(), orders_to)
+            .context("the reset proxy cannot start")?;
         Ok(Self { service: None, proxy, contract: Some(contract), tls })
     }
 
@@ -91,7 +90,7 @@ impl Lab {
         let ProxyAddresses { payments, control } = self.proxy.addresses;
         let [proxy, control] = [payments, control].map(|address| address.to_string());
         let service = match (&self.service, &self.contract) {
-            (Some((service, _)), _) => service.addresses.to_string(),
+            (Some((service, _)), _) => service.address().to_string(),
             (None, contract) => contract.as_ref().map(|contract| contract.origin.address.clone()).unwrap_or_default(),
         };
         Load {
@@ -100,12 +99,17 @@ impl Lab {
             proxy,
             control,
             service,
+            replicas: self.replicas().into_iter().map(|replica| replica.to_string()).collect(),
             contract: self.contract.clone(),
             tls: self.tls.clone(),
             worker,
             lease: LEASE,
             patience: Duration::ZERO,
         }
+    }
+
+    fn replicas(&self) -> Vec<SocketAddr> {
+        self.service.as_ref().map(|(service, _)| service.other_addresses()).unwrap_or_default()
     }
 
     /// Runs every share of the plan against this lab and merges what the judge says of each.
@@ -211,36 +215,30 @@ fn failure(name: &str, thread: JoinHandle<anyhow::Result<()>>) -> anyhow::Error 
     }
 }
 
-fn start_parts(plan: &Plan, ledger: &Ledger) -> anyhow::Result<(Part<SocketAddr>, Part<ProxyAddresses>)> {
-    let service = start_service(plan, ledger).context("the payment service cannot start")?;
-    let proxy = start_proxy(service.addresses.into(), None).context("the reset proxy cannot start")?;
-    Ok((service, proxy))
+fn start_parts(plan: &Plan, ledger: &Ledger) -> anyhow::Result<(OurProcess, Part<ProxyAddresses>)> {
+    let service = OurProcess::start(plan, ledger).context("the payment service cannot start")?;
+    let upstreams = (service.address().into(), service.other_addresses().into_iter().map(Authority::from).collect());
+    let proxy = start_proxy(upstreams, None, service.orders_to());
+    Ok((service, proxy.context("the reset proxy cannot start")?))
 }
 
-fn start_service(plan: &Plan, ledger: &Ledger) -> anyhow::Result<Part<SocketAddr>> {
-    let Target::Ours(service) = &plan.target else { return Err(anyhow!("the plan pays a service of the user's own")) };
-    let options = payment_service::options::Options {
-        listen: loopback(),
-        database: ledger.url.clone(),
-        schema: ledger.schema(),
-        ..payment_service::options::Options::of(service)
-    };
-    Part::start("payment-service", async move |addresses, shutdown| {
-        let service = PaymentService::start(options).await?;
-        addresses.send(service.address())?;
-        Ok(service.serve(shutdown).await?)
-    })
-}
-
-fn start_proxy(service: Authority, tls: Option<&Tls>) -> anyhow::Result<Part<ProxyAddresses>> {
+fn start_proxy(
+    (service, replicas): (Authority, Vec<Authority>),
+    tls: Option<&Tls>,
+    orders_to: Option<OrdersTo>,
+) -> anyhow::Result<Part<ProxyAddresses>> {
+    let (supervisor, supervisor_token) = orders_to.map(|orders| (orders.address, orders.token)).unzip();
     let options = reset_proxy::options::Options {
         listen: Some(loopback()),
         control: Some(loopback()),
         upstream: Some(service),
+        replicas,
         upstream_tls_name: tls.map(|tls| tls.name.clone()),
         upstream_ca: tls.and_then(|tls| tls.ca.clone()),
         connections_max: IN_FLIGHT_MAX,
         dial_timeout: DIAL_TIMEOUT,
+        supervisor,
+        supervisor_token,
         ..reset_proxy::options::Options::default()
     };
     Part::start("reset-proxy", async move |addresses, shutdown| {
@@ -252,7 +250,7 @@ fn start_proxy(service: Authority, tls: Option<&Tls>) -> anyhow::Result<Part<Pro
 }
 
 /// A port of the loopback interface that the system chooses.
-const fn loopback() -> SocketAddr {
+pub(crate) const fn loopback() -> SocketAddr {
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0)
 }
 

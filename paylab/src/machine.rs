@@ -93,7 +93,7 @@ fn abandoned(plan: &Plan, concurrency: usize) -> u64 {
 /// Whether proxy and service may still work on an attempt with this effect when the client has given it up.
 fn is_abandoning(effect: Effect, attempt_timeout: Duration) -> bool {
     match effect {
-        Effect::Reset(_) => match effect.at() {
+        Effect::Reset(_) | Effect::Kill(_) => match effect.at() {
             Point::Connect | Point::BeforeRequest => false,
             Point::MidRequest
             | Point::AfterRequest

@@ -245,6 +245,6 @@ fn unreadable(error: &io::Error) -> String {
 }
 
 /// A seed for an experiment that names none, short enough to be typed again.
-fn drawn_seed() -> u64 {
+pub(crate) fn drawn_seed() -> u64 {
     u64::from(Uuid::new_v4().as_fields().0)
 }

@@ -18,20 +18,26 @@ use paylab_contract::{
     Contract,
     spec::{Place, TargetSpec},
 };
-use paylab_core::field_error::FieldError;
+use paylab_core::{
+    fault::{effect::Effect, sampler::Fault},
+    field_error::FieldError,
+    plan::Plan,
+    targets::Target,
+};
+use paylab_resource::file::Experiment;
 
 use crate::{
     exit::Misuse,
+    lab::Database,
     leftovers::ProcessGroup,
     source::{Source, Sourced, Sources, quoted},
+    supervisor::{OrdersTo, Reaped, STOP_TIMEOUT, Service, Supervised},
 };
 
 /// How long the command may take until its port answers.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// The pause between two tries to reach the port.
 const START_PAUSE: Duration = Duration::from_millis(20);
-/// How long a service may take to end after it was asked to.
-const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How much of the command's output is shown when it fails, in bytes.
 const OUTPUT_SHOWN: u64 = 2000;
 /// What the names of variables with secrets begin with.
@@ -70,6 +76,15 @@ pub(crate) struct Startable {
     port: u16,
 }
 
+/// The user's own service, started here, until this is dropped.
+#[derive(Debug)]
+pub(crate) enum TheirProcess {
+    /// A child of this process.
+    Started { _started: Started },
+    /// A child that faults can kill.
+    Supervised(Supervised),
+}
+
 /// A service that runs as a child of this process, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Started {
@@ -87,6 +102,20 @@ impl TargetOptions {
         let ledger = self.ledger_url.as_ref().map(|_| "--ledger-url URL".to_owned());
         let shown: Vec<_> = url.into_iter().chain(command).chain(ledger).collect();
         (!shown.is_empty()).then(|| shown.join(" "))
+    }
+
+    /// Refuses a kill where nobody can start the service again, with the path of the fault.
+    ///
+    /// # Errors
+    /// The plan kills a service that is not started here.
+    pub(crate) fn check_kills(&self, plan: &Plan) -> Result<(), (String, String)> {
+        let is_kill = |fault: &Fault| matches!(fault.effect, Effect::Kill(_));
+        let Some(index) = plan.faults().iter().position(is_kill) else { return Ok(()) };
+        if let (Target::Theirs(_), None) = (&plan.target, &self.target_command) {
+            let problem = "needs somebody who can start the service again, and nobody has its process; start it with --target-command";
+            return Err((format!("spec.faults[{index}].kill"), problem.to_owned()));
+        }
+        Ok(())
     }
 
     /// What the command line says about where the service is, and the command that is to be started once the files are read.
@@ -176,6 +205,32 @@ pub(crate) fn with_secrets(contract: Contract) -> Result<Arc<Contract>, String> 
     })
 }
 
+impl Source {
+    /// The contract of an experiment of this source with its secrets; `None`: Paylab's own service is paid.
+    ///
+    /// # Errors
+    /// This machine cannot run the experiment.
+    pub(crate) fn contract_of(
+        &self,
+        experiment: &Experiment,
+        database: &Database,
+    ) -> anyhow::Result<Option<Arc<Contract>>> {
+        let spec = &experiment.resource.spec;
+        let Some(contract) = experiment.contract.clone() else {
+            if spec.service.replicas > 1 && !matches!(database, Database::Postgres(_)) {
+                let problem =
+                    format!("{} replicas need one database that all of them can reach; use 1", spec.service.replicas);
+                return Err(self.refuse("spec.service.replicas", problem).into());
+            }
+            return Ok(None);
+        };
+        check_place(spec.target.as_ref()).map_err(|(field, problem)| self.refuse(field, problem))?;
+        let usable = load_job::Load::tls_of(Some(&contract));
+        usable.map_err(|problem| self.refuse("spec.target", problem.to_string()))?;
+        Ok(Some(with_secrets(contract).map_err(|problem| self.refuse("spec.target", problem))?))
+    }
+}
+
 impl Sourced {
     /// The contract of the user's own service with its secrets; `None`: Paylab's own service is paid.
     pub(crate) fn contract(&self) -> anyhow::Result<Option<Arc<Contract>>> {
@@ -188,21 +243,62 @@ impl Sourced {
     }
 }
 
+impl TheirProcess {
+    /// Who can kill it.
+    pub(crate) fn orders_to(&self) -> Option<OrdersTo> {
+        match self {
+            Self::Started { .. } => None,
+            Self::Supervised(supervised) => Some(supervised.orders_to()),
+        }
+    }
+}
+
 impl Startable {
+    /// Starts the command in the way that the plans need.
+    ///
+    /// # Errors
+    /// The command cannot be started, ends, or does not answer in time.
+    pub(crate) fn start_for<'a>(self, plans: impl IntoIterator<Item = &'a Plan>) -> anyhow::Result<TheirProcess> {
+        if plans.into_iter().any(|plan| plan.kills().next().is_some()) {
+            return self.start_supervised();
+        }
+        Ok(TheirProcess::Started { _started: self.start()? })
+    }
+
+    /// Starts the command as a child that faults can kill, and waits until the service accepts connections.
+    ///
+    /// # Errors
+    /// The command cannot be started, ends, or does not answer in time.
+    fn start_supervised(self) -> anyhow::Result<TheirProcess> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
+        let output = tempfile::tempfile().context("cannot make a temporary file for the output of --target-command")?;
+        let shown = output.try_clone()?;
+        let spawn = Box::new(move || self.spawn(&output));
+        let supervised = Supervised::start(Service { spawn, address, reaped: Reaped::Own });
+        supervised
+            .map(TheirProcess::Supervised)
+            .map_err(|problem| Misuse(format!("--target-command: {problem:#}{}", last_of(shown))).into())
+    }
+
+    fn spawn(&self, output: &File) -> io::Result<Child> {
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(&self.command).env("PORT", self.port.to_string()).stdin(Stdio::null());
+        shell.stdout(output.try_clone()?).stderr(output.try_clone()?).process_group(0);
+        shell.spawn()
+    }
+
     /// Starts the command, and waits until the service accepts connections.
     ///
     /// # Errors
     /// The command cannot be started, ends, or does not answer in time.
     pub(crate) fn start(self) -> anyhow::Result<Started> {
-        let Self { command, port } = self;
         let output = tempfile::tempfile().context("cannot make a temporary file for the output of --target-command")?;
-        let mut shell = Command::new("sh");
-        shell.arg("-c").arg(&command).env("PORT", port.to_string()).stdin(Stdio::null());
-        shell.stdout(output.try_clone()?).stderr(output.try_clone()?).process_group(0);
-        let child = shell.spawn().context("cannot start the shell for --target-command")?;
+        let child = self.spawn(&output).context("cannot start the shell for --target-command")?;
         let group = ProcessGroup::of(child.id());
         let mut started = Started { child, group };
-        started.wait_until_ready(port, output).map_err(|problem| Misuse(format!("--target-command: {problem}")))?;
+        started
+            .wait_until_ready(self.port, output)
+            .map_err(|problem| Misuse(format!("--target-command: {problem}")))?;
         Ok(started)
     }
 }

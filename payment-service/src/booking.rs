@@ -9,7 +9,9 @@ mod refusal;
 use std::{sync::Arc, time::Duration};
 
 use paylab_core::{
-    targets::ours::{Dedup, MissingKey, OnDisconnect},
+    payment::AttemptId,
+    probability::Probability,
+    targets::ours::{Dedup, FAIL_AFTER, MissingKey, OnDisconnect},
     witness::ledger::ServiceCounters,
 };
 use paylab_part::drain::DrainTracker;
@@ -47,6 +49,8 @@ pub(crate) struct Bookings {
     missing_key: MissingKey,
     processing_time: Duration,
     key_ttl: Option<Duration>,
+    fail_after: Probability,
+    seed: u64,
     /// Absent when each request commits alone.
     queue: Option<mpsc::Sender<Ticket>>,
     /// The keys that `Memory` remembers.
@@ -69,6 +73,8 @@ impl Bookings {
             missing_key: options.missing_key,
             processing_time: options.processing_time.duration(),
             key_ttl: options.key_ttl.map(|ttl| ttl.duration()),
+            fail_after: options.fail_after,
+            seed: options.seed,
             queue: None,
             remembered: Keys::default(),
             in_flight: Arc::default(),
@@ -105,6 +111,12 @@ impl Bookings {
         let hung_up = caller.clone();
         let _caller = caller.drop_guard();
         tokio::spawn(bookings.book_and_count(payment, request, hung_up)).await.unwrap_or(Err(BookingRefusal::Failed))
+    }
+
+    /// Whether the answer to an attempt says that it has failed, although it was booked.
+    pub(crate) fn fails_after(&self, treatment: Treatment, attempt: Option<AttemptId>) -> bool {
+        let was_booked = matches!(treatment, Treatment::Booked | Treatment::Accepted);
+        was_booked && attempt.is_some_and(|attempt| self.fail_after.happens(self.seed, attempt, FAIL_AFTER))
     }
 
     /// Empties the ledger and forgets every key.
@@ -256,6 +268,8 @@ mod tests {
             processing_time: DurationText::from_ms(3_600_000),
             key_ttl: None,
             missing_key: MissingKey::Book,
+            fail_after: Probability::NEVER,
+            seed: 0,
             commit: Commit::Group,
         };
         let ledger = Ledger::open(&options.database, None, Duration::ZERO).await.unwrap();

@@ -15,10 +15,10 @@ use axum::{
     routing::{get, post},
 };
 use http_body_util::LengthLimitError;
-use paylab_core::{money::MinorUnits, witness::ledger::ServiceCounters};
+use paylab_core::{money::MinorUnits, payment::AttemptId, witness::ledger::ServiceCounters};
 use paylab_part::contract::{
-    BODY_LEN_MAX, COUNTERS_PATH, DRAIN_PATH, DrainQuery, HEALTH_PATH, KEY_HEADER, LEDGER_PATH, LedgerQuery, NDJSON,
-    PAYMENTS_PATH, READY_PATH, REPLAYED_HEADER, STATS_PATH,
+    ATTEMPT_HEADER, BODY_LEN_MAX, COUNTERS_PATH, DRAIN_PATH, DrainQuery, HEALTH_PATH, KEY_HEADER, LEDGER_PATH,
+    LedgerQuery, NDJSON, PAYMENTS_PATH, READY_PATH, REPLAYED_HEADER, STATS_PATH,
 };
 
 use paylab_part::refusal::Refusal;
@@ -58,7 +58,11 @@ async fn pay(State(bookings): Service, headers: HeaderMap, body: Body) -> Respon
     let body = to_bytes(body, BODY_LEN_MAX).await.map_err(|error| unread(&error))?;
     let request = bookings.begin();
     match read(&headers, &body) {
-        Ok(payment) => Ok(bookings.book(payment, request).await.map_or_else(refuse, respond)),
+        Ok(payment) => Ok(match bookings.book(payment, request).await {
+            Ok(treatment) if bookings.fails_after(treatment, attempt(&headers)) => failed_after().into_response(),
+            Ok(treatment) => respond(treatment),
+            Err(refusal) => refuse(refusal),
+        }),
         Err(refusal) => {
             request.refuse();
             Err(refusal)
@@ -75,6 +79,11 @@ fn read(headers: &HeaderMap, body: &[u8]) -> Responded<Payment> {
         field: field.map(str::to_owned),
         detail,
     })
+}
+
+/// Which attempt a request is, if it says so.
+fn attempt(headers: &HeaderMap) -> Option<AttemptId> {
+    headers.get(ATTEMPT_HEADER)?.to_str().ok()?.parse().ok()
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -129,6 +138,11 @@ fn failed(bookings: &Bookings, error: &LedgerError) -> Refusal {
 
 fn broken() -> Refusal {
     Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the ledger failed")
+}
+
+/// What `failAfter` orders: the payment is booked, and the answer says nothing of it.
+fn failed_after() -> Refusal {
+    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "something has failed after the booking")
 }
 
 async fn clear(State(bookings): Service) -> Responded<StatusCode> {

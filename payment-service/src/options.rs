@@ -8,6 +8,7 @@ use std::{
 use clap::{Arg, Args, Command, ValueEnum, builder::TypedValueParser, error::ErrorKind, parser::ValueSource};
 use paylab_core::{
     duration_text::{DurationText, DurationTextError},
+    probability::Probability,
     targets::ours::{Dedup, MissingKey, OnDisconnect, OurService},
 };
 use paylab_part::contract::SERVICE_PORT;
@@ -52,6 +53,12 @@ pub struct Options {
     /// What happens to a request without a key in a mode that needs keys: Book or Refuse
     #[arg(long, env = "PAYLAB_MISSING_KEY", value_name = "WORD", default_value = "Book", value_parser = word::<MissingKey>)]
     pub missing_key: MissingKey,
+    /// The probability, 0 to 1, with which a request that was booked and that names its attempt (Paylab-Attempt) is answered with 500
+    #[arg(long, env = "PAYLAB_FAIL_AFTER", value_name = "PROBABILITY", default_value = "0", value_parser = probability)]
+    pub fail_after: Probability,
+    /// The seed that decides, with payment and attempt, which of these answers are 500
+    #[arg(long, env = "PAYLAB_SEED", value_name = "NUMBER", default_value_t = 0)]
+    pub seed: u64,
     /// How to commit: one transaction for all bookings in the queue, or one for each
     #[arg(long, env = "PAYLAB_COMMIT", value_name = "HOW", default_value = "group")]
     pub commit: Commit,
@@ -99,7 +106,7 @@ pub enum Commit {
 impl Options {
     /// The options that an experiment's service needs; the caller sets the address and the database.
     #[must_use]
-    pub fn of(plan: &OurService) -> Self {
+    pub fn of(plan: &OurService, seed: u64) -> Self {
         Self {
             listen: any(SERVICE_PORT),
             database: "sqlite:ledger.db".into(),
@@ -109,6 +116,8 @@ impl Options {
             processing_time: span(plan.processing_time),
             key_ttl: plan.key_ttl.map(span),
             missing_key: plan.missing_key,
+            fail_after: plan.fail_after,
+            seed,
             commit: Commit::Group,
         }
     }
@@ -129,6 +138,12 @@ impl Options {
 fn key_ttl(text: &str) -> Result<DurationText, String> {
     let ttl: DurationText = text.parse().map_err(|error: DurationTextError| error.to_string())?;
     if ttl.ms() == 0 { Err("0s forgets every key at once; use at least 1ms".to_owned()) } else { Ok(ttl) }
+}
+
+/// Reads a probability.
+fn probability(text: &str) -> Result<Probability, String> {
+    let value = text.parse::<f64>().ok().filter(|value| (0.0..=1.0).contains(value));
+    value.map(Probability::of).ok_or_else(|| "is not a probability; use 0 to 1".to_owned())
 }
 
 const fn any(port: u16) -> SocketAddr {

@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use paylab_core::{
-    fault::{effect::Effect, point::Point, sampler::Fault},
+    fault::{effect::Effect, kill::Kill, point::Point, sampler::Fault},
     money::MinorUnits,
     payment::PaymentId,
     plan::Plan,
@@ -118,6 +118,8 @@ const RST: &str = "|<----- RST -------|";
 /// The lines of one attempt.
 fn lines(attempt: &PredictedAttempt, fault: Option<&Fault>, target: &Target) -> Vec<String> {
     let (status, booking) = answer(attempt.handling, target);
+    let has_failed = attempt.outcome == AttemptOutcome::Unknown(Uncertainty::Retryable);
+    let status = if has_failed { 500 } else { status };
     let exchange = Exchange {
         forwarded: format!("{POST}{ON}{booking}"),
         back: format!("<----- {status} --------|"),
@@ -127,6 +129,7 @@ fn lines(attempt: &PredictedAttempt, fault: Option<&Fault>, target: &Target) -> 
     match fault {
         None => vec![exchange.forwarded, exchange.answered],
         Some(Fault { name, effect: Effect::Reset(reset), .. }) => reset_lines(reset.at, name, exchange),
+        Some(Fault { name, effect: Effect::Kill(kill), .. }) => kill_lines(*kill, name, attempt.handling, exchange),
         Some(Fault { name, effect: Effect::Delay(delay), .. }) => {
             let label = format!("{OPEN}: {} {name}", delay.lasts);
             match attempt.outcome {
@@ -164,6 +167,26 @@ fn reset_lines(at: Point, fault: &str, exchange: Exchange) -> Vec<String> {
         Point::BeforeResponse => vec![forwarded, format!("{OPEN}x{back} {fault}"), reset],
         Point::MidResponse => vec![forwarded, format!("|<-- part of {status} --x{back} {fault}"), reset],
         Point::AfterResponse => vec![forwarded, answered, format!("{RST} {fault}")],
+    }
+}
+
+/// The lines of an attempt during which the service is killed.
+fn kill_lines(kill: Kill, fault: &str, handling: Handling, exchange: Exchange) -> Vec<String> {
+    let Exchange { forwarded, back, answered, status } = exchange;
+    let reset = RST.to_owned();
+    let dies = format!("{OPEN}|                   X {fault}: killed, and started again");
+    match kill.at {
+        Point::Connect => vec!["|---- SYN -------->|".to_owned(), dies, reset],
+        Point::BeforeRequest => vec![format!("{POST}|"), dies, reset],
+        Point::MidRequest => vec![format!("{POST}{FIRST_PART}"), dies, reset],
+        // A repeat is answered before the service dies.
+        Point::AfterRequest if !matches!(handling, Handling::Interrupted | Handling::Booked(_)) => {
+            vec![forwarded, format!("{OPEN}|{back}"), dies, reset]
+        }
+        Point::AfterRequest => vec![forwarded, dies, reset],
+        Point::BeforeResponse => vec![forwarded, format!("{OPEN}|{back}"), dies, reset],
+        Point::MidResponse => vec![forwarded, format!("|<-- part of {status} --|{back}"), dies, reset],
+        Point::AfterResponse => vec![forwarded, answered, dies],
     }
 }
 
@@ -224,6 +247,7 @@ fn answer(handling: Handling, target: &Target) -> (u16, String) {
         Handling::Booked(entry) => (new_status(dedup), format!("|--- entry {entry} ---->|")),
         Handling::Repeat(_) => (repeat_status(dedup), "|    a repeat     |".to_owned()),
         Handling::Refused(status) => (status, "|    refused      |".to_owned()),
+        Handling::Interrupted => (0, "|    works on it   |".to_owned()),
         Handling::NotReceived => (0, String::new()),
     }
 }

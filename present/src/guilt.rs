@@ -102,6 +102,8 @@ fn duplicated(story: &PaymentStory) -> String {
         Some(AttemptFate::AnswerCut) => "and its answer was cut off",
         Some(AttemptFate::ResetAfterAnswer) => "and its connection was reset",
         Some(AttemptFate::Held) => "but it was held so long that the client gave up",
+        Some(AttemptFate::Killed) => "and then the service was killed",
+        Some(AttemptFate::Collateral) => "and the service was killed for another attempt",
         Some(AttemptFate::Broken) => "and the service broke the connection",
         Some(
             AttemptFate::RequestLost

@@ -6,7 +6,7 @@ use paylab_core::{
         anomaly::{Anomaly, Example},
         doubt::{Doubt, DoubtNote},
     },
-    outcome::Outcome,
+    outcome::{Outcome, series::Series},
     plan::Plan,
     prediction::Prediction,
     witness::answers::Answers,
@@ -33,6 +33,9 @@ struct OutcomeJson<'a> {
     doubts: Vec<DoubtJson<'a>>,
     /// What is unexpected and does not change the verdict, as sentences.
     findings: Vec<String>,
+    /// The runs that are added up, if they are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    series: Option<&'a Series>,
 }
 
 #[derive(Debug, Serialize)]
@@ -82,6 +85,7 @@ pub fn outcome(outcome: &Outcome) -> serde_json::Result<String> {
             .map(|(kind, note)| DoubtJson { kind: *kind, note, text: sentence::doubt(*kind, note) })
             .collect(),
         findings: sentence::findings(outcome),
+        series: outcome.setting.series.as_ref(),
     })
 }
 

@@ -8,6 +8,7 @@
 pub mod comparison;
 mod counting;
 pub mod diagram;
+pub mod gauntlet;
 mod guilt;
 pub mod html;
 pub mod json;

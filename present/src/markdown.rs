@@ -120,7 +120,7 @@ fn remarks(outcome: &Outcome) -> String {
 }
 
 /// A text without anything that Markdown or HTML would read otherwise.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -141,7 +141,7 @@ fn escaped(text: &str) -> String {
 }
 
 /// A fence that is longer than every row of backticks in a text.
-fn fence(text: &str) -> String {
+pub(crate) fn fence(text: &str) -> String {
     let longest = text.split(|character| character != '`').map(str::len).max().unwrap_or(0);
     "`".repeat(longest.max(2) + 1)
 }

@@ -121,6 +121,7 @@ fn compared(plan: &Plan, drawn: &Sequence, predicted: Option<&PredictedAttempt>)
     }
     let booked = match predicted.handling {
         Handling::NotReceived => "does not arrive",
+        Handling::Interrupted => "not booked, because the service dies",
         Handling::Booked(_) => "booked",
         Handling::Repeat(_) => "a repeat",
         Handling::Refused(_) => "refused",

@@ -36,6 +36,9 @@ pub(crate) const fn of_doubt(doubt: Doubt) -> &'static str {
         Doubt::RequestsDiffer => "Let nobody reach the service but through the proxy.",
         Doubt::ConnectionsDiffer => "Let nothing else connect to the proxy, such as a health check.",
         Doubt::FaultSilent => "Raise payments.count or the probability of the fault, or remove the fault.",
+        Doubt::BoundNotReached => {
+            "Raise --budget or --payments-most, or the probabilities of faults, or ask for a larger bound."
+        }
         Doubt::TooFewExposures => "Raise payments.count or the probabilities of faults, or lower spec.minExposures.",
     }
 }

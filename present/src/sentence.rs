@@ -8,7 +8,7 @@ use paylab_core::{
         doubt::{Doubt, DoubtNote},
     },
     money::MinorUnits,
-    outcome::{Outcome, Setting, exposure::bug_rate_bound, finding::Finding},
+    outcome::{Outcome, Setting, exposure::bug_rate_bound, finding::Finding, series::Series},
     plan::Plan,
     targets::Target,
     witness::answers::UnmatchedAnswer,
@@ -61,7 +61,16 @@ fn upheld(outcome: &Outcome) -> String {
         0 => String::new(),
         count => format!(", {count} refused for good"),
     };
-    format!("UPHELD {}: {counted}{refused}{}.", plan.claim.name(), exposed(outcome))
+    let series = outcome.setting.series.as_ref().map(series).unwrap_or_default();
+    format!("UPHELD {}: {counted}{refused}{}{series}.", plan.claim.name(), exposed(outcome))
+}
+
+/// The runs that were added up.
+fn series(Series { runs, first_seed, last_seed, until_bound: _ }: &Series) -> String {
+    match runs {
+        1 => format!(", in 1 run with the seed {first_seed}"),
+        several => format!(", in {several} runs with the seeds {first_seed} to {last_seed}"),
+    }
 }
 
 /// How often the path had a chance to break its claim, and what that proves.
@@ -86,7 +95,8 @@ fn exposed(outcome: &Outcome) -> String {
     clippy::cast_sign_loss,
     reason = "a number of decimals is small and not negative"
 )]
-pub(crate) fn percent(rate: f64) -> String {
+#[must_use]
+pub fn percent(rate: f64) -> String {
     let percent = rate * 100.0;
     let decimals = if percent > 0.0 { (1.0 - percent.log10().floor()).clamp(2.0, 20.0) as usize } else { 2 };
     let scale = 10_f64.powi(i32::try_from(decimals).unwrap_or(2));
@@ -202,6 +212,7 @@ pub fn doubt(doubt: Doubt, DoubtNote { count, first, detail }: &DoubtNote) -> St
         Doubt::ConnectionsDiffer => "the numbers of connections and attempts differ".to_owned(),
         Doubt::FaultSilent => format!("{} never took effect", counted(*count, "fault")),
         Doubt::TooFewExposures => "the path had too few chances to break its claim".to_owned(),
+        Doubt::BoundNotReached => "the bug rate could not be bounded as --until-bound asks".to_owned(),
     };
     let first = first.map(|payment| format!(", first payment {payment}")).unwrap_or_default();
     let detail = detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
@@ -252,8 +263,9 @@ fn was(count: u64, noun: &str) -> String {
 /// The command that repeats the run; `None` if it was not run from a file.
 #[must_use]
 pub fn repeat_command(outcome: &Outcome) -> Option<String> {
-    let Setting { file, concurrency, target, .. } = &outcome.setting;
+    let Setting { file, concurrency, target, series, .. } = &outcome.setting;
     let concurrency = concurrency.map(|number| format!(" --concurrency {number}")).unwrap_or_default();
     let target = target.as_ref().map(|target| format!(" {target}")).unwrap_or_default();
-    file.as_ref().map(|file| format!("paylab run {file} --seed {}{concurrency}{target}", outcome.plan.seed()))
+    let until = series.as_ref().map(|series| format!(" --until-bound {}", series.until_bound)).unwrap_or_default();
+    file.as_ref().map(|file| format!("paylab run {file} --seed {}{concurrency}{target}{until}", outcome.plan.seed()))
 }

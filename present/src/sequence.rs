@@ -98,6 +98,8 @@ pub(crate) const fn fate(fate: AttemptFate) -> &'static str {
         AttemptFate::AnswerCut => "answer cut",
         AttemptFate::ResetAfterAnswer => "reset after answer",
         AttemptFate::Held => "held",
+        AttemptFate::Killed => "service killed",
+        AttemptFate::Collateral => "service killed for another attempt",
         AttemptFate::Broken => "broken by the service",
         AttemptFate::ClientLeft => "client left",
         AttemptFate::Unended => "not ended",
@@ -210,6 +212,20 @@ impl Drawing<'_> {
                 let broke = Step { at_us: end, kind: StepKind::Note { at: Service, text: text.to_owned() } };
                 let forwarded = if line.forwarded_whole { arrival } else { Vec::new() };
                 [vec![request], forwarded, vec![broke, reset]].concat()
+            }
+            AttemptFate::Killed => {
+                let died = Step { at_us: end, kind: StepKind::Note { at: Service, text: format!("killed ({fault})") } };
+                let forwarded = if line.forwarded_whole { arrival } else { Vec::new() };
+                let is_answered = line.at.is_some_and(Point::is_after_response);
+                let answer = [message(None, Service, Proxy, &status), message(known, Proxy, Client, &status)];
+                let ending = if is_answered { [answer.to_vec(), vec![died]].concat() } else { vec![died, reset] };
+                [vec![request], forwarded, ending].concat()
+            }
+            AttemptFate::Collateral => {
+                let text = "killed for another attempt".to_owned();
+                let died = Step { at_us: end, kind: StepKind::Note { at: Service, text } };
+                let forwarded = if line.forwarded_whole { arrival } else { Vec::new() };
+                [vec![request], forwarded, vec![died, reset]].concat()
             }
             AttemptFate::ClientLeft | AttemptFate::Unended => {
                 let forwarded = if line.forwarded_whole { arrival } else { Vec::new() };

@@ -255,7 +255,7 @@ fn proof(Example { payment, attempts, entries: booked }: &Example) -> String {
 
 fn write_end(f: &mut Formatter<'_>, outcome: &Outcome) -> fmt::Result {
     let Outcome { plan, setting, report, .. } = outcome;
-    let Setting { experiment: _, file, concurrency: _, target: _, database, evidence, elapsed } = setting;
+    let Setting { experiment: _, file, concurrency: _, target: _, database, evidence, elapsed, series: _ } = setting;
     if let (Some(elapsed), Some(database)) = (elapsed, database) {
         write!(f, "\n  {:.2} s on {database}", elapsed.as_secs_f64())?;
     }

@@ -23,6 +23,7 @@ fn outcome(plan: Plan) -> Outcome {
         database: Some("sqlite".to_owned()),
         evidence: None,
         elapsed: Some(Duration::from_millis(420)),
+        series: None,
     };
     Outcome { setting, ..Evidence::of(plan).conclude() }
 }

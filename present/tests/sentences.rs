@@ -91,3 +91,13 @@ fn every_doubt_has_its_words() {
         the path had too few chances to break its claim, first payment 7: details"#]]
     .assert_eq(&words.join("\n"));
 }
+
+#[test]
+fn a_bug_rate_below_zero_is_never_printed() {
+    let printed: Vec<_> = [1, 100, 10_000, 1_000_000, 1_000_000_000, 1_000_000_000_000_000, u64::MAX]
+        .map(|exposures| sentence::percent(paylab_core::outcome::exposure::bug_rate_bound(exposures)))
+        .into();
+    let expected = ["95.00", "2.96", "0.030", "0.00030", "0.00000030", "0.00000000000030", "0.000000000000000017"];
+    assert_eq!(printed, expected);
+    assert!(printed.iter().all(|text| text.bytes().any(|byte| (b'1'..=b'9').contains(&byte))), "{printed:?}");
+}

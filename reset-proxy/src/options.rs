@@ -12,6 +12,7 @@ use clap::Args;
 use paylab_core::duration_text::DurationText;
 use paylab_part::{
     contract::{CONTROL_PORT, PROXY_PORT, SERVICE_PORT},
+    supervision::{TOKEN_ENV, Token},
     tls::{TlsDialer, TlsError},
 };
 
@@ -41,6 +42,10 @@ pub struct Options {
     /// The service behind the proxy: HOST:PORT, resolved when it is dialled; 127.0.0.1:8080 by default.
     #[arg(long, env = "PAYLAB_UPSTREAM", value_name = "HOST:PORT")]
     pub upstream: Option<Authority>,
+
+    /// A further replica of that service: HOST:PORT, as often as there are some. Each new connection goes to the next one.
+    #[arg(long = "replica", env = "PAYLAB_REPLICAS", value_name = "HOST:PORT", value_delimiter = ',')]
+    pub replicas: Vec<Authority>,
 
     /// Speak TLS to the service, whose certificate must be for this host; clients still speak plain HTTP to the proxy.
     #[arg(long, env = "PAYLAB_UPSTREAM_TLS_NAME", value_name = "HOST")]
@@ -77,6 +82,14 @@ pub struct Options {
     /// How long dialling the service may take, such as 250ms or 5s.
     #[arg(long, env = "PAYLAB_DIAL_TIMEOUT", value_name = "SPAN", default_value_t = DIAL_TIMEOUT)]
     pub dial_timeout: DurationText,
+
+    /// Who can kill the service and start it again, for faults with the effect kill: HOST:PORT of a `paylab supervise`.
+    #[arg(long, env = "PAYLAB_SUPERVISOR", value_name = "HOST:PORT", requires = "supervisor_token")]
+    pub supervisor: Option<Authority>,
+
+    /// The token that the supervisor asks for. It is a secret: no message shows it.
+    #[arg(long, env = TOKEN_ENV, value_name = "TOKEN", hide_env_values = true)]
+    pub supervisor_token: Option<Token>,
 
     /// The options that Toxiproxy has.
     #[command(flatten, next_help_heading = "As Toxiproxy")]

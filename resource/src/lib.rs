@@ -4,6 +4,7 @@
 
 pub mod definition;
 pub mod file;
+pub mod nemesis;
 mod path;
 pub mod plan;
 pub mod reference;

@@ -2,11 +2,12 @@
 
 use paylab_contract::Contract;
 use paylab_core::{
-    client::{ClientPlan, Recovery},
+    client::{ClientPlan, Recovery, Redeliver},
     fault::sampler::FaultSampler,
     field_error::FieldError,
     money::MinorUnits,
     plan::Plan,
+    probability::Probability,
     targets::{Target, ours::OurService},
 };
 use serde_json::json;
@@ -76,6 +77,7 @@ fn client(client: &Client) -> ClientPlan {
         body_drift: client.body_drift,
         stuck_after: client.retry.stuck_after.unsigned_abs(),
         recovery: client.recovery.as_ref().map(recovery),
+        redeliver: client.redeliver.as_ref().map(redeliver),
     }
 }
 
@@ -87,6 +89,10 @@ fn recovery(recovery: &spec::Recovery) -> Recovery {
     }
 }
 
+fn redeliver(redeliver: &spec::Redeliver) -> Redeliver {
+    Redeliver { probability: Probability::of(redeliver.probability), after: redeliver.after.duration() }
+}
+
 fn service(service: &Service) -> OurService {
     OurService {
         dedup: service.dedup,
@@ -95,5 +101,6 @@ fn service(service: &Service) -> OurService {
         processing_time: service.processing_time.duration(),
         key_ttl: service.key_ttl.map(|ttl| ttl.duration()),
         missing_key: service.missing_key,
+        fail_after: service.fail_after.map_or(Probability::NEVER, Probability::of),
     }
 }

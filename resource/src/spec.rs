@@ -57,18 +57,22 @@ const NOT_ZERO: &str = "!self.matches('^0+(ms|s|m|h)$')";
      "message": "spec cannot be changed, because one experiment is one run; delete the experiment and apply it anew, or give it another metadata.name"},
     {"rule": "self.faults.all(f, self.faults.exists_one(g, g.name == f.name))", "fieldPath": ".faults",
      "message": "each fault needs a name of its own"},
-    {"rule": "self.client.retry.maxAttempts != 0 || !self.faults.exists(f, f.probability >= 1.0 && !has(f.attempts) && (has(f.reset) ? f.reset.at != 'AfterResponse' : (has(f.delay) && f.delay.at != 'AfterResponse' && duration(f.delay.__for__) >= duration(self.client.retry.attemptTimeout))))",
+    {"rule": "self.client.retry.maxAttempts != 0 || !self.faults.exists(f, f.probability >= 1.0 && !has(f.attempts) && (has(f.reset) ? f.reset.at != 'AfterResponse' : has(f.kill) ? f.kill.at != 'AfterResponse' : (has(f.delay) && f.delay.at != 'AfterResponse' && duration(f.delay.__for__) >= duration(self.client.retry.attemptTimeout))))",
      "fieldPath": ".client.retry.maxAttempts",
      "message": "0 (until acknowledged) never ends, because a fault of probability 1 keeps every answer from the client; bound the attempts or lower its probability"},
     {"rule": "self.service.dedup != 'Replay' || self.client.idempotencyKey != 'None' || self.service.missingKey == 'Refuse'",
      "fieldPath": ".client.idempotencyKey",
      "message": "None sends no key, and dedup Replay tells repeats by nothing else; use PerPayment"},
-    {"rule": "!has(self.target) || (self.service.dedup == 'None' && self.service.replicas == 1 && self.service.onDisconnect == 'Finish' && self.service.missingKey == 'Book' && duration(self.service.processingTime) == duration('0s') && !has(self.service.keyTtl) && !has(self.service.database))",
+    {"rule": "!has(self.target) || (self.service.dedup == 'None' && self.service.replicas == 1 && self.service.onDisconnect == 'Finish' && self.service.missingKey == 'Book' && duration(self.service.processingTime) == duration('0s') && !has(self.service.keyTtl) && !has(self.service.failAfter) && !has(self.service.database))",
      "fieldPath": ".service",
      "message": "is Paylab's own service, and spec.target names another one; remove one of the two"},
     {"rule": "(self.claim == 'ExactTotal') == (has(self.target) && has(self.target.ledger.total))",
      "fieldPath": ".claim",
      "message": "ExactTotal is what a total can prove (target.ledger.total), and nothing else can be claimed with one; use both or neither"},
+    {"rule": "!has(self.client.redeliver) || duration(self.client.redeliver.after) < duration(self.activeDeadline)", "fieldPath": ".client.redeliver.after",
+     "message": "is not shorter than activeDeadline, which ends the load before; use a shorter time"},
+    {"rule": "!self.faults.exists(f, has(f.kill)) || self.service.replicas == 1", "fieldPath": ".service.replicas",
+     "message": "several replicas do not say which of them a kill (faults[].kill) is meant for; use 1"},
     {"rule": "!has(self.target) || !has(self.target.ledger.total) || self.client.workers == 1",
      "fieldPath": ".client.workers",
      "message": "a total (target.ledger.total) says nothing of the shares of several workers; use 1"},
@@ -195,6 +199,25 @@ pub struct Client {
     /// If it is absent, what the client has given up stays as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recovery: Option<Recovery>,
+    /// Repeats of payments that were acknowledged, as a webhook that is delivered twice or a double click makes them. If it is absent,
+    /// nothing is asked for again that was acknowledged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redeliver: Option<Redeliver>,
+}
+
+/// Payments that were acknowledged are asked for once more: with the same reference, by an attempt of the next number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Redeliver {
+    /// The probability with which an acknowledged payment is asked for once more, from 0 (none) to 1 (each). The decision follows from
+    /// the seed and the payment.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub probability: f64,
+    /// The time between the acknowledgement and the repeat, from `0s` to `1h`. It must be shorter than `activeDeadline`.
+    #[schemars(extend("x-kubernetes-validations" = [
+        {"rule": "duration(self) <= duration('1h')", "message": "is too long; at most 1h is allowed"},
+    ]))]
+    pub after: DurationText,
 }
 
 /// A second chance for payments that were not acknowledged: the client tries them again once the load has ended. The path is healed
@@ -271,6 +294,12 @@ pub struct Service {
     pub key_ttl: Option<DurationText>,
     /// What becomes of a request without an idempotency key in a dedup mode that needs one. By default it is booked.
     pub missing_key: MissingKey,
+    /// The probability with which the service answers 500 to a request that it has booked, from 0 to 1. A client that takes such an
+    /// answer for a "no" is wrong about its money. The decision follows from the seed, the payment and the number of the attempt. If it
+    /// is absent, the service answers as it has booked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub fail_after: Option<f64>,
     /// The database that holds the ledger on a cluster. If it is absent, the ledger is an SQLite file on the disk of the only service
     /// pod. `paylab run` ignores this field and has the option `--database`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -320,6 +349,7 @@ impl Default for Client {
             connection: ConnectionPolicy::PerAttempt,
             body_drift: BodyDrift::None,
             recovery: None,
+            redeliver: None,
         }
     }
 }
@@ -350,6 +380,7 @@ impl Default for Service {
             processing_time: DurationText::from_ms(0),
             key_ttl: None,
             missing_key: MissingKey::Book,
+            fail_after: None,
             database: None,
         }
     }

@@ -13,7 +13,7 @@ use paylab_core::{
         attempt::{AttemptOutcome, Ending, Uncertainty},
         history::History,
         ledger::{Baseline, Elsewhere, Entry, LedgerFooter, LedgerItem, LedgerTally, ServiceCounters},
-        record::{Coin, End, Protocol, RecordFooter, RecordItem, RecordLine, RecordTally},
+        record::{Coin, End, KillTimes, Protocol, RecordFooter, RecordItem, RecordLine, RecordTally},
         seal::{Seal, Sealer},
     },
 };
@@ -224,16 +224,19 @@ fn footer(run: &RunId) -> RecordFooter {
 fn request(plan: &Plan, attempt: &PredictedAttempt, seq: u64) -> RecordLine {
     let arrived = attempt.handling != Handling::NotReceived;
     let status = match attempt.handling {
-        Handling::NotReceived => None,
+        Handling::NotReceived | Handling::Interrupted => None,
+        Handling::Booked(_) if attempt.outcome == AttemptOutcome::Unknown(Uncertainty::Retryable) => Some(500),
         Handling::Booked(_) => Some(200),
         Handling::Repeat(_) => Some(208),
         Handling::Refused(status) => Some(status),
     };
     let fault = plan.sampler.effective(&attempt.draw);
-    let (reset, held_us) = match fault.map(|fault| fault.effect) {
-        None => (false, None),
-        Some(Effect::Reset(_)) => (true, None),
-        Some(Effect::Delay(delay)) => (false, Some(delay.lasts.ms() * 1_000)),
+    let killed = KillTimes { ordered_us: seq, dead_us: Some(seq), serving_us: Some(seq) };
+    let (reset, held_us, kill) = match fault.map(|fault| fault.effect) {
+        None => (false, None, None),
+        Some(Effect::Reset(_)) => (true, None, None),
+        Some(Effect::Delay(delay)) => (false, Some(delay.lasts.ms() * 1_000), None),
+        Some(Effect::Kill(kill)) => (!kill.at.is_after_response(), None, Some(killed)),
     };
     RecordLine {
         seq,
@@ -255,10 +258,11 @@ fn request(plan: &Plan, attempt: &PredictedAttempt, seq: u64) -> RecordLine {
         rst_service_ok: None,
         held_us,
         took_us: Some(100),
+        kill,
         bytes_reason: None,
         end: match attempt.outcome {
             AttemptOutcome::Unknown(Uncertainty::Timeout) => End::ClientGone,
-            _ if reset => End::Faulted,
+            _ if reset || kill.is_some() => End::Faulted,
             _ => End::Relayed,
         },
     }

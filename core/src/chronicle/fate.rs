@@ -24,6 +24,10 @@ pub enum AttemptFate {
     Held,
     /// The service broke the connection or could not be reached, and no fault ordered it.
     Broken,
+    /// The service's process was killed at a point of this attempt.
+    Killed,
+    /// The service was killed for another attempt meanwhile.
+    Collateral,
     /// The client left before the end, and no fault ordered it.
     ClientLeft,
     /// The record does not say how it ended.
@@ -34,7 +38,7 @@ pub enum AttemptFate {
 
 impl AttemptFate {
     /// Every fate, in the order in which they are shown.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::RequestLost,
         Self::RequestCut,
         Self::AnswerLost,
@@ -42,6 +46,8 @@ impl AttemptFate {
         Self::ResetAfterAnswer,
         Self::Held,
         Self::Broken,
+        Self::Killed,
+        Self::Collateral,
         Self::ClientLeft,
         Self::Unended,
         Self::Passed,
@@ -52,7 +58,9 @@ impl AttemptFate {
     pub const fn of(line: &RecordLine) -> Self {
         match (line.end, line.at) {
             (End::Unreachable | End::ServiceGone, _) => Self::Broken,
+            (End::Collateral, _) => Self::Collateral,
             (End::Intended, _) => Self::Unended,
+            (_, Some(_)) if line.kill.is_some() => Self::Killed,
             (_, Some(_)) if line.held_us.is_some() => Self::Held,
             (End::Faulted, Some(at)) => Self::of_reset(at),
             (End::ClientGone, _) => Self::ClientLeft,

@@ -171,6 +171,7 @@ mod tests {
             rst_service_ok: None,
             held_us: None,
             took_us: None,
+            kill: None,
             bytes_reason: None,
             end: End::Relayed,
         }

@@ -109,11 +109,17 @@ mod tests {
 
     #[test]
     fn a_delay_is_proven_by_its_whole_length() {
-        let held = |ms| Traces { client_reset: None, client_left: true, held: Some(Duration::from_millis(ms)) };
+        let held = |ms| Traces {
+            client_reset: None,
+            client_left: true,
+            held: Some(Duration::from_millis(ms)),
+            kill_ordered: false,
+            served_again: false,
+        };
         let delay = delay(Point::Connect, 200);
         assert!(delay.is_proven_by(held(200)) && !delay.is_proven_by(held(199)));
         // A client that leaves before the point of the delay is reached leaves nothing to be held.
         assert!(delay.is_proven_by(Traces { held: None, ..held(0) }));
-        assert!(!delay.is_proven_by(Traces { held: None, client_left: false, client_reset: None }));
+        assert!(!delay.is_proven_by(Traces { held: None, client_left: false, ..held(0) }));
     }
 }

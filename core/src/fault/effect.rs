@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use crate::{
-    fault::{delay::Delay, point::Point, reset::Reset, traces::Traces},
+    fault::{delay::Delay, kill::Kill, point::Point, reset::Reset, traces::Traces},
     witness::attempt::Uncertainty,
 };
 
@@ -14,6 +14,8 @@ pub enum Effect {
     Reset(Reset),
     /// The request or the response is held for some time.
     Delay(Delay),
+    /// The process of the service is killed, and started again.
+    Kill(Kill),
 }
 
 impl Effect {
@@ -23,6 +25,7 @@ impl Effect {
         match self {
             Self::Reset(reset) => reset.at,
             Self::Delay(delay) => delay.at,
+            Self::Kill(kill) => kill.at,
         }
     }
 
@@ -32,6 +35,7 @@ impl Effect {
         match self {
             Self::Reset(reset) => reset.at.is_after_arrival(),
             Self::Delay(_) => true,
+            Self::Kill(kill) => kill.at.is_after_arrival(),
         }
     }
 
@@ -42,6 +46,7 @@ impl Effect {
         match self {
             Self::Reset(reset) => reset.hides_response(),
             Self::Delay(delay) => delay.hides_response(attempt_timeout),
+            Self::Kill(kill) => kill.hides_response(),
         }
     }
 
@@ -51,6 +56,8 @@ impl Effect {
         match self {
             Self::Reset(reset) => reset.overlaps_retry(),
             Self::Delay(delay) => delay.overlaps_retry(attempt_timeout),
+            // The client is reset when the process is dead.
+            Self::Kill(_) => false,
         }
     }
 
@@ -60,15 +67,17 @@ impl Effect {
         match self {
             Self::Reset(_) => None,
             Self::Delay(delay) => delay.depends_on_timing(attempt_timeout, processing_time),
+            Self::Kill(kill) => kill.depends_on_timing(attempt_timeout),
         }
     }
 
     /// How long the proxy holds the request or the response before it passes it on.
     #[must_use]
-    pub const fn holds_for(self) -> Duration {
+    pub fn holds_for(self) -> Duration {
         match self {
             Self::Reset(_) => Duration::ZERO,
             Self::Delay(delay) => delay.lasts.duration(),
+            Self::Kill(kill) => kill.after(),
         }
     }
 
@@ -78,6 +87,7 @@ impl Effect {
         match self {
             Self::Reset(_) => Reset::is_proven_by(traces),
             Self::Delay(delay) => delay.is_proven_by(traces),
+            Self::Kill(kill) => kill.is_proven_by(traces),
         }
     }
 }
@@ -87,6 +97,8 @@ impl fmt::Display for Effect {
         match self {
             Self::Reset(reset) => f.pad(&format!("at {:?}", reset.at)),
             Self::Delay(delay) => f.pad(&format!("at {:?} for {}", delay.at, delay.lasts)),
+            Self::Kill(Kill { at, after: None }) => f.pad(&format!("kills at {at:?}")),
+            Self::Kill(Kill { at, after: Some(after) }) => f.pad(&format!("kills {after} after {at:?}")),
         }
     }
 }

@@ -113,15 +113,17 @@ impl Fault {
 impl From<&Fault> for FaultSpec {
     fn from(fault: &Fault) -> Self {
         let Fault { name, probability, effect, attempts, payments } = fault;
-        let (reset, delay) = match effect {
-            Effect::Reset(reset) => (Some(*reset), None),
-            Effect::Delay(delay) => (None, Some(*delay)),
+        let (reset, delay, kill) = match effect {
+            Effect::Reset(reset) => (Some(*reset), None, None),
+            Effect::Delay(delay) => (None, Some(*delay), None),
+            Effect::Kill(kill) => (None, None, Some(*kill)),
         };
         Self {
             name: name.clone(),
             probability: *probability,
             reset,
             delay,
+            kill,
             attempts: attempts.as_ref().map(|list| list.iter().map(|k| k.cast_signed()).collect()),
             payments: payments.as_ref().map(|range| PaymentRange::of(range.clone())),
         }
@@ -153,6 +155,13 @@ impl FaultSampler {
     #[must_use]
     pub fn striking_until(mut self, last: Option<u32>) -> Self {
         self.last_struck = last;
+        self
+    }
+
+    /// The same faults with the coins of another seed.
+    #[must_use]
+    pub const fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
         self
     }
 
@@ -212,6 +221,7 @@ mod tests {
             probability,
             reset: Some(Reset { at }),
             delay: None,
+            kill: None,
             attempts: None,
             payments: None,
         }

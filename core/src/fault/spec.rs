@@ -10,6 +10,7 @@ use crate::{
     fault::{
         delay::{DELAY_MAX, Delay},
         effect::Effect,
+        kill::{KILL_AFTER_MAX, Kill},
         reset::Reset,
     },
     field_error::FieldError,
@@ -25,7 +26,7 @@ pub const FAULTS_MAX: usize = 16;
 #[cfg_attr(
     feature = "schema",
     schemars(rename = "Fault", extend("x-kubernetes-validations" = [
-        {"rule": "has(self.reset) != has(self.delay)", "message": "needs exactly one effect: reset or delay"},
+        {"rule": "(has(self.reset) ? 1 : 0) + (has(self.delay) ? 1 : 0) + (has(self.kill) ? 1 : 0) == 1", "message": "needs exactly one effect: reset, delay or kill"},
     ]))
 )]
 pub struct FaultSpec {
@@ -47,6 +48,11 @@ pub struct FaultSpec {
     /// exactly one effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay: Option<Delay>,
+    /// The effect `kill`: the process of the service is killed at a point of the request and started again at once. It needs somebody who
+    /// can do that: on one machine Paylab's own service, or yours with `--target-command`; on a cluster the service that the operator
+    /// deploys. Each fault has exactly one effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kill: Option<Kill>,
     /// The numbers of the attempts that can meet the fault; the first attempt of a payment is number 1. If it is absent, every attempt
     /// can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -77,8 +83,8 @@ pub struct PaymentRange {
 impl FaultSpec {
     /// What the fault does. A fault that passes [`check`] has exactly one effect.
     pub fn effects(&self) -> impl Iterator<Item = Effect> {
-        let Self { name: _, probability: _, reset, delay, attempts: _, payments: _ } = self;
-        [reset.map(Effect::Reset), delay.map(Effect::Delay)].into_iter().flatten()
+        let Self { name: _, probability: _, reset, delay, kill, attempts: _, payments: _ } = self;
+        [reset.map(Effect::Reset), delay.map(Effect::Delay), kill.map(Effect::Kill)].into_iter().flatten()
     }
 }
 
@@ -126,10 +132,13 @@ pub fn check(faults: &[FaultSpec], field: &str) -> Vec<FieldError> {
             errors.push(FieldError::new(format!("{path}.probability"), text));
         }
         if fault.effects().count() != 1 {
-            errors.push(FieldError::new(path.clone(), "needs exactly one effect: reset or delay"));
+            errors.push(FieldError::new(path.clone(), "needs exactly one effect: reset, delay or kill"));
         }
         if fault.delay.is_some_and(|delay| delay.lasts.ms() == 0 || delay.lasts.duration() > DELAY_MAX) {
             errors.push(FieldError::new(format!("{path}.delay.for"), "must be from 1ms to 30s"));
+        }
+        if fault.kill.is_some_and(|kill| kill.after() > KILL_AFTER_MAX) {
+            errors.push(FieldError::new(format!("{path}.kill.after"), "must be at most 30s"));
         }
         if fault.payments.is_some_and(|range| range.from >= range.to || range.from < 0) {
             errors.push(FieldError::new(format!("{path}.payments"), "is empty; `from` must be below `to`"));

@@ -11,4 +11,8 @@ pub struct Traces {
     pub client_left: bool,
     /// How long the request or the response was held on purpose.
     pub held: Option<Duration>,
+    /// Whether the process of the service was ordered to die.
+    pub kill_ordered: bool,
+    /// Whether the process was dead and has served again.
+    pub served_again: bool,
 }

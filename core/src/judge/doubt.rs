@@ -50,6 +50,8 @@ pub enum Doubt {
     FaultSilent,
     /// The path had too few chances to break its claim.
     TooFewExposures,
+    /// The bug rate could not be bounded as was asked for.
+    BoundNotReached,
 }
 
 /// How often a doubt applies, to which payment first, and its details.
@@ -68,7 +70,7 @@ pub struct DoubtNote {
 
 impl Doubt {
     /// Every doubt, in the order in which they are reported.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::EnvironmentChanged,
         Self::ReportMissing,
         Self::ContractNotProven,
@@ -91,5 +93,6 @@ impl Doubt {
         Self::ConnectionsDiffer,
         Self::FaultSilent,
         Self::TooFewExposures,
+        Self::BoundNotReached,
     ];
 }

@@ -137,7 +137,7 @@ fn doubt_counts(plan: &Plan, report: &mut Report) {
     let forwarded = record.forwarded;
     // A request whose client has gone may be cut off before the service has read it; replicas count their own requests only.
     let may_be_cut = report.attempts.timeouts > 0 || report.doubts.contains_key(&Doubt::LoadStopped);
-    let fits = !plan.target.counts_all_requests() || counted == forwarded || (may_be_cut && counted < forwarded);
+    let fits = !plan.counts_all_requests() || counted == forwarded || (may_be_cut && counted < forwarded);
     if !fits {
         let detail = Some(format!("{forwarded} were forwarded, the service counts {counted}"));
         report.doubt(Doubt::RequestsDiffer, DoubtNote { count: counted.abs_diff(forwarded), first: None, detail });

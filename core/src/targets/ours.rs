@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     client::{BodyDrift, ClientPlan, KeyPolicy},
+    probability::Probability,
     targets::{
         Overlap,
         handling::{OtherAmount, RepeatAnswer, Repeats, Treatment},
@@ -27,6 +28,8 @@ pub struct OurService {
     pub key_ttl: Option<Duration>,
     /// What becomes of a request without a key.
     pub missing_key: MissingKey,
+    /// How often the answer to a request that was booked is 500.
+    pub fail_after: Probability,
 }
 
 /// The ways to tell a repeat from a new payment. The last five are broken on purpose.
@@ -92,6 +95,9 @@ impl Dedup {
     ];
 }
 
+/// The purpose of the dice that decide which answers are 500 ([`OurService::fail_after`]).
+pub const FAIL_AFTER: &str = "fail-after";
+
 impl OurService {
     /// What a correct service of these settings does with requests under a policy of keys.
     #[must_use]
@@ -122,9 +128,6 @@ impl OurService {
     /// Why the result depends on timing; `None`: it can be predicted exactly.
     #[must_use]
     pub fn depends_on_timing(&self, client: &ClientPlan, overlap: Overlap) -> Option<&'static str> {
-        if self.key_ttl.is_some() {
-            return Some("when keys expire (service.keyTtl)");
-        }
         let slow = self.processing_time.saturating_mul(2) >= client.attempt_timeout;
         if slow && !self.processing_time.is_zero() {
             return Some("which attempts time out (service.processingTime is near client.retry.attemptTimeout)");

@@ -2,6 +2,7 @@
 
 use crate::{
     client::ClientPlan,
+    probability::Probability,
     targets::{
         Overlap,
         handling::{OtherAmount, RepeatAnswer, Repeats, Treatment},
@@ -66,6 +67,7 @@ impl TheirService {
                 processing_time: std::time::Duration::ZERO,
                 key_ttl: None,
                 missing_key: MissingKey::Book,
+                fail_after: Probability::NEVER,
             }),
         }
     }

@@ -184,7 +184,7 @@ impl LedgerTally {
             amount_most_minor: plan.amount_most().0,
             baseline,
             shows_total_only: plan.target.shows_total_only(),
-            counts_compare: plan.target.counts_all_requests() && plan.client.workers == 1,
+            counts_compare: plan.counts_all_requests() && plan.client.workers == 1,
         };
         Self::empty(asked, share)
     }

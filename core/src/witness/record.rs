@@ -63,11 +63,27 @@ pub struct RecordLine {
     /// it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub took_us: Option<u64>,
+    /// The death of the service's process that its fault has ordered; absent: none was ordered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kill: Option<KillTimes>,
     /// Why it, and all that follows on its connection, was passed on as bytes; absent: every message was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes_reason: Option<BytesReason>,
     /// How it ended.
     pub end: End,
+}
+
+/// A death of the service's process, in microseconds since the rules were put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KillTimes {
+    /// When it was ordered.
+    pub ordered_us: u64,
+    /// When the process was dead for certain; absent: it was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_us: Option<u64>,
+    /// When the service served again; absent: it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serving_us: Option<u64>,
 }
 
 /// Why the proxy has passed on bytes without looking for requests and responses in them.
@@ -126,6 +142,8 @@ pub enum End {
     ServiceGone,
     /// The service could not be dialled; the client was reset though no fault said so.
     Unreachable,
+    /// The fault of another attempt has killed the service meanwhile; the client was reset.
+    Collateral,
 }
 
 /// The last line of the record.
@@ -169,7 +187,7 @@ impl RecordLine {
         let is_complete = match self.end {
             End::Faulted | End::Relayed => matches!(self.protocol, Protocol::Http1),
             // Whoever left may have left before the whole request was sent.
-            End::Intended | End::ClientGone | End::ServiceGone | End::Unreachable => false,
+            End::Intended | End::ClientGone | End::ServiceGone | End::Unreachable | End::Collateral => false,
         };
         // A service may refuse a request before it has the whole of it.
         is_complete && !self.forwarded_whole && self.status.is_none_or(|status| (200..300).contains(&status))
@@ -179,10 +197,19 @@ impl RecordLine {
     fn traces(&self) -> Traces {
         let client_reset = match self.end {
             End::Faulted => self.rst_client_ok,
-            End::Intended | End::Relayed | End::ClientGone | End::ServiceGone | End::Unreachable => None,
+            End::Intended | End::Relayed | End::ClientGone | End::ServiceGone | End::Unreachable | End::Collateral => {
+                None
+            }
         };
-        let client_left = matches!(self.end, End::ClientGone);
-        Traces { client_reset, client_left, held: self.held_us.map(Duration::from_micros) }
+        // A service that is killed for another attempt ends this one before its own point.
+        let client_left = matches!(self.end, End::ClientGone | End::Collateral);
+        Traces {
+            client_reset,
+            client_left,
+            held: self.held_us.map(Duration::from_micros),
+            kill_ordered: self.kill.is_some(),
+            served_again: self.kill.is_some_and(|kill| kill.dead_us.is_some() && kill.serving_us.is_some()),
+        }
     }
 }
 
@@ -400,7 +427,7 @@ impl RecordTally {
                 row.answered |= RecordRow::BROKEN;
                 self.broken.note(request.payment);
             }
-            End::Intended | End::Faulted | End::Relayed | End::ClientGone => {}
+            End::Intended | End::Faulted | End::Relayed | End::ClientGone | End::Collateral => {}
         }
         self.draw_again(request);
     }

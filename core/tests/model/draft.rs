@@ -66,6 +66,7 @@ impl Draft {
             processing_time: Duration::from_millis(self.processing_ms),
             key_ttl: self.key_ttl_ms.map(Duration::from_millis),
             missing_key: self.missing_key,
+            fail_after: paylab_core::probability::Probability::NEVER,
         });
         plan
     }

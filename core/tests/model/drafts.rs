@@ -156,7 +156,7 @@ fn fault() -> impl Strategy<Value = FaultSpec> {
     )
         .prop_map(|(probability, at, lasts, attempts, payments)| {
             let (reset, delay) = effect(at, lasts);
-            FaultSpec { name: String::new(), probability, reset, delay, attempts, payments }
+            FaultSpec { name: String::new(), probability, reset, delay, kill: None, attempts, payments }
         })
 }
 

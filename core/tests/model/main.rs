@@ -132,6 +132,7 @@ fn lesson_draft(max_attempts: u32, dedup: Dedup) -> Draft {
         probability: 0.3,
         reset: Some(Reset { at }),
         delay: None,
+        kill: None,
         attempts: None,
         payments: None,
     };

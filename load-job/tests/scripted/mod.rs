@@ -255,6 +255,7 @@ pub fn load(plan: Plan, proxy: &str) -> Load {
         service: "127.0.0.1:1".to_owned(),
         contract: None,
         tls: None,
+        replicas: Vec::new(),
         worker: 0,
         lease: Duration::from_secs(30),
         patience: Duration::ZERO,

@@ -86,6 +86,10 @@ fn behaviour(experiment: &PlannedExperiment) -> Vec<EnvVar> {
         variable("PAYLAB_PROCESSING_TIME", &service.processing_time.to_string()),
         variable("PAYLAB_MISSING_KEY", &text(serde_json::json!(service.missing_key))),
     ];
+    if let Some(fail_after) = service.fail_after {
+        variables.push(variable("PAYLAB_FAIL_AFTER", &fail_after.to_string()));
+        variables.push(variable("PAYLAB_SEED", &experiment.plan.seed().to_string()));
+    }
     variables.extend(service.key_ttl.map(|ttl| variable("PAYLAB_KEY_TTL", &ttl.to_string())));
     variables
 }

@@ -70,6 +70,7 @@ pub fn check(options: &Options) -> anyhow::Result<Exit> {
         service: address,
         contract: Some(contract.clone()),
         tls,
+        replicas: Vec::new(),
         worker: 0,
         lease: Duration::ZERO,
         patience: Duration::ZERO,

@@ -24,12 +24,35 @@ pub struct ReportFiles {
     pub markdown: Option<PathBuf>,
 }
 
+/// The form of a file with a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReportForm {
+    Html,
+    Junit,
+    Markdown,
+}
+
+impl ReportForm {
+    const fn option(self) -> &'static str {
+        match self {
+            Self::Html => "--report",
+            Self::Junit => "--junit",
+            Self::Markdown => "--markdown",
+        }
+    }
+}
+
 impl ReportFiles {
     /// Every file that is asked for, with its option.
     fn named(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        self.forms().map(|(form, file)| (form.option(), file))
+    }
+
+    /// Every file that is asked for, with its form.
+    fn forms(&self) -> impl Iterator<Item = (ReportForm, &Path)> {
         let Self { report, junit, markdown } = self;
-        let all = [("--report", report), ("--junit", junit), ("--markdown", markdown)];
-        all.into_iter().filter_map(|(option, file)| Some((option, file.as_deref()?)))
+        let all = [(ReportForm::Html, report), (ReportForm::Junit, junit), (ReportForm::Markdown, markdown)];
+        all.into_iter().filter_map(|(form, file)| Some((form, file.as_deref()?)))
     }
 
     /// Whether no file is asked for.
@@ -64,7 +87,22 @@ impl ReportFiles {
     /// A file cannot be written.
     pub(crate) fn write(&self, kept: &[Kept]) -> anyhow::Result<()> {
         let runs: Vec<_> = kept.iter().map(run).collect();
-        let written: Vec<_> = self.named().map(|(option, file)| write(option, file, &runs)).collect();
+        self.write_each(|form| {
+            Ok(match form {
+                ReportForm::Html => html::page(&runs)?,
+                ReportForm::Junit => junit::runs(&runs)?,
+                ReportForm::Markdown => markdown::runs(&runs),
+            })
+        })
+    }
+
+    /// Writes the files with the texts of their forms. All are tried, and the first that fails is told.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub(crate) fn write_each(&self, text: impl Fn(ReportForm) -> anyhow::Result<String>) -> anyhow::Result<()> {
+        let each = self.forms().map(|(form, file)| write(form.option(), file, &text(form)?));
+        let written: Vec<_> = each.collect();
         written.into_iter().collect()
     }
 }
@@ -84,12 +122,7 @@ fn prepare(option: &str, file: &Path) -> anyhow::Result<()> {
     cleared.map_err(|error| Misuse(format!("{option}: cannot write {}: {}", file.display(), in_words(&error))).into())
 }
 
-fn write(option: &str, file: &Path, runs: &[Run<'_>]) -> anyhow::Result<()> {
-    let text = match option {
-        "--junit" => junit::runs(runs)?,
-        "--markdown" => markdown::runs(runs),
-        _ => html::page(runs)?,
-    };
+fn write(option: &str, file: &Path, text: &str) -> anyhow::Result<()> {
     fs::write(file, text)
         .map_err(|error: io::Error| anyhow::anyhow!("cannot write {option} {}: {}", file.display(), in_words(&error)))
 }

@@ -27,9 +27,11 @@ use crate::{
     logs::{self, Logs},
     machine,
     output::{print, tell},
+    series::{UntilOptions, measure_series},
     signals::{self, Told},
     source::{Sourced, Sources},
-    target,
+    supervisor::OrdersTo,
+    target::{self, TheirProcess},
 };
 
 /// The options of `paylab run`.
@@ -51,8 +53,11 @@ pub struct Options {
     #[arg(long, short)]
     pub quiet: bool,
     /// Also keep the evidence of the run in this directory, which must be new or empty: `paylab report` and `paylab explain` read it
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "until_bound")]
     pub evidence: Option<PathBuf>,
+    /// Until when.
+    #[command(flatten)]
+    pub until: UntilOptions,
     /// Which files.
     #[command(flatten)]
     pub files: ReportFiles,
@@ -72,15 +77,15 @@ pub enum Output {
 
 /// How a run is attended.
 #[derive(Debug, Clone, Copy)]
-struct Attendance<'a> {
+pub(crate) struct Attendance<'a> {
     /// Names the experiment in messages.
-    name: &'a str,
+    pub(crate) name: &'a str,
     /// Whether its progress is shown.
-    bar: Bar,
+    pub(crate) bar: Bar,
     /// Ends the load early, and the verdict is then `Inconclusive`.
-    shutdown: &'a CancellationToken,
+    pub(crate) shutdown: &'a CancellationToken,
     /// What is to be known about it.
-    telling: Telling,
+    pub(crate) telling: Telling,
 }
 
 /// An experiment that can be run on this machine.
@@ -93,11 +98,11 @@ struct Runnable {
 
 /// The service that a run pays.
 #[derive(Debug, Clone, Copy)]
-enum Paid<'a> {
+pub(crate) enum Paid<'a> {
     /// Paylab's own, with its ledger in this database.
     Ours(&'a Database),
-    /// The user's own.
-    Theirs(&'a Arc<Contract>),
+    /// The user's own, and who can kill it.
+    Theirs(&'a Arc<Contract>, Option<&'a OrdersTo>),
 }
 
 impl Runnable {
@@ -110,15 +115,15 @@ impl Paid<'_> {
     fn lab(self, plan: &Plan, run: &RunId) -> anyhow::Result<Lab> {
         match self {
             Self::Ours(database) => Lab::start(plan, run, database),
-            Self::Theirs(contract) => Lab::in_front_of(contract.clone()),
+            Self::Theirs(contract, orders_to) => Lab::in_front_of(contract.clone(), orders_to.cloned()),
         }
     }
 
     /// Where the ledger is, for the report.
-    fn ledger(self) -> String {
+    pub(crate) fn ledger(self) -> String {
         match self {
             Self::Ours(database) => database.to_string(),
-            Self::Theirs(contract) => contract.origin.address.clone(),
+            Self::Theirs(contract, _) => contract.origin.address.clone(),
         }
     }
 }
@@ -133,21 +138,24 @@ pub fn run(options: &Options) -> anyhow::Result<Exit> {
     let (places, startable) = options.target.prepare()?;
     let experiments = options.sources.clone().paying(places).read_all()?;
     check_machine(&experiments, options)?;
+    options.until.check(&options.database)?;
     let experiments = experiments.into_iter().map(Runnable::of).collect::<anyhow::Result<Vec<_>>>()?;
     let names: Vec<_> = experiments.iter().map(|experiment| experiment.sourced.name()).collect();
     let places = options.evidence.as_ref().map(|directory| Places::prepare(directory, &names)).transpose()?;
     options.files.prepare(options.sources.files.iter().map(PathBuf::as_path))?;
     let shutdown = CancellationToken::new();
     signals::listen(shutdown.clone(), Told::Person)?;
-    let _started = startable.map(target::Startable::start).transpose()?;
-    run_all(&experiments, options, places.as_ref(), &shutdown)
+    let plans = experiments.iter().map(|experiment| &experiment.sourced.experiment.plan);
+    let started = startable.map(|startable| startable.start_for(plans)).transpose()?;
+    let orders_to = started.as_ref().and_then(TheirProcess::orders_to);
+    run_all(&experiments, options, (places.as_ref(), orders_to.as_ref()), &shutdown)
 }
 
 /// Runs the experiments and presents each outcome as soon as it is there, the last one after the files are written.
 fn run_all(
     experiments: &[Runnable],
     options: &Options,
-    places: Option<&Places>,
+    (places, orders_to): (Option<&Places>, Option<&OrdersTo>),
     shutdown: &CancellationToken,
 ) -> anyhow::Result<Exit> {
     let (mut runs, mut exits) = (Vec::new(), Vec::new());
@@ -157,8 +165,11 @@ fn run_all(
         let place = places.and_then(|places| places.of(index));
         let evidence = place.map(|place| place.display().to_string());
         let setting = Setting { evidence, ..options.setting(experiment) };
-        let paid = contract.as_ref().map_or(Paid::Ours(&options.database), Paid::Theirs);
-        let outcome = measure_until(&experiment.experiment.plan, paid, setting, attendance);
+        let paid = match contract {
+            None => Paid::Ours(&options.database),
+            Some(contract) => Paid::Theirs(contract, orders_to),
+        };
+        let outcome = measure_series(&experiment.experiment.plan, paid, setting, attendance, &options.until, None);
         let (outcome, chronicle) = outcome.with_context(|| label.clone())?;
         exits.push(Exit::of(outcome.is_as_expected()));
         let yaml = yaml_of(&experiment.experiment.resource, outcome.plan.seed()).with_context(|| label.clone())?;
@@ -253,11 +264,14 @@ pub fn measure(plan: &Plan, database: &Database, setting: Setting) -> anyhow::Re
 pub fn measure_theirs(plan: &Plan, contract: &Arc<Contract>, setting: Setting) -> anyhow::Result<Outcome> {
     let (name, shutdown) = (setting.experiment.clone(), CancellationToken::new());
     let attendance = Attendance { name: &name, bar: Bar::Hidden, shutdown: &shutdown, telling: Telling::Verdict };
-    Ok(measure_until(plan, Paid::Theirs(contract), setting, attendance)?.0)
+    Ok(measure_until(plan, Paid::Theirs(contract, None), setting, attendance)?.0)
 }
 
 /// Runs a plan on this machine.
-fn measure_until(
+///
+/// # Errors
+/// The lab cannot do its work.
+pub(crate) fn measure_until(
     plan: &Plan,
     paid: Paid<'_>,
     setting: Setting,
@@ -287,12 +301,16 @@ fn check_machine(experiments: &[Sourced], options: &Options) -> anyhow::Result<(
     machine::raise_descriptor_limit();
     for sourced in experiments {
         let plan = &sourced.experiment.plan;
-        if let Target::Ours(service) = &plan.target
+        if let (Target::Ours(service), false) = (&plan.target, matches!(options.database, Database::Postgres(_)))
             && service.replicas > 1
         {
-            let problem = format!("{} needs a cluster; one machine runs one service, so use 1", service.replicas);
+            let problem = format!(
+                "{} replicas need one database that all of them can reach; add --database postgres://..., or use 1",
+                service.replicas
+            );
             return Err(sourced.refuse("spec.service.replicas", problem).into());
         }
+        options.target.check_kills(plan).map_err(|(field, problem)| sourced.refuse(&field, problem))?;
         machine::check_descriptors(plan).map_err(|problem| sourced.refuse("spec.client.concurrency", problem))?;
     }
     if let (Database::File { url: _, path }, [_, second, ..]) = (&options.database, experiments) {

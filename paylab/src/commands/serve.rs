@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 use paylab_core::{
     duration_text::DurationText,
+    probability::Probability,
     targets::ours::{Dedup, MissingKey, OnDisconnect},
 };
 use paylab_part::contract::{CONTROL_PORT, PAYMENTS_PATH, PROXY_PORT, SERVICE_PORT};
@@ -160,6 +161,8 @@ impl Options {
             processing_time: DurationText::from_ms(0),
             key_ttl: None,
             missing_key: MissingKey::Book,
+            fail_after: Probability::NEVER,
+            seed: 0,
             commit: Commit::Group,
         }
     }

@@ -142,6 +142,7 @@ impl Worker {
             service,
             contract: None,
             tls: None,
+            replicas: Vec::new(),
             worker: 0,
             lease: LEASE,
             patience: Duration::ZERO,

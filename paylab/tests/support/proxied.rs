@@ -50,6 +50,7 @@ pub(crate) fn proxied(plan: &Plan, service: SocketAddr, [payments, control]: [So
         service,
         contract: None,
         tls: None,
+        replicas: Vec::new(),
         worker: 0,
         lease,
         patience,

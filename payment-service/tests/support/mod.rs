@@ -14,6 +14,7 @@ use std::{
 
 use paylab_core::{
     duration_text::DurationText,
+    probability::Probability,
     targets::ours::{Dedup, MissingKey, OnDisconnect},
     witness::{
         ledger::{Entry, LedgerFooter, LedgerItem, ServiceCounters},
@@ -78,6 +79,8 @@ impl Database {
             processing_time: DurationText::from_ms(0),
             key_ttl: None,
             missing_key: MissingKey::Book,
+            fail_after: Probability::NEVER,
+            seed: 0,
             commit: Commit::Group,
         }
     }

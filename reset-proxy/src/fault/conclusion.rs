@@ -71,9 +71,9 @@ impl ClientConnection {
 
     /// The service broke off: the client is reset although no fault ordered it.
     pub(super) fn reset_unanswered(self, end: &ExchangeEnd, entry: Option<OpenEntry>) {
-        self.count_unintended_reset(entry.as_ref());
+        let ended = self.end_of_service(entry.as_ref());
         reset(self.client);
-        OpenEntry::complete_some(entry, end.transfer(), End::ServiceGone);
+        OpenEntry::complete_some(entry, end.transfer(), ended);
     }
 
     /// The service cannot be reached: the client is reset although no fault ordered it.
@@ -128,11 +128,20 @@ impl ClientConnection {
                 OpenEntry::complete_some(entry, transfer, End::ClientGone);
             }
             TunnelEnd::ServiceGone => {
-                self.count_unintended_reset(entry.as_ref());
+                let ended = self.end_of_service(entry.as_ref());
                 reset(self.client);
-                OpenEntry::complete_some(entry, transfer, End::ServiceGone);
+                OpenEntry::complete_some(entry, transfer, ended);
             }
         }
+    }
+
+    /// How a request ends whose service is gone: at the order of a fault of another attempt, or by itself.
+    fn end_of_service(&self, entry: Option<&OpenEntry>) -> End {
+        if self.is_killed() {
+            return End::Collateral;
+        }
+        self.count_unintended_reset(entry);
+        End::ServiceGone
     }
 
     fn count_unintended_reset(&self, entry: Option<&OpenEntry>) {

@@ -17,7 +17,7 @@ use tracing::debug;
 use crate::{
     fault::{
         identity::RequestNumbering, message_copy::MessageCopy, peek::peek, plane::FaultPlane, record::OpenEntry,
-        rules::RuleState,
+        rules::RuleState, service_life::Life,
     },
     http::{
         head::ParsedHead,
@@ -41,6 +41,8 @@ pub(crate) struct ClientConnection {
     numbering: RequestNumbering,
     /// The entry of the first request, where a fault at `Connect` has opened it before the request was read.
     pub(super) admitted: Option<OpenEntry>,
+    /// The life of the service in which it was dialled.
+    pub(super) life: Life,
     /// What the last response said of the connection.
     pub(super) persistence: Persistence,
     stage: ConnectionStage,
@@ -51,6 +53,15 @@ pub(crate) struct ClientConnection {
 pub(crate) struct Accepted {
     numbering: RequestNumbering,
     in_flight: TaskTrackerToken,
+}
+
+/// Who dials the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DialTurn {
+    /// A request that waits while the service is started again.
+    Waiting,
+    /// The request in whose turn it is to be killed.
+    Killing,
 }
 
 /// What a connection has carried.
@@ -103,6 +114,7 @@ impl ClientConnection {
             numbering,
             client,
             service: None,
+            life: Life::default(),
             up: MessageCopy::new(plane.head_limits.buffer_len()),
             down: MessageCopy::new(plane.head_limits.buffer_len()),
             admitted: None,
@@ -208,12 +220,33 @@ impl ClientConnection {
     /// The connection to the service, dialled if there is none yet. `None` when the service cannot be reached.
     pub(super) async fn dialled(&mut self) -> Option<ServiceStream> {
         match self.service.take() {
-            Some(service) => Some(service),
-            None => {
-                let dialled = Box::pin(self.plane.dial()).await;
-                dialled.inspect_err(|error| debug!(%error, "could not reach the service")).ok()
+            Some(service) if self.life == self.plane.service_life.number() => Some(service),
+            // A connection to a process that was killed meanwhile is none.
+            Some(_) | None => Box::pin(self.dial(DialTurn::Waiting)).await,
+        }
+    }
+
+    /// Dials the service. One that is killed meanwhile is dialled again when it serves.
+    pub(super) async fn dial(&mut self, turn: DialTurn) -> Option<ServiceStream> {
+        loop {
+            self.life = match turn {
+                DialTurn::Waiting => self.plane.service_life.serving().await,
+                DialTurn::Killing => self.plane.service_life.number(),
+            };
+            match self.plane.dial().await {
+                Ok(service) => return Some(service),
+                Err(_) if self.is_killed() => {}
+                Err(error) => {
+                    debug!(%error, "could not reach the service");
+                    return None;
+                }
             }
         }
+    }
+
+    /// Whether the service was killed after it was dialled.
+    pub(super) fn is_killed(&self) -> bool {
+        self.life != self.plane.service_life.number()
     }
 
     pub(super) fn count_request(&self, head: &RequestHead) {

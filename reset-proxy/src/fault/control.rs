@@ -70,7 +70,12 @@ async fn ready(State(plane): State<Arc<FaultPlane>>) -> Result<StatusCode, Refus
 
 async fn put_rules(State(plane): State<Arc<FaultPlane>>, body: Bytes) -> Result<Json<RulesInForce>, Refusal> {
     let rules: Rules = parse_json(&body)?;
-    let errors = check(&rules);
+    let mut errors = check(&rules);
+    if !plane.service_life.is_supervised() {
+        let kills = rules.faults.iter().enumerate().filter(|(_, fault)| fault.kill.is_some());
+        let problem = "needs a supervisor of the service; start the service with `paylab supervise` and the proxy with --supervisor";
+        errors.extend(kills.map(|(index, _)| FieldError::new(format!("faults[{index}].kill"), problem)));
+    }
     if !errors.is_empty() {
         return Err(Refusal::of_fields(&errors));
     }

@@ -1,4 +1,4 @@
-//! What a fault does to a request. This is the decision alone; `reset` and `hold` carry it out.
+//! What a fault does to a request. This is the decision alone; `reset`, `hold` and `kill` carry it out.
 
 use std::time::Duration;
 
@@ -13,14 +13,17 @@ pub(crate) enum Fate {
     Reset(Point),
     /// It waits at this point, or its response does, and passes afterwards.
     Hold { at: Point, lasts: Duration },
+    /// The service is killed this long after the point.
+    Kill { at: Point, after: Duration },
 }
 
 impl Fate {
     /// What an effect does to the request that meets it.
-    pub(crate) const fn of(effect: Effect) -> Self {
+    pub(crate) fn of(effect: Effect) -> Self {
         match effect {
             Effect::Reset(reset) => Self::Reset(reset.at),
             Effect::Delay(delay) => Self::Hold { at: delay.at, lasts: delay.lasts.duration() },
+            Effect::Kill(kill) => Self::Kill { at: kill.at, after: kill.after() },
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fs::File, io, sync::Arc, time::Instant};
 use paylab_core::{
     fault::sampler::{Fault, FaultSampler},
     witness::{
-        record::{End, RecordFooter},
+        record::{End, KillTimes, RecordFooter},
         seal::Seal,
     },
 };
@@ -57,6 +57,8 @@ pub(crate) struct OpenEntry {
     pub(crate) fate: Fate,
     /// How long the request or its response was held, in microseconds, once a hold is over.
     pub(crate) held_us: Option<u64>,
+    /// The death of the service, once it was ordered.
+    pub(crate) kill: Option<KillTimes>,
 }
 
 impl Record {
@@ -103,7 +105,7 @@ impl Record {
         let must_wait = rows.is_full();
         drop(rows);
         let (fault, fate) = (request.fault, request.fate);
-        OpenEntry { record: Arc::clone(self), seq, fault, must_wait, fate, held_us: None }
+        OpenEntry { record: Arc::clone(self), seq, fault, must_wait, fate, held_us: None, kill: None }
     }
 
     fn complete(&self, seq: u64, transfer: Transfer, end: End) {
@@ -153,7 +155,7 @@ impl OpenEntry {
 
     /// Completes an entry with what was transferred and how the request ended.
     pub(crate) fn complete(self, transfer: Transfer, end: End) {
-        self.record.complete(self.seq, Transfer { held_us: self.held_us, ..transfer }, end);
+        self.record.complete(self.seq, Transfer { held_us: self.held_us, kill: self.kill, ..transfer }, end);
     }
 
     /// Completes an entry, if there is one: without rules in force there is none.
@@ -161,6 +163,11 @@ impl OpenEntry {
         if let Some(entry) = entry {
             entry.complete(transfer, end);
         }
+    }
+
+    /// The time since the rules were put, in microseconds.
+    pub(crate) fn now_us(&self) -> u64 {
+        self.record.age_us()
     }
 
     /// Waits while the file of the record is far behind.
@@ -176,7 +183,7 @@ impl OpenEntry {
 
 impl Drop for OpenEntry {
     fn drop(&mut self) {
-        let transfer = Transfer { held_us: self.held_us, ..Transfer::default() };
+        let transfer = Transfer { held_us: self.held_us, kill: self.kill, ..Transfer::default() };
         self.record.complete(self.seq, transfer, End::Intended);
     }
 }

@@ -4,6 +4,8 @@
 //! Every open connection is a task that has room for the largest of its states. So what only some requests need, such as a hold, is
 //! boxed: it takes its memory when it begins.
 
+use std::sync::Arc;
+
 use paylab_core::{
     fault::point::Point,
     witness::record::{BytesReason, Protocol},
@@ -11,14 +13,15 @@ use paylab_core::{
 
 use crate::{
     fault::{
-        connection::{ClientConnection, NextMessage},
-        exchange::{Exchange, ExchangeLimits, ExchangeStop},
+        connection::{ClientConnection, DialTurn, NextMessage},
+        exchange::{Exchange, ExchangeEnd, ExchangeLimits, ExchangeStop},
         fate::Fate,
         hold,
         record::OpenEntry,
         reset,
     },
     http::request::RequestHead,
+    transport::service_stream::ServiceStream,
 };
 
 /// Relays a client's connection until the client, the service or a fault ends it.
@@ -28,6 +31,7 @@ pub(crate) async fn relay(mut connection: Box<ClientConnection>) {
         match entry.fate {
             Fate::Reset(_) => return connection.reset_unforwarded(Some(entry)),
             Fate::Hold { at: _, lasts } => Box::pin(hold::wait(&mut entry, lasts)).await,
+            Fate::Kill { at: _, after } => return Box::pin(connection.kill_unforwarded(after, entry)).await,
             Fate::Pass => {}
         }
         connection.admitted = Some(entry);
@@ -60,6 +64,7 @@ async fn relay_request(mut connection: Box<ClientConnection>, head: &RequestHead
             connection.reset_unforwarded(entry);
             return None;
         }
+        Fate::Kill { .. } => return Box::pin(relay_killing(connection, head, entry)).await,
         Fate::Reset(point) => reset::limits(point),
         Fate::Hold { at, lasts } => {
             Box::pin(hold::before_forwarding(entry.as_mut(), at, lasts)).await;
@@ -74,7 +79,7 @@ async fn relay_request(mut connection: Box<ClientConnection>, head: &RequestHead
     let copies = (&mut connection.up, &mut connection.down);
     let mut exchange = Exchange::new(sockets, copies, head, limits, &connection.plane);
     let end = match fate {
-        Fate::Pass | Fate::Reset(_) => exchange.run().await,
+        Fate::Pass | Fate::Reset(_) | Fate::Kill { .. } => exchange.run().await,
         Fate::Hold { at, lasts } => Box::pin(hold::run(&mut exchange, entry.as_mut(), at, lasts)).await,
     };
     match fate {
@@ -86,8 +91,50 @@ async fn relay_request(mut connection: Box<ClientConnection>, head: &RequestHead
             Box::pin(connection.finish_without_client(service, &end, entry)).await;
             return None;
         }
-        Fate::Pass | Fate::Reset(_) | Fate::Hold { .. } => {}
+        Fate::Pass | Fate::Reset(_) | Fate::Hold { .. } | Fate::Kill { .. } => {}
     }
+    conclude(connection, service, end, entry).await
+}
+
+/// Relays one request whose fault kills the service at a point of it.
+async fn relay_killing(
+    mut connection: Box<ClientConnection>,
+    head: &RequestHead,
+    entry: Option<OpenEntry>,
+) -> Option<Box<ClientConnection>> {
+    let (Fate::Kill { at, after }, Some(entry)) = (fate(entry.as_ref()), entry) else { return None };
+    if let Point::Connect | Point::BeforeRequest = at {
+        Box::pin(connection.kill_unforwarded(after, entry)).await;
+        return None;
+    }
+    let plane = Arc::clone(&connection.plane);
+    // The client goes on when it has the whole response, so that no other request may begin before that.
+    let turn = if at.is_after_response() { Some(Box::pin(plane.service_life.turn()).await) } else { None };
+    let dialled = match &turn {
+        None => connection.dialled().await,
+        Some(_) => Box::pin(connection.dial(DialTurn::Killing)).await,
+    };
+    let Some(mut service) = dialled else {
+        connection.reset_unreachable(Some(entry));
+        return None;
+    };
+    let sockets = (&mut connection.client, &mut service);
+    let copies = (&mut connection.up, &mut connection.down);
+    let end = Box::pin(Exchange::new(sockets, copies, head, reset::limits(at), &plane).run()).await;
+    if reset::is_due(at, end.stop) {
+        Box::pin(connection.kill_at(at, after, service, &end, (entry, turn))).await;
+        return None;
+    }
+    conclude(connection, service, end, Some(entry)).await
+}
+
+/// Ends a request whose fault, if there is one, was carried out or has nothing left to do.
+async fn conclude(
+    connection: Box<ClientConnection>,
+    service: ServiceStream,
+    end: ExchangeEnd,
+    entry: Option<OpenEntry>,
+) -> Option<Box<ClientConnection>> {
     match end.stop {
         ExchangeStop::ResponseDone => return connection.keep(service, &end, entry).await,
         ExchangeStop::Switched | ExchangeStop::Unreadable(_) => Box::pin(connection.switch(service, &end, entry)).await,
@@ -108,6 +155,8 @@ async fn relay_bytes(mut connection: Box<ClientConnection>, reason: BytesReason)
         Fate::Pass => {}
         Fate::Reset(_) => return connection.reset_unforwarded(entry),
         Fate::Hold { at, lasts } => hold::before_forwarding(entry.as_mut(), at, lasts).await,
+        // At any other point than `Connect`, bytes meet no fault.
+        Fate::Kill { .. } => return,
     }
     match connection.dialled().await {
         Some(service) => connection.tunnel_bytes(service, entry, Some(reason)).await,

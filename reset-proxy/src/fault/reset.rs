@@ -95,7 +95,7 @@ impl ClientConnection {
         }
     }
 
-    fn count_reset(&self, entry: Option<&OpenEntry>) {
+    pub(super) fn count_reset(&self, entry: Option<&OpenEntry>) {
         if let Some(fault) = entry.and_then(OpenEntry::fault) {
             self.plane.counters.count_reset(&fault.name, fault.effect.at());
         }

@@ -182,6 +182,7 @@ mod tests {
             probability: 0.3,
             reset: Some(Reset { at: Point::BeforeRequest }),
             delay: None,
+            kill: None,
             attempts: None,
             payments: None,
         };

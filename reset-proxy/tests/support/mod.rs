@@ -315,7 +315,15 @@ pub(crate) fn rules(run_id: &str, faults: Vec<FaultSpec>) -> Rules {
 }
 
 pub(crate) fn fault(name: &str, probability: f64, at: Point) -> FaultSpec {
-    FaultSpec { name: name.into(), probability, reset: Some(Reset { at }), delay: None, attempts: None, payments: None }
+    FaultSpec {
+        name: name.into(),
+        probability,
+        reset: Some(Reset { at }),
+        delay: None,
+        kill: None,
+        attempts: None,
+        payments: None,
+    }
 }
 
 pub(crate) fn always(name: &str, at: Point) -> FaultSpec {

@@ -152,6 +152,7 @@ const fn doubt(doubt: Doubt) -> &'static str {
         Doubt::RequestsDiffer => "The service has not received as many requests as the proxy forwarded.",
         Doubt::ConnectionsDiffer => "The proxy has not accepted as many connections as the client made attempts.",
         Doubt::FaultSilent => "A fault that should have taken effect at least 10 times never did.",
+        Doubt::BoundNotReached => "The bug rate could not be bounded as `--until-bound` asks.",
         Doubt::TooFewExposures => "The path had fewer chances to break its claim than `spec.minExposures` asks for.",
     }
 }

@@ -64,6 +64,7 @@ impl Lab {
             probability: 1.0,
             reset: None,
             delay: Some(Delay { at, lasts: DurationText::from_ms(20_000) }),
+            kill: None,
             attempts: None,
             payments: None,
         };

@@ -6,19 +6,19 @@ use paylab_core::{
         spec::FAULTS_MAX,
     },
     payment::{AttemptId, PaymentId},
-    witness::record::{BytesReason, Coin, End, Protocol, RecordLine},
+    witness::record::{BytesReason, Coin, End, KillTimes, Protocol, RecordLine},
 };
 
 use crate::fault::fate::Fate;
 
 /// The length of a row without its coins.
-const FIXED_LEN: usize = 8 * 7 + 4 * 3 + 2 + 6;
+const FIXED_LEN: usize = 8 * 10 + 4 * 3 + 2 + 6;
 const COIN_LEN: usize = 8;
 /// Written where no fault took effect.
 const NO_FAULT: u8 = u8::MAX;
 /// Written where the service sent no status. No real status is 0.
 const NO_STATUS: u16 = 0;
-/// Written where nothing was held. No hold lasts this many microseconds.
+/// Written where nothing was held or killed. Nothing lasts this many microseconds.
 const NOT_HELD: u64 = u64::MAX;
 /// Written where a request has not ended, and where it took longer than 71 minutes.
 const NOT_TIMED: u32 = u32::MAX;
@@ -83,6 +83,8 @@ pub(crate) struct Transfer {
     pub(crate) rst_service_ok: Option<bool>,
     /// How long a hold lasted, in microseconds.
     pub(crate) held_us: Option<u64>,
+    /// The death of the service that the fault has ordered.
+    pub(crate) kill: Option<KillTimes>,
     /// Why no further request was looked for.
     pub(crate) bytes_reason: Option<BytesReason>,
 }
@@ -113,10 +115,14 @@ impl Row {
             rst_client_ok,
             rst_service_ok,
             held_us,
+            kill,
             bytes_reason,
         } = self.transfer;
         let held_us = held_us.unwrap_or(NOT_HELD);
-        for number in [self.seq, self.t_us, self.ordinal.conn, self.id.payment.0, bytes_up, bytes_down, held_us] {
+        let times = kill.map(|kill| [Some(kill.ordered_us), kill.dead_us, kill.serving_us]).unwrap_or_default();
+        let [ordered, dead, serving] = times.map(|time| time.unwrap_or(NOT_HELD));
+        let numbers = [self.seq, self.t_us, self.ordinal.conn, self.id.payment.0, bytes_up, bytes_down, held_us];
+        for number in numbers.into_iter().chain([ordered, dead, serving]) {
             out.extend_from_slice(&number.to_le_bytes());
         }
         for number in [self.ordinal.nth, self.id.attempt, self.took_us.unwrap_or(NOT_TIMED)] {
@@ -140,6 +146,8 @@ impl Row {
         let mut number = || take(bytes).map(u64::from_le_bytes);
         let (seq, t_us, conn, payment) = (number()?, number()?, number()?, number()?);
         let (bytes_up, bytes_down, held_us) = (number()?, number()?, number()?);
+        let mut time = || number().map(|us| Some(us).filter(|us| *us != NOT_HELD));
+        let (ordered_us, dead_us, serving_us) = (time()?, time()?, time()?);
         let mut number = || take(bytes).map(u32::from_le_bytes);
         let (nth, attempt, took_us) = (number()?, number()?, number()?);
         let status = Some(u16::from_le_bytes(take(bytes)?)).filter(|status| *status != NO_STATUS);
@@ -166,6 +174,7 @@ impl Row {
                 rst_client_ok: reset(rst_client),
                 rst_service_ok: reset(rst_service),
                 held_us: Some(held_us).filter(|held_us| *held_us != NOT_HELD),
+                kill: ordered_us.map(|ordered_us| KillTimes { ordered_us, dead_us, serving_us }),
                 bytes_reason: reason_of(bytes_reason)?,
             },
             took_us: Some(took_us).filter(|took_us| *took_us != NOT_TIMED),
@@ -183,6 +192,7 @@ impl Row {
             rst_client_ok,
             rst_service_ok,
             held_us,
+            kill,
             bytes_reason,
         } = self.transfer;
         let fault = self.fault.and_then(|index| sampler.faults().get(usize::from(index)));
@@ -206,6 +216,7 @@ impl Row {
             rst_service_ok,
             held_us,
             took_us: self.took_us.map(u64::from),
+            kill,
             bytes_reason,
             end: self.end,
         }
@@ -240,6 +251,7 @@ const fn end_code(end: End) -> u8 {
         End::ClientGone => 3,
         End::ServiceGone => 4,
         End::Unreachable => 5,
+        End::Collateral => 6,
     }
 }
 
@@ -251,6 +263,7 @@ const fn end_of(code: u8) -> Option<End> {
         3 => End::ClientGone,
         4 => End::ServiceGone,
         5 => End::Unreachable,
+        6 => End::Collateral,
         _ => return None,
     })
 }
@@ -268,6 +281,7 @@ mod tests {
             probability: 1.0,
             reset: Some(Reset { at: Point::BeforeResponse }),
             delay: None,
+            kill: None,
             attempts: None,
             payments: None,
         };
@@ -284,7 +298,8 @@ mod tests {
             held_us in prop::option::of(0..NOT_HELD),
             took_us in prop::option::of(0..NOT_TIMED),
             (named, http, forwarded_whole) in any::<(bool, bool, bool)>(),
-            end in (0_u8..6).prop_map(|code| end_of(code).unwrap()),
+            kill in prop::option::of((0..NOT_HELD, prop::option::of(0..NOT_HELD), prop::option::of(0..NOT_HELD))),
+            end in (0_u8..7).prop_map(|code| end_of(code).unwrap()),
             bytes_reason in (0_u8..8).prop_map(|code| reason_of(code).unwrap()),
         ) {
             let [seq, t_us, conn, payment, bytes_up, bytes_down] = numbers;
@@ -296,11 +311,12 @@ mod tests {
             let (ordinal, fate) = (Ordinal { conn, nth }, Fate::Pass);
             let request =
                 IdentifiedRequest { ordinal, id, attribution, protocol, draw, fault: draw.effective, fate };
+            let kill = kill.map(|(ordered_us, dead_us, serving_us)| KillTimes { ordered_us, dead_us, serving_us });
             let mut row = Row::intended(seq, t_us, &request);
             row.took_us = took_us;
             row.end = end;
             row.transfer =
-                Transfer { bytes_up, bytes_down, forwarded_whole, status, rst_client_ok, rst_service_ok, held_us, bytes_reason };
+                Transfer { bytes_up, bytes_down, forwarded_whole, status, rst_client_ok, rst_service_ok, held_us, kill, bytes_reason };
             let mut bytes = Vec::new();
             row.write(faults, &mut bytes);
             prop_assert_eq!(bytes.len(), Row::len(faults));
