@@ -9,6 +9,7 @@ mod load;
 mod memory;
 mod metadata;
 mod network;
+mod placement;
 mod plan;
 mod pod;
 mod proxy;
@@ -105,7 +106,7 @@ mod tests {
         let settings = Settings {
             pull_secrets: vec!["registry".to_owned()],
             network_policies: false,
-            resources: serde_json::from_value(json!({"limits": {"memory": "64Mi"}})).unwrap(),
+            parts: r#"{"resources": {"limits": {"memory": "64Mi"}}}"#.parse().unwrap(),
             ..settings()
         };
         insta::assert_json_snapshot!(all(&spec, &settings));
@@ -136,6 +137,51 @@ mod tests {
         });
         let settings = Settings { pull_secrets: vec!["registry".to_owned()], ..settings() };
         insta::assert_json_snapshot!(all(&target(&json!({"image": image})), &settings));
+    }
+
+    /// What every pod of a lab gets from the settings, with the labels of the operator beside those of the user.
+    #[test]
+    fn the_pods_of_a_lab_are_as_the_clusters_owner_wants_them() {
+        let asked = json!({
+            "podAnnotations": {"sidecar.istio.io/inject": "false"},
+            "podLabels": {"team": "payments"},
+            "nodeSelector": {"kubernetes.io/os": "linux"},
+            "tolerations": [{"key": "lab", "operator": "Exists", "effect": "NoSchedule"}],
+            "affinity": {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}},
+            "topologySpreadConstraints":
+                [{"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"}],
+            "priorityClassName": "low",
+            "serviceAccountName": "lab",
+            "podSecurityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containerSecurityContext": {},
+        });
+        let settings = Settings { parts: asked.to_string().parse().unwrap(), ..settings() };
+        let shop = target(&json!({"image": {"image": "shop:2", "port": 80, "securityContext": {"runAsUser": 1000}}}));
+        let pods = [json!({}), shop].into_iter().flat_map(|spec| all(&spec, &settings));
+        let pods: Vec<_> = pods.map(|object| object["spec"]["template"].clone()).filter(|pod| !pod.is_null()).collect();
+        assert_eq!(pods.len(), 6);
+        for pod in pods {
+            let (labels, spec) = (&pod["metadata"]["labels"], &pod["spec"]);
+            assert_eq!(pod["metadata"]["annotations"], asked["podAnnotations"]);
+            assert_eq!((&labels["team"], &labels[names::MANAGED_BY_LABEL]), (&json!("payments"), &json!("paylab")));
+            for field in ["nodeSelector", "tolerations", "affinity", "priorityClassName", "serviceAccountName"] {
+                assert_eq!(spec[field], asked[field], "{field}");
+            }
+            let spread = &spec["topologySpreadConstraints"][0];
+            assert_eq!(spread["labelSelector"]["matchLabels"][names::PART_LABEL], labels[names::PART_LABEL]);
+            assert!(spread["labelSelector"]["matchLabels"][names::RUN_LABEL].is_string(), "{spread}");
+            assert_eq!(spec["automountServiceAccountToken"], false);
+            let container = &spec["containers"][0];
+            if container["name"] == "target" {
+                // The user of the user's own image is up to the experiment.
+                assert_eq!(spec["securityContext"]["runAsUser"], 1000);
+            } else {
+                assert_eq!(
+                    (&spec["securityContext"], &container["securityContext"]),
+                    (&asked["podSecurityContext"], &json!(null))
+                );
+            }
+        }
     }
 
     #[test]

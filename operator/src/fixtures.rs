@@ -56,7 +56,7 @@ pub(crate) fn settings() -> Settings {
         image: "registry.local/paylab:1".to_owned(),
         pull_policy: "IfNotPresent".to_owned(),
         pull_secrets: Vec::new(),
-        resources: serde_json::from_value(json!({"limits": {"memory": "512Mi"}})).unwrap(),
+        parts: r#"{"resources": {"limits": {"memory": "512Mi"}}}"#.parse().unwrap(),
         network_policies: true,
     }
 }

@@ -6,8 +6,9 @@ use std::{
 };
 
 use clap::Args;
-use k8s_openapi::api::core::v1::ResourceRequirements;
 use paylab_core::duration_text::DurationText;
+
+use crate::parts::Parts;
 
 /// The port of health and metrics.
 const PORT: u16 = 8080;
@@ -32,9 +33,9 @@ pub struct Options {
     /// Secrets for pulling the image, separated by commas; they must exist in each experiment's namespace
     #[arg(long, env = "PAYLAB_IMAGE_PULL_SECRETS", value_name = "NAMES", value_delimiter = ',')]
     pub image_pull_secrets: Vec<String>,
-    /// Resource requests and limits of every part's container, as JSON
-    #[arg(long, env = "PAYLAB_PART_RESOURCES", value_name = "JSON", default_value = "{}", value_parser = resources)]
-    pub part_resources: ResourceRequirements,
+    /// How the pods of a lab are to be: resources, labels, placement and security, as JSON with the fields of the chart's value `parts`
+    #[arg(long, env = "PAYLAB_PARTS", value_name = "JSON", default_value = "{}")]
+    pub parts: Parts,
     /// Whether each experiment gets a NetworkPolicy that lets only its own parts connect to each other
     #[arg(long, env = "PAYLAB_NETWORK_POLICIES", value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     pub network_policies: bool,
@@ -70,11 +71,6 @@ pub struct Leadership {
     pub identity: Option<String>,
 }
 
-fn resources(text: &str) -> Result<ResourceRequirements, String> {
-    let example = r#"use JSON such as {"requests": {"cpu": "50m"}, "limits": {"memory": "512Mi"}}"#;
-    serde_json::from_str(text).map_err(|error| format!("{error}; {example}"))
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -91,7 +87,7 @@ mod tests {
     fn only_the_image_is_required() {
         let CommandLine { options } = CommandLine::try_parse_from(["operator", "--image", "paylab:1"]).unwrap();
         assert_eq!((options.watch_namespace, options.network_policies), (None, true));
-        assert_eq!(options.part_resources, ResourceRequirements::default());
+        assert_eq!(options.parts, Parts::default());
         assert!(options.leadership.lease.is_none() && options.image_pull_secrets.is_empty());
         assert!(CommandLine::try_parse_from(["operator"]).is_err());
     }
@@ -99,8 +95,8 @@ mod tests {
     #[test]
     fn invalid_options_are_refused() {
         for arguments in [
-            ["--part-resources", "{"],
-            ["--part-resources", r#"{"limits": 5}"#],
+            ["--parts", "{"],
+            ["--parts", r#"{"resources": {"limits": {"memory": "abc"}}}"#],
             ["--image-pull-policy", "Sometimes"],
             ["--network-policies", "perhaps"],
             ["--lease", "without-an-identity"],

@@ -109,7 +109,8 @@ fn what_was_in_flight_at_a_death_is_no_doubt_and_no_loss() {
 fn the_record_says_of_every_kill_when_it_was_ordered_dead_and_serving() {
     let folder = tempfile::tempdir().unwrap();
     let evidence = folder.path().join("evidence");
-    let ran = run_with(&killed("UniqueKey", &json!({"at": "BeforeResponse"})), &["--evidence", evidence.to_str().unwrap()]);
+    let ran =
+        run_with(&killed("UniqueKey", &json!({"at": "BeforeResponse"})), &["--evidence", evidence.to_str().unwrap()]);
     assert_eq!(ran.status.code(), Some(0), "{}", printed(&ran));
     let attempts = zstd_lines(&evidence.join("attempts.ndjson.zst"));
     let kills: Vec<_> = attempts.iter().filter_map(|attempt| kill_of(attempt)).collect();
@@ -161,7 +162,10 @@ fn target(kill: bool) -> Value {
 /// The command of that service.
 fn service(ledger: &std::path::Path) -> String {
     let program = env!("CARGO_BIN_EXE_paylab");
-    format!("{program} payment-service --dedup UniqueKey --database sqlite:{} --listen 127.0.0.1:$PORT", ledger.display())
+    format!(
+        "{program} payment-service --dedup UniqueKey --database sqlite:{} --listen 127.0.0.1:$PORT",
+        ledger.display()
+    )
 }
 
 #[test]
@@ -238,7 +242,10 @@ fn an_answer_that_fails_after_the_booking_is_asked_again_and_only_a_key_helps() 
         let outcome = run(&spec);
         assert_eq!((&outcome["findings"], &outcome["doubts"]), (&json!([]), &json!([])), "{outcome:#}");
         assert!(outcome["answers"]["statuses"]["500"].as_u64().unwrap() > 20, "{outcome:#}");
-        (outcome["reason"].as_str().unwrap().to_owned(), outcome["prediction"]["exact"]["bookedUnknown"].as_u64().unwrap())
+        (
+            outcome["reason"].as_str().unwrap().to_owned(),
+            outcome["prediction"]["exact"]["bookedUnknown"].as_u64().unwrap(),
+        )
     };
     assert_eq!(failing("None", 0).0, "Duplicated");
     assert_eq!(failing("UniqueKey", 0), ("ClaimHeld".to_owned(), 0));

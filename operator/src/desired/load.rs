@@ -48,13 +48,12 @@ const DEADLINE_SECS_MAX: u64 = 2_147_483_647;
 /// The Job; `lab` is the fingerprint of the lab that its evidence will be about.
 pub(crate) fn job(experiment: &PlannedExperiment, settings: &Settings, owner: &OwnerReference, lab: &str) -> Job {
     let workers = experiment.spec.client.workers;
-    let resources = load_resources(&experiment.plan, &settings.resources);
-    let settings = &Settings { resources, ..settings.clone() };
     let options = PodOptions {
         arguments: arguments(experiment),
         environment: [target::secrets(experiment), vec![evidence_len_max(experiment)]].concat(),
         volume: Some(file(experiment)),
         restart_policy: Some("Never"),
+        resources: Some(load_resources(&experiment.plan, settings.parts.resources(Part::LoadJob))),
         ..PodOptions::default()
     };
     Job {

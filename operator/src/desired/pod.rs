@@ -3,13 +3,14 @@
 use k8s_openapi::{
     api::core::v1::{
         Capabilities, Container, EnvVar, EnvVarSource, HTTPGetAction, LocalObjectReference, PodSecurityContext,
-        PodSpec, PodTemplateSpec, Probe, SeccompProfile, SecretKeySelector, SecurityContext, Volume, VolumeMount,
+        PodSpec, PodTemplateSpec, Probe, ResourceRequirements, SeccompProfile, SecretKeySelector, SecurityContext,
+        Volume, VolumeMount,
     },
-    apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
+    apimachinery::pkg::util::intstr::IntOrString,
 };
 use paylab_contract::spec::SecretKeyRef;
 
-use super::{settings::Settings, supervisor};
+use super::{placement::placed, settings::Settings, supervisor};
 use crate::{
     names::{self, Part},
     planned::PlannedExperiment,
@@ -33,6 +34,8 @@ pub(super) struct PodOptions {
     pub(super) restart_policy: Option<&'static str>,
     /// The port at which the part serves, if a supervisor starts it.
     pub(super) is_supervised_at: Option<u16>,
+    /// In place of those of the settings.
+    pub(super) resources: Option<ResourceRequirements>,
 }
 
 /// The pod of a part.
@@ -42,7 +45,7 @@ pub(super) fn template(
     part: Part,
     options: PodOptions,
 ) -> PodTemplateSpec {
-    let PodOptions { arguments, environment, volume, probe, restart_policy, is_supervised_at } = options;
+    let PodOptions { arguments, environment, volume, probe, restart_policy, is_supervised_at, resources } = options;
     let arguments = [vec![part.name().to_owned()], arguments].concat();
     let arguments = match is_supervised_at {
         None => arguments,
@@ -55,30 +58,25 @@ pub(super) fn template(
         image_pull_policy: Some(settings.pull_policy.clone()),
         args: Some(arguments),
         env: Some([vec![variable("PAYLAB_LOG_FORMAT", "json")], environment].concat()),
-        resources: Some(settings.resources.clone()),
-        security_context: Some(container_security()),
+        resources: Some(resources.unwrap_or_else(|| settings.parts.resources(part))),
+        security_context: container_security(settings),
         startup_probe: probe,
         // If a part ends without a report, the status shows the end of its log as the reason.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         volume_mounts: mount.map(|mount| vec![mount]),
         ..Container::default()
     };
-    PodTemplateSpec {
-        metadata: Some(ObjectMeta {
-            labels: Some(names::part_labels(&experiment.name, experiment.id.as_str(), part)),
-            ..ObjectMeta::default()
-        }),
-        spec: Some(PodSpec {
-            automount_service_account_token: Some(false),
-            enable_service_links: Some(false),
-            containers: vec![container],
-            image_pull_secrets: pull_secrets(settings),
-            restart_policy: restart_policy.map(str::to_owned),
-            security_context: Some(pod_security()),
-            volumes: volume.map(|volume| vec![volume]),
-            ..PodSpec::default()
-        }),
-    }
+    let pod = PodSpec {
+        automount_service_account_token: Some(false),
+        enable_service_links: Some(false),
+        containers: vec![container],
+        image_pull_secrets: pull_secrets(settings),
+        restart_policy: restart_policy.map(str::to_owned),
+        security_context: pod_security(settings),
+        volumes: volume.map(|volume| vec![volume]),
+        ..PodSpec::default()
+    };
+    placed(&settings.parts, names::part_labels(&experiment.name, experiment.id.as_str(), part), pod)
 }
 
 /// An environment variable.
@@ -123,12 +121,18 @@ pub(super) fn pull_secrets(settings: &Settings) -> Option<Vec<LocalObjectReferen
     (!names.is_empty()).then_some(names)
 }
 
-fn pod_security() -> PodSecurityContext {
-    PodSecurityContext { run_as_user: Some(USER), run_as_group: Some(USER), ..restricted_pod() }
+/// The security context of the settings, or what Pod Security `restricted` demands, with the user of the image.
+fn pod_security(settings: &Settings) -> Option<PodSecurityContext> {
+    let ours = || PodSecurityContext { run_as_user: Some(USER), run_as_group: Some(USER), ..restricted_pod() };
+    let context = settings.parts.pod_security_context.clone().unwrap_or_else(ours);
+    (context != PodSecurityContext::default()).then_some(context)
 }
 
-fn container_security() -> SecurityContext {
-    SecurityContext { read_only_root_filesystem: Some(true), ..restricted_container() }
+/// As [`pod_security`], for the container.
+pub(super) fn container_security(settings: &Settings) -> Option<SecurityContext> {
+    let ours = || SecurityContext { read_only_root_filesystem: Some(true), ..restricted_container() };
+    let context = settings.parts.container_security_context.clone().unwrap_or_else(ours);
+    (context != SecurityContext::default()).then_some(context)
 }
 
 /// What Pod Security `restricted` demands of a pod.

@@ -1,8 +1,8 @@
 //! The operator's options that are the same for every experiment.
 
-use k8s_openapi::api::core::v1::{ConfigMap, ResourceRequirements};
+use k8s_openapi::api::core::v1::ConfigMap;
 
-use crate::{names, options::Options};
+use crate::{names, options::Options, parts::Parts};
 
 /// The settings of every experiment's objects.
 #[derive(Debug, Clone, PartialEq)]
@@ -10,7 +10,7 @@ pub(crate) struct Settings {
     pub(crate) image: String,
     pub(crate) pull_policy: String,
     pub(crate) pull_secrets: Vec<String>,
-    pub(crate) resources: ResourceRequirements,
+    pub(crate) parts: Parts,
     pub(crate) network_policies: bool,
 }
 
@@ -24,7 +24,7 @@ impl Settings {
             image,
             image_pull_policy,
             image_pull_secrets,
-            part_resources,
+            parts,
             network_policies,
             listen: _,
             leadership: _,
@@ -33,7 +33,7 @@ impl Settings {
             image: image.clone(),
             pull_policy: image_pull_policy.clone(),
             pull_secrets: image_pull_secrets.iter().filter(|name| !name.is_empty()).cloned().collect(),
-            resources: part_resources.clone(),
+            parts: parts.clone(),
             network_policies: *network_policies,
         }
     }

@@ -4,11 +4,11 @@ use k8s_openapi::api::core::v1::{Container, EnvVar, ServicePort, Volume, VolumeM
 use paylab_part::supervision::{SUPERVISOR_PORT, TOKEN_ENV};
 
 use super::{
-    pod::{directory, restricted_container, variable},
+    pod::{container_security, directory, variable},
     service::port,
     settings::Settings,
 };
-use crate::planned::PlannedExperiment;
+use crate::{names::Part, planned::PlannedExperiment};
 
 /// The program in Paylab's own image.
 const PROGRAM: &str = "/paylab";
@@ -59,8 +59,8 @@ pub(super) fn installer(settings: &Settings) -> Container {
         image: Some(settings.image.clone()),
         image_pull_policy: Some(settings.pull_policy.clone()),
         args: Some(vec!["supervise".to_owned(), format!("--install={}", program())]),
-        resources: Some(settings.resources.clone()),
-        security_context: Some(restricted_container()),
+        resources: Some(settings.parts.resources(Part::PaymentService)),
+        security_context: container_security(settings),
         volume_mounts: Some(vec![volume().1]),
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         ..Container::default()

@@ -10,11 +10,7 @@ use k8s_openapi::{
             PodTemplateSpec, Probe, ResourceRequirements, Service, ServicePort, ServiceSpec, TCPSocketAction,
         },
     },
-    apimachinery::pkg::{
-        api::resource::Quantity,
-        apis::meta::v1::{ObjectMeta, OwnerReference},
-        util::intstr::IntOrString,
-    },
+    apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::OwnerReference, util::intstr::IntOrString},
 };
 use paylab_contract::spec::{EnvSpec, ImageSpec, QuantityText, ResourcesSpec};
 use serde_json::json;
@@ -22,6 +18,7 @@ use serde_json::json;
 use super::{
     deployment,
     metadata::part_meta,
+    placement::placed,
     pod::{pull_secrets, restricted_container, restricted_pod, secret_variable, start_probe, variable},
     settings::Settings,
     supervisor,
@@ -79,19 +76,17 @@ fn pod(experiment: &PlannedExperiment, image: &ImageSpec, settings: &Settings) -
     let named = image.image_pull_secrets.iter().map(|secret| LocalObjectReference { name: secret.name.clone() });
     let pull_secrets: Vec<_> = pull_secrets(settings).into_iter().flatten().chain(named).collect();
     let supervised = supervisor::is_needed(experiment);
-    PodTemplateSpec {
-        metadata: Some(ObjectMeta { labels: Some(labels), ..ObjectMeta::default() }),
-        spec: Some(PodSpec {
-            automount_service_account_token: Some(false),
-            enable_service_links: Some(false),
-            init_containers: supervised.then(|| vec![supervisor::installer(settings)]),
-            containers: vec![if supervised { supervised_container(experiment, image) } else { container(image) }],
-            volumes: supervised.then(|| vec![supervisor::volume().0]),
-            image_pull_secrets: (!pull_secrets.is_empty()).then_some(pull_secrets),
-            security_context: Some(PodSecurityContext { run_as_user, ..restricted_pod() }),
-            ..PodSpec::default()
-        }),
-    }
+    let pod = PodSpec {
+        automount_service_account_token: Some(false),
+        enable_service_links: Some(false),
+        init_containers: supervised.then(|| vec![supervisor::installer(settings)]),
+        containers: vec![if supervised { supervised_container(experiment, image) } else { container(image) }],
+        volumes: supervised.then(|| vec![supervisor::volume().0]),
+        image_pull_secrets: (!pull_secrets.is_empty()).then_some(pull_secrets),
+        security_context: Some(PodSecurityContext { run_as_user, ..restricted_pod() }),
+        ..PodSpec::default()
+    };
+    placed(&settings.parts, labels, pod)
 }
 
 fn container(image: &ImageSpec) -> Container {
