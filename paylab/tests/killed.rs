@@ -109,10 +109,11 @@ fn what_was_in_flight_at_a_death_is_no_doubt_and_no_loss() {
 fn the_record_says_of_every_kill_when_it_was_ordered_dead_and_serving() {
     let folder = tempfile::tempdir().unwrap();
     let evidence = folder.path().join("evidence");
-    let ran = run_with(&killed("UniqueKey", &json!({"at": "BeforeResponse"})), &["--evidence", evidence.to_str().unwrap()]);
+    let ran =
+        run_with(&killed("UniqueKey", &json!({"at": "BeforeResponse"})), &["--evidence", evidence.to_str().unwrap()]);
     assert_eq!(ran.status.code(), Some(0), "{}", printed(&ran));
     let attempts = zstd_lines(&evidence.join("attempts.ndjson.zst"));
-    let kills: Vec<_> = attempts.iter().filter_map(|attempt| kill_of(attempt)).collect();
+    let kills: Vec<_> = attempts.iter().filter_map(kill_of).collect();
     let effective = outcome(&ran)["faults"][0]["effective"].as_u64().unwrap();
     assert_eq!(kills.len() as u64, effective);
     for kill in kills {
@@ -140,8 +141,8 @@ fn zstd_lines(path: &std::path::Path) -> Vec<Value> {
 }
 
 /// A service of the user's own, which is Paylab's under another command line.
-fn target(kill: bool) -> Value {
-    let mut spec = json!({
+fn target() -> Value {
+    json!({
         "claim": "ExactTotal", "seed": 42, "minExposures": 0, "payments": {"count": 20},
         "client": {"idempotencyKey": "PerPayment", "concurrency": 1},
         "target": {
@@ -151,23 +152,23 @@ fn target(kill: bool) -> Value {
                 "answers": [{"status": [208], "means": "Repeat"}]},
             "ledger": {"total": {"get": "/stats", "major": "$"}},
         },
-    });
-    if kill {
-        spec["faults"] = json!([{"name": "killed", "probability": 0.4, "kill": {"at": "BeforeResponse"}}]);
-    }
-    spec
+        "faults": [{"name": "killed", "probability": 0.4, "kill": {"at": "BeforeResponse"}}],
+    })
 }
 
 /// The command of that service.
 fn service(ledger: &std::path::Path) -> String {
     let program = env!("CARGO_BIN_EXE_paylab");
-    format!("{program} payment-service --dedup UniqueKey --database sqlite:{} --listen 127.0.0.1:$PORT", ledger.display())
+    format!(
+        "{program} payment-service --dedup UniqueKey --database sqlite:{} --listen 127.0.0.1:$PORT",
+        ledger.display()
+    )
 }
 
 #[test]
 fn a_service_of_ones_own_is_killed_and_started_again_by_its_command() {
     let folder = tempfile::tempdir().unwrap();
-    let output = run_with(&target(true), &["--target-command", &service(&folder.path().join("ledger.db"))]);
+    let output = run_with(&target(), &["--target-command", &service(&folder.path().join("ledger.db"))]);
     let outcome = outcome(&output);
     assert_eq!((&outcome["verdict"], &outcome["doubts"]), (&json!("Upheld"), &json!([])), "{outcome:#}");
     assert!(outcome["faults"][0]["effective"].as_u64().unwrap() > 3, "{outcome:#}");
@@ -176,7 +177,7 @@ fn a_service_of_ones_own_is_killed_and_started_again_by_its_command() {
 #[test]
 fn a_death_that_nobody_has_ordered_stays_a_doubt() {
     let folder = tempfile::tempdir().unwrap();
-    let mut spec = target(true);
+    let mut spec = target();
     spec["payments"]["count"] = json!(100_000);
     spec["activeDeadline"] = json!("20s");
     spec["faults"][0]["probability"] = json!(0.0001);
@@ -192,7 +193,7 @@ fn a_kill_or_replicas_that_this_machine_cannot_have_are_refused() {
         assert_eq!(output.status.code(), Some(64), "{}", printed(output));
         text(&output.stderr)
     };
-    let mut unsupervised = target(true);
+    let mut unsupervised = target();
     unsupervised["target"]["url"] = json!("http://127.0.0.1:9000");
     let errors = refused(&run_with(&unsupervised, &[]));
     assert!(errors.contains("spec.faults[0].kill: needs somebody who can start the service again"), "{errors}");
@@ -238,7 +239,10 @@ fn an_answer_that_fails_after_the_booking_is_asked_again_and_only_a_key_helps() 
         let outcome = run(&spec);
         assert_eq!((&outcome["findings"], &outcome["doubts"]), (&json!([]), &json!([])), "{outcome:#}");
         assert!(outcome["answers"]["statuses"]["500"].as_u64().unwrap() > 20, "{outcome:#}");
-        (outcome["reason"].as_str().unwrap().to_owned(), outcome["prediction"]["exact"]["bookedUnknown"].as_u64().unwrap())
+        (
+            outcome["reason"].as_str().unwrap().to_owned(),
+            outcome["prediction"]["exact"]["bookedUnknown"].as_u64().unwrap(),
+        )
     };
     assert_eq!(failing("None", 0).0, "Duplicated");
     assert_eq!(failing("UniqueKey", 0), ("ClaimHeld".to_owned(), 0));
