@@ -14,6 +14,7 @@ mod pod;
 mod proxy;
 mod service;
 mod settings;
+mod supervisor;
 mod target;
 
 use k8s_openapi::{
@@ -135,6 +136,17 @@ mod tests {
         });
         let settings = Settings { pull_secrets: vec!["registry".to_owned()], ..settings() };
         insta::assert_json_snapshot!(all(&target(&json!({"image": image})), &settings));
+    }
+
+    #[test]
+    fn a_service_that_faults_kill_has_a_supervisor() {
+        let kill = json!([{"name": "killed", "probability": 0.1, "kill": {"at": "BeforeResponse"}}]);
+        insta::assert_json_snapshot!("ours_is_supervised", all(&json!({"faults": kill}), &settings()));
+        let image =
+            json!({"image": "registry.example/shop:2", "port": 9000, "command": ["/shop"], "args": ["--verbose"]});
+        let mut spec = target(&json!({"image": image}));
+        spec["faults"] = kill;
+        insta::assert_json_snapshot!("an_image_is_supervised", all(&spec, &settings()));
     }
 
     #[test]

@@ -9,7 +9,10 @@ use paylab_contract::{
     spec::{ImageSpec, Place, ServiceSpec, TargetSpec},
 };
 use paylab_core::{
-    fault::sampler::seed_of_run,
+    fault::{
+        effect::Effect,
+        sampler::{Fault, seed_of_run},
+    },
     field_error::FieldError,
     judge::report::Report,
     outcome::{Outcome, Setting},
@@ -70,6 +73,7 @@ impl PlannedExperiment {
         let contract = contract(&resource.spec)?;
         if let (Some(target), Some(contract)) = (&resource.spec.target, &contract) {
             check_target(target, contract)?;
+            check_kills(target, &plan)?;
         }
         Ok(Self {
             namespace: resource.namespace().unwrap_or_default(),
@@ -127,6 +131,24 @@ fn check_target(target: &TargetSpec, contract: &Contract) -> Result<(), Vec<Fiel
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
+/// A service that faults kill must be started again by a supervisor in its pod, which must know its command.
+fn check_kills(target: &TargetSpec, plan: &Plan) -> Result<(), Vec<FieldError>> {
+    let is_kill = |fault: &Fault| matches!(fault.effect, Effect::Kill(_));
+    let Some(index) = plan.faults().iter().position(is_kill) else { return Ok(()) };
+    let (field, problem) = match target.place() {
+        Some(Place::Image(image)) if !image.command.is_empty() => return Ok(()),
+        Some(Place::Image(_)) => (
+            "spec.target.image.command".to_owned(),
+            "is needed where a fault kills the service, because Paylab's supervisor starts it; name the command that the image runs",
+        ),
+        Some(Place::Service(_) | Place::Url(_)) | None => (
+            format!("spec.faults[{index}].kill"),
+            "needs somebody who can start the service again; let the operator deploy it, with spec.target.image and its command",
+        ),
+    };
+    Err(vec![FieldError::new(field, problem)])
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -165,6 +187,32 @@ mod tests {
             spec.target.url: localhost leads from a pod to that pod alone; name a host that pods reach, or use spec.target.service or spec.target.image
             spec.target.url: [::1] leads from a pod to that pod alone; name a host that pods reach, or use spec.target.service or spec.target.image
             spec.target.secrets: lacks token, which the contract uses as {secret.token}; say with secretKeyRef where it is"#]]
+        .assert_eq(&all.join("\n"));
+    }
+
+    #[test]
+    fn a_kill_that_nobody_can_carry_out_is_refused_with_the_way_out() {
+        let secrets = json!([{"name": "token", "secretKeyRef": {"name": "api", "key": "token"}}]);
+        let refused = |mut place: Value| {
+            place["secrets"] = secrets.clone();
+            let mut spec = target(&place);
+            spec["faults"] = json!([{"name": "killed", "probability": 0.1, "kill": {"at": "BeforeResponse"}}]);
+            match PlannedExperiment::of(&resource(&spec)) {
+                Ok(_) => "accepted".to_owned(),
+                Err(errors) => errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+            }
+        };
+        let all = [
+            refused(json!({"url": "http://shop.example"})),
+            refused(json!({"service": {"name": "shop", "port": 80}})),
+            refused(json!({"image": {"image": "shop:1", "port": 80}})),
+            refused(json!({"image": {"image": "shop:1", "port": 80, "command": ["/shop"]}})),
+        ];
+        expect_test::expect![[r#"
+            spec.faults[0].kill: needs somebody who can start the service again; let the operator deploy it, with spec.target.image and its command
+            spec.faults[0].kill: needs somebody who can start the service again; let the operator deploy it, with spec.target.image and its command
+            spec.target.image.command: is needed where a fault kills the service, because Paylab's supervisor starts it; name the command that the image runs
+            accepted"#]]
         .assert_eq(&all.join("\n"));
     }
 

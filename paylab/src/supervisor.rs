@@ -22,7 +22,7 @@ use paylab_part::{
     supervision::{Order, START_TIMEOUT, Token},
 };
 use reset_proxy::options::Authority;
-use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, wait};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, wait, waitpgid};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{mpsc, oneshot},
@@ -138,6 +138,7 @@ impl Supervisor {
     /// # Errors
     /// It cannot be started, ends, or does not answer in time.
     pub(crate) async fn start(service: Service, listener: TcpListener, token: Token) -> anyhow::Result<Self> {
+        adopt_orphans();
         let running = Running::start(&service)?;
         let now = Arc::new(AtomicU32::new(running.leader));
         let mut supervisor = Self { service, running, now, listener, token };
@@ -254,20 +255,31 @@ impl Running {
 }
 
 impl Reaped {
+    /// Waits for the end of a process and of all others of its group, such as the child of a shell: a service that is not dead as a
+    /// whole may still hold its port, and may still book.
     fn wait_for(self, mut child: Child) -> io::Result<ExitStatus> {
-        match self {
-            Self::Own => child.wait(),
-            Self::All => {
-                let ours = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-                // Ends with the process that it waits for.
-                loop {
-                    match wait(WaitOptions::empty())? {
-                        Some((pid, status)) if Some(pid) == ours => return Ok(ExitStatus::from_raw(status.as_raw())),
-                        Some(_) | None => {}
-                    }
+        let Some(leader) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) else { return child.wait() };
+        let status = match self {
+            Self::Own => child.wait()?,
+            // Ends with the process that it waits for.
+            Self::All => loop {
+                match wait(WaitOptions::empty())? {
+                    Some((pid, status)) if pid == leader => break ExitStatus::from_raw(status.as_raw()),
+                    Some(_) | None => {}
                 }
-            }
-        }
+            },
+        };
+        // Those that are left are children of this process now. Ends with the last of them.
+        while let Ok(Some(_)) = waitpgid(leader, WaitOptions::empty()) {}
+        Ok(status)
+    }
+}
+
+/// Makes this process the parent of those that lose theirs, so that it can wait for the whole group of a service.
+fn adopt_orphans() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::set_child_subreaper(Some(rustix::process::getpid())) {
+        warn!(%error, "cannot wait for the children of a service that have lost their parent");
     }
 }
 

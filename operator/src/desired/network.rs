@@ -11,9 +11,12 @@ use k8s_openapi::{
         util::intstr::IntOrString,
     },
 };
-use paylab_part::contract::{CONTROL_PORT, PROXY_PORT, SERVICE_PORT};
+use paylab_part::{
+    contract::{CONTROL_PORT, PROXY_PORT, SERVICE_PORT},
+    supervision::SUPERVISOR_PORT,
+};
 
-use super::metadata::meta;
+use super::{metadata::meta, supervisor};
 use crate::{
     names::{self, Part},
     planned::{Paid, PlannedExperiment},
@@ -22,6 +25,7 @@ use crate::{
 /// One policy for all pods of the run. Each port stands for the one part that listens on it: load and proxy may connect to the
 /// service, the load may connect to the proxy, and nobody may connect to the load.
 pub(super) fn policy(experiment: &PlannedExperiment, owner: &OwnerReference) -> NetworkPolicy {
+    let orders = supervisor::is_needed(experiment).then(|| from(experiment, &[Part::ResetProxy], &[SUPERVISOR_PORT]));
     NetworkPolicy {
         metadata: ObjectMeta { name: Some(experiment.name.clone() + "-lab"), ..meta(experiment, owner) },
         spec: Some(NetworkPolicySpec {
@@ -32,6 +36,7 @@ pub(super) fn policy(experiment: &PlannedExperiment, owner: &OwnerReference) -> 
                     .map(|port| from(experiment, &[Part::LoadJob, Part::ResetProxy], &[port]))
                     .into_iter()
                     .chain([from(experiment, &[Part::LoadJob], &[PROXY_PORT, CONTROL_PORT])])
+                    .chain(orders)
                     .collect(),
             ),
             egress: None,

@@ -9,7 +9,7 @@ use k8s_openapi::{
 };
 use paylab_contract::spec::SecretKeyRef;
 
-use super::settings::Settings;
+use super::{settings::Settings, supervisor};
 use crate::{
     names::{self, Part},
     planned::PlannedExperiment,
@@ -31,6 +31,8 @@ pub(super) struct PodOptions {
     pub(super) volume: Option<(Volume, VolumeMount)>,
     pub(super) probe: Option<Probe>,
     pub(super) restart_policy: Option<&'static str>,
+    /// The port at which the part serves, if a supervisor starts it.
+    pub(super) is_supervised_at: Option<u16>,
 }
 
 /// The pod of a part.
@@ -40,13 +42,18 @@ pub(super) fn template(
     part: Part,
     options: PodOptions,
 ) -> PodTemplateSpec {
-    let PodOptions { arguments, environment, volume, probe, restart_policy } = options;
+    let PodOptions { arguments, environment, volume, probe, restart_policy, is_supervised_at } = options;
+    let arguments = [vec![part.name().to_owned()], arguments].concat();
+    let arguments = match is_supervised_at {
+        None => arguments,
+        Some(port) => supervisor::arguments(port.into(), supervisor::own_command(arguments)),
+    };
     let (volume, mount) = volume.unzip();
     let container = Container {
         name: part.name().to_owned(),
         image: Some(settings.image.clone()),
         image_pull_policy: Some(settings.pull_policy.clone()),
-        args: Some([vec![part.name().to_owned()], arguments].concat()),
+        args: Some(arguments),
         env: Some([vec![variable("PAYLAB_LOG_FORMAT", "json")], environment].concat()),
         resources: Some(settings.resources.clone()),
         security_context: Some(container_security()),

@@ -3,19 +3,22 @@
 use k8s_openapi::{
     api::{
         apps::v1::Deployment,
-        core::v1::{Service, ServiceSpec},
+        core::v1::{EnvVar, Service, ServiceSpec},
     },
     apimachinery::pkg::apis::meta::v1::OwnerReference,
 };
-use paylab_part::contract::{CONTROL_PORT, HEALTH_PATH, PROXY_PORT, READY_PATH, SERVICE_PORT};
+use paylab_part::{
+    contract::{CONTROL_PORT, HEALTH_PATH, PROXY_PORT, READY_PATH, SERVICE_PORT},
+    supervision::SUPERVISOR_PORT,
+};
 
 use super::{
     deployment,
     metadata::part_meta,
-    pod::{PodOptions, directory, started, template},
+    pod::{PodOptions, directory, started, template, variable},
     service::port,
     settings::Settings,
-    target,
+    supervisor, target,
 };
 use crate::{
     names::{self, Part},
@@ -42,8 +45,10 @@ pub(super) fn deployment(experiment: &PlannedExperiment, settings: &Settings, ow
         connections(experiment).to_string(),
     ];
     arguments.extend(upstream_tls(experiment));
+    let environment = orders(experiment);
     let options = PodOptions {
         arguments,
+        environment,
         volume: Some(directory("record", RECORD_DIRECTORY)),
         probe: Some(started(awaited_path(experiment), CONTROL_PORT)),
         ..PodOptions::default()
@@ -68,6 +73,20 @@ pub(super) fn service(experiment: &PlannedExperiment, owner: &OwnerReference) ->
         }),
         status: None,
     }
+}
+
+/// Where the proxy orders that the service dies, if a fault can order that.
+fn orders(experiment: &PlannedExperiment) -> Vec<EnvVar> {
+    let part = match experiment.paid() {
+        Paid::Ours => Part::PaymentService,
+        Paid::Image(_) => Part::Target,
+        Paid::Service(_) | Paid::Elsewhere(_) => return Vec::new(),
+    };
+    if !supervisor::is_needed(experiment) {
+        return Vec::new();
+    }
+    let address = format!("{}:{SUPERVISOR_PORT}", names::part(&experiment.name, part));
+    vec![variable("PAYLAB_SUPERVISOR", &address), supervisor::token(experiment)]
 }
 
 /// The service, as `HOST:PORT`.

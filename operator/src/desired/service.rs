@@ -15,6 +15,7 @@ use super::{
     metadata::part_meta,
     pod::{PodOptions, directory, secret_variable, started, template, variable},
     settings::Settings,
+    supervisor,
 };
 use crate::{
     names::{self, Part},
@@ -27,8 +28,10 @@ const LEDGER_DIRECTORY: &str = "/ledger";
 /// The Deployment.
 pub(super) fn deployment(experiment: &PlannedExperiment, settings: &Settings, owner: &OwnerReference) -> Deployment {
     let has_own_ledger = experiment.spec.service.database.is_none();
+    let supervised = supervisor::is_needed(experiment);
     let options = PodOptions {
-        environment: [database(experiment), behaviour(experiment)].concat(),
+        environment: [database(experiment), behaviour(experiment), token(experiment)].concat(),
+        is_supervised_at: supervised.then_some(SERVICE_PORT),
         volume: has_own_ledger.then(|| directory("ledger", LEDGER_DIRECTORY)),
         probe: Some(started(READY_PATH, SERVICE_PORT)),
         ..PodOptions::default()
@@ -53,11 +56,21 @@ fn named(experiment: &PlannedExperiment, metadata: ObjectMeta, cluster_ip: Optio
         spec: Some(ServiceSpec {
             cluster_ip: cluster_ip.map(str::to_owned),
             selector: Some(names::part_labels(&experiment.name, experiment.id.as_str(), Part::PaymentService)),
-            ports: Some(vec![port("http", SERVICE_PORT)]),
+            ports: Some(ports(experiment)),
             ..ServiceSpec::default()
         }),
         status: None,
     }
+}
+
+fn ports(experiment: &PlannedExperiment) -> Vec<ServicePort> {
+    let orders = supervisor::is_needed(experiment).then(supervisor::service_port);
+    [port("http", SERVICE_PORT)].into_iter().chain(orders).collect()
+}
+
+/// The token of orders, where the service is supervised.
+fn token(experiment: &PlannedExperiment) -> Vec<EnvVar> {
+    supervisor::is_needed(experiment).then(|| supervisor::token(experiment)).into_iter().collect()
 }
 
 /// A port with the same number in the Service and in the pod.

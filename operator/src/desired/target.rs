@@ -24,6 +24,7 @@ use super::{
     metadata::part_meta,
     pod::{pull_secrets, restricted_container, restricted_pod, secret_variable, start_probe, variable},
     settings::Settings,
+    supervisor,
 };
 use crate::{
     names::{self, Part},
@@ -60,11 +61,12 @@ pub(super) fn deployment(
 /// The Service through which proxy and load reach the pod.
 pub(super) fn service(experiment: &PlannedExperiment, image: &ImageSpec, owner: &OwnerReference) -> Service {
     let port = ServicePort { name: Some("http".to_owned()), port: image.port, ..ServicePort::default() };
+    let orders = supervisor::is_needed(experiment).then(supervisor::service_port);
     Service {
         metadata: part_meta(experiment, Part::Target, owner),
         spec: Some(ServiceSpec {
             selector: Some(names::part_labels(&experiment.name, experiment.id.as_str(), Part::Target)),
-            ports: Some(vec![port]),
+            ports: Some([port].into_iter().chain(orders).collect()),
             ..ServiceSpec::default()
         }),
         status: None,
@@ -76,12 +78,15 @@ fn pod(experiment: &PlannedExperiment, image: &ImageSpec, settings: &Settings) -
     let run_as_user = image.security_context.as_ref().and_then(|context| context.run_as_user);
     let named = image.image_pull_secrets.iter().map(|secret| LocalObjectReference { name: secret.name.clone() });
     let pull_secrets: Vec<_> = pull_secrets(settings).into_iter().flatten().chain(named).collect();
+    let supervised = supervisor::is_needed(experiment);
     PodTemplateSpec {
         metadata: Some(ObjectMeta { labels: Some(labels), ..ObjectMeta::default() }),
         spec: Some(PodSpec {
             automount_service_account_token: Some(false),
             enable_service_links: Some(false),
-            containers: vec![container(image)],
+            init_containers: supervised.then(|| vec![supervisor::installer(settings)]),
+            containers: vec![if supervised { supervised_container(experiment, image) } else { container(image) }],
+            volumes: supervised.then(|| vec![supervisor::volume().0]),
             image_pull_secrets: (!pull_secrets.is_empty()).then_some(pull_secrets),
             security_context: Some(PodSecurityContext { run_as_user, ..restricted_pod() }),
             ..PodSpec::default()
@@ -104,6 +109,19 @@ fn container(image: &ImageSpec) -> Container {
         startup_probe: Some(probe(image)),
         termination_message_policy: last_words(image).map(str::to_owned),
         ..Container::default()
+    }
+}
+
+/// The same container, whose command is started by the supervisor.
+fn supervised_container(experiment: &PlannedExperiment, image: &ImageSpec) -> Container {
+    let command = image.command.iter().chain(&image.args).cloned();
+    let container = container(image);
+    Container {
+        command: Some(vec![supervisor::program()]),
+        args: Some(supervisor::arguments(image.port, command)),
+        env: Some(container.env.into_iter().flatten().chain([supervisor::token(experiment)]).collect()),
+        volume_mounts: Some(vec![supervisor::volume().1]),
+        ..container
     }
 }
 

@@ -1,9 +1,12 @@
 //! `paylab supervise`: starts a service, kills it when a proxy orders that, and starts it again.
 
 use std::{
+    env,
     ffi::OsString,
+    fs,
     net::{Ipv4Addr, SocketAddr},
     os::unix::process::{CommandExt as _, ExitStatusExt as _},
+    path::{Path, PathBuf},
     process::{Command, ExitStatus},
 };
 
@@ -39,9 +42,12 @@ pub struct Options {
     pub serves: SocketAddr,
     /// The token that an order must have, at least one character. It is a secret: no message shows it, and the service does not get it
     #[arg(long, env = TOKEN_ENV, value_name = "TOKEN", hide_env_values = true)]
-    pub token: Token,
+    pub token: Option<Token>,
+    /// Only copy this program to PATH, for another container of the same pod, and end
+    #[arg(long, value_name = "PATH", conflicts_with = "command")]
+    pub install: Option<PathBuf>,
     /// The command that starts the service, and its arguments
-    #[arg(last = true, required = true, value_name = "COMMAND")]
+    #[arg(last = true, required_unless_present = "install", value_name = "COMMAND")]
     pub command: Vec<OsString>,
 }
 
@@ -51,15 +57,19 @@ pub struct Options {
 /// The service cannot be started or does not serve, or the port for orders is not free.
 pub fn supervise(options: Logged<Options>) -> anyhow::Result<Exit> {
     let Logged { part, logs } = options;
-    if part.token.expose().is_empty() {
-        return Err(
-            Misuse("--token is empty, so that nobody could give an order; set it to a secret".to_owned()).into()
-        );
+    if let Some(path) = &part.install {
+        install(path)?;
+        return Ok(Exit::AsExpected);
     }
+    let token = part.token.clone().filter(|token| !token.expose().is_empty());
+    let Some(token) = token else {
+        let problem = format!("--token is not given, so that nobody could give an order; set {TOKEN_ENV} to a secret");
+        return Err(Misuse(problem).into());
+    };
     let mut exit = Exit::AsExpected;
     serve(&logs, async |shutdown: CancellationToken| {
         let listener = listen(part.listen).with_context(|| format!("cannot listen at {}", part.listen))?;
-        let supervisor = Supervisor::start(service(&part), listener, part.token.clone()).await?;
+        let supervisor = Supervisor::start(service(&part), listener, token.clone()).await?;
         info!(listen = %part.listen, serves = %part.serves, "the service serves, and can be killed");
         let signals = pass_signals(supervisor.passing());
         let ended = tokio::select! {
@@ -73,6 +83,14 @@ pub fn supervise(options: Logged<Options>) -> anyhow::Result<Exit> {
         Ok(())
     })?;
     Ok(exit)
+}
+
+/// Copies this program, which must be able to run in any container.
+fn install(path: &Path) -> anyhow::Result<()> {
+    let program = env::current_exe().context("the path of this program is not known")?;
+    let copied = fs::copy(&program, path);
+    copied.with_context(|| format!("--install: cannot copy {} to {}", program.display(), path.display()))?;
+    Ok(())
 }
 
 fn service(options: &Options) -> Service {

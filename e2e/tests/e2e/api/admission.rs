@@ -97,6 +97,7 @@ fn invalid_services_and_faults() -> Vec<(Value, &'static str, &'static str)> {
     let seventeen: Vec<_> =
         (0..17).map(|n| json!({"name": format!("f{n}"), "probability": 0.1, "reset": {"at": "Connect"}})).collect();
     let service = |service: Value| json!({"service": service});
+    let kill = |kill: Value| fault(&json!({"reset": null, "kill": kill}));
     let delay = |delay: Value| fault(&json!({"reset": null, "delay": delay}));
     vec![
         (service(json!({"dedup": "Magic"})), "spec.service.dedup", "UniqueKey"),
@@ -123,6 +124,10 @@ fn invalid_services_and_faults() -> Vec<(Value, &'static str, &'static str)> {
         (fault(&json!({"probability": null})), "spec.faults[0].probability", "Required"),
         (fault(&json!({"reset": null})), "spec.faults[0]", "exactly one effect"),
         (fault(&json!({"delay": {"at": "Connect", "for": "1s"}})), "spec.faults[0]", "exactly one effect"),
+        (fault(&json!({"kill": {"at": "Connect"}})), "spec.faults[0]", "exactly one effect"),
+        (kill(json!({})), "spec.faults[0].kill.at", "Required"),
+        (kill(json!({"at": "Sometime"})), "spec.faults[0].kill.at", "BeforeRequest"),
+        (kill(json!({"at": "AfterRequest", "after": "31s"})), "spec.faults[0].kill.after", "at most 30s"),
         (delay(json!({"at": "Connect"})), "spec.faults[0].delay.for", "Required"),
         (delay(json!({"at": "Sometime", "for": "1s"})), "spec.faults[0].delay.at", "BeforeRequest"),
         (delay(json!({"at": "Connect", "for": "0s"})), "spec.faults[0].delay.for", "at least 1ms"),
@@ -350,6 +355,14 @@ pub(crate) async fn admits_valid_resources(client: &Client) {
         resource(
             "delayed",
             &json!({"faults": [{"name": "a", "probability": 1, "delay": {"at": "BeforeRequest", "for": "4999ms"}}]}),
+        ),
+        resource(
+            "killed",
+            &json!({
+                "client": {"concurrency": 1, "redeliver": {"probability": 0.5, "after": "5s"}},
+                "service": {"failAfter": 0.1},
+                "faults": [{"name": "a", "probability": 0.1, "kill": {"at": "AfterRequest", "after": "10ms"}}],
+            }),
         ),
         resource(
             "certain",
