@@ -10,6 +10,7 @@
 
 mod aside;
 mod life;
+mod pace;
 mod progress;
 mod redelivery;
 pub(crate) mod trace;
@@ -40,6 +41,7 @@ pub use self::progress::{Latency, Progress};
 use self::{
     aside::{SetAside, UnderWay},
     life::SignsOfLife,
+    pace::spacing,
     redelivery::Redeliveries,
     trace::{Trace, Tracing},
 };
@@ -56,8 +58,6 @@ pub const UNREACHED_FOR_MAX: Duration = Duration::from_secs(10);
 const UNREACHED_PAUSE_MIN: Duration = Duration::from_millis(1);
 /// The longest pause after a try that never left this machine.
 const UNREACHED_PAUSE_MAX: Duration = Duration::from_millis(100);
-/// The longest time by which `rate` delays a payment; every deadline is shorter.
-const SPACING_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Sends the payments of the load's share and returns what the client believes of each. Ends early, with the reason in the history,
 /// when the plan's deadline passes, `shutdown` is cancelled, nothing answers, or a payment reaches the bound of attempts.
@@ -351,41 +351,6 @@ impl Delivery {
         Ok(())
     }
 
-    /// Notes that a payment that has ended is asked for once more, if it was acknowledged and the seed says so.
-    fn plan_redelivery(&self, payment: PaymentId) {
-        let Some(after) = self.plan().client.redelivered_after(self.plan().seed(), payment) else { return };
-        let history = self.history.borrow();
-        let acknowledged = history.row(payment).filter(|row| row.belief == Belief::Acknowledged);
-        if let Some(row) = acknowledged {
-            let id = AttemptId { payment, attempt: u32::from(row.attempts) + 1 };
-            self.redeliveries.borrow_mut().put(after, id);
-        }
-    }
-
-    /// Asks for the payments once more that are due. What is answered changes nothing of how they have ended.
-    async fn redeliver_due(&self, connections: &mut [KeptConnection]) -> Result<(), Stopped> {
-        let Some(connection) = connections.first_mut() else { return Ok(()) };
-        loop {
-            let Some(id) = self.redeliveries.borrow_mut().take_due() else { return Ok(()) };
-            self.reach(id, Instant::now(), connection).await?;
-        }
-    }
-
-    /// One of `concurrency` senders of the repeats that are not due before the load has ended.
-    async fn redeliver_rest(&self) {
-        let mut connection = KeptConnection::default();
-        loop {
-            let Some((due, id)) = self.redeliveries.borrow_mut().take() else { return };
-            let redelivery = async {
-                self.pause_until(due).await?;
-                self.reach(id, Instant::now(), &mut connection).await
-            };
-            if redelivery.await.is_err() {
-                return;
-            }
-        }
-    }
-
     /// Sends one attempt on each connection, but no more than the plan allows, and waits for all of them.
     async fn round(
         &self,
@@ -533,10 +498,4 @@ impl Delivery {
     const fn plan(&self) -> &Plan {
         &self.load.plan
     }
-}
-
-/// How long after the first payment the one with this index should begin.
-#[expect(clippy::cast_precision_loss, reason = "an index is below 2^53")]
-fn spacing(index: u64, rate: f64) -> Duration {
-    Duration::try_from_secs_f64(index as f64 / rate).map_or(SPACING_MAX, |spacing| spacing.min(SPACING_MAX))
 }

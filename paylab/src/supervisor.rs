@@ -160,7 +160,7 @@ impl Supervisor {
         loop {
             tokio::select! {
                 biased;
-                () = shutdown.cancelled() => return Ok(self.running.stop().await?),
+                () = shutdown.cancelled() => return self.running.stop().await,
                 ended = &mut self.running.ended => return Ok(ended??),
                 Some(order) = orders.recv() => self.obey(order).await?,
                 accepted = self.listener.accept() => {

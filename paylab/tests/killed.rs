@@ -113,7 +113,7 @@ fn the_record_says_of_every_kill_when_it_was_ordered_dead_and_serving() {
         run_with(&killed("UniqueKey", &json!({"at": "BeforeResponse"})), &["--evidence", evidence.to_str().unwrap()]);
     assert_eq!(ran.status.code(), Some(0), "{}", printed(&ran));
     let attempts = zstd_lines(&evidence.join("attempts.ndjson.zst"));
-    let kills: Vec<_> = attempts.iter().filter_map(|attempt| kill_of(attempt)).collect();
+    let kills: Vec<_> = attempts.iter().filter_map(kill_of).collect();
     let effective = outcome(&ran)["faults"][0]["effective"].as_u64().unwrap();
     assert_eq!(kills.len() as u64, effective);
     for kill in kills {
@@ -141,8 +141,8 @@ fn zstd_lines(path: &std::path::Path) -> Vec<Value> {
 }
 
 /// A service of the user's own, which is Paylab's under another command line.
-fn target(kill: bool) -> Value {
-    let mut spec = json!({
+fn target() -> Value {
+    json!({
         "claim": "ExactTotal", "seed": 42, "minExposures": 0, "payments": {"count": 20},
         "client": {"idempotencyKey": "PerPayment", "concurrency": 1},
         "target": {
@@ -152,11 +152,8 @@ fn target(kill: bool) -> Value {
                 "answers": [{"status": [208], "means": "Repeat"}]},
             "ledger": {"total": {"get": "/stats", "major": "$"}},
         },
-    });
-    if kill {
-        spec["faults"] = json!([{"name": "killed", "probability": 0.4, "kill": {"at": "BeforeResponse"}}]);
-    }
-    spec
+        "faults": [{"name": "killed", "probability": 0.4, "kill": {"at": "BeforeResponse"}}],
+    })
 }
 
 /// The command of that service.
@@ -171,7 +168,7 @@ fn service(ledger: &std::path::Path) -> String {
 #[test]
 fn a_service_of_ones_own_is_killed_and_started_again_by_its_command() {
     let folder = tempfile::tempdir().unwrap();
-    let output = run_with(&target(true), &["--target-command", &service(&folder.path().join("ledger.db"))]);
+    let output = run_with(&target(), &["--target-command", &service(&folder.path().join("ledger.db"))]);
     let outcome = outcome(&output);
     assert_eq!((&outcome["verdict"], &outcome["doubts"]), (&json!("Upheld"), &json!([])), "{outcome:#}");
     assert!(outcome["faults"][0]["effective"].as_u64().unwrap() > 3, "{outcome:#}");
@@ -180,7 +177,7 @@ fn a_service_of_ones_own_is_killed_and_started_again_by_its_command() {
 #[test]
 fn a_death_that_nobody_has_ordered_stays_a_doubt() {
     let folder = tempfile::tempdir().unwrap();
-    let mut spec = target(true);
+    let mut spec = target();
     spec["payments"]["count"] = json!(100_000);
     spec["activeDeadline"] = json!("20s");
     spec["faults"][0]["probability"] = json!(0.0001);
@@ -196,7 +193,7 @@ fn a_kill_or_replicas_that_this_machine_cannot_have_are_refused() {
         assert_eq!(output.status.code(), Some(64), "{}", printed(output));
         text(&output.stderr)
     };
-    let mut unsupervised = target(true);
+    let mut unsupervised = target();
     unsupervised["target"]["url"] = json!("http://127.0.0.1:9000");
     let errors = refused(&run_with(&unsupervised, &[]));
     assert!(errors.contains("spec.faults[0].kill: needs somebody who can start the service again"), "{errors}");
