@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use paylab_contract::spec::TargetSpec;
 use paylab_core::field_error::FieldError;
 use paylab_resource::{
     file::{self, Experiment, FILE_LEN_MAX},
@@ -179,6 +180,14 @@ impl Source {
         })?;
         let experiments = parse(&text).and_then(|read| read.into_iter().map(|one| self.overridden(one)).collect());
         experiments.map_err(|errors| InvalidExperiment::of(&self.name(), errors))
+    }
+
+    /// What the file says about the user's own service, where the command line says something else; `None`: it does not, or the file cannot be
+    /// read again.
+    pub(crate) fn target_as_written(&self) -> Option<TargetSpec> {
+        let is_replaced = self.places.service.is_some() && !is_stdin(&self.file);
+        let written = Self { places: Places::default(), ..self.clone() };
+        is_replaced.then(|| written.read().ok()).flatten().and_then(|experiment| experiment.resource.spec.target)
     }
 
     /// The file as it is named in messages.

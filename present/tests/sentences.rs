@@ -88,7 +88,8 @@ fn every_doubt_has_its_words() {
         the service has not counted the requests that were forwarded to it, first payment 7: details
         the numbers of connections and attempts differ, first payment 7: details
         3 faults never took effect, first payment 7: details
-        the path had too few chances to break its claim, first payment 7: details"#]]
+        the path had too few chances to break its claim, first payment 7: details
+        the bug rate could not be bounded as --until-bound asks, first payment 7: details"#]]
     .assert_eq(&words.join("\n"));
 }
 

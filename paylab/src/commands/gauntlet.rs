@@ -243,7 +243,10 @@ impl Options {
         if attended.bar == Bar::Shown {
             tell(format_args!("looking for the smallest run that shows {}", cell.nemesis.name));
         }
-        let wanted = Wanted { file: self.smallest.clone(), target: self.target.shown() };
+        let (places, _) = self.target.prepare()?;
+        let source = self.file.clone().map(|file| Source { file, seed: None, concurrency: None, places });
+        let written = source.and_then(|source| source.target_as_written());
+        let wanted = Wanted { file: self.smallest.clone(), target: self.target.shown(), written };
         smallest(cell, outcome, &wanted, attended).map(Some)
     }
 

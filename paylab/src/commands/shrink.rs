@@ -6,7 +6,10 @@ use anyhow::anyhow;
 use clap::Args;
 use paylab_core::{claim::Verdict, duration_text::DurationText, outcome::Outcome};
 use paylab_present::{gauntlet::class_word, sentence};
-use paylab_resource::{nemesis::cell_name, spec::ChaosExperiment};
+use paylab_resource::{
+    nemesis::cell_name,
+    spec::{ChaosExperiment, ChaosExperimentSpec},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -84,15 +87,17 @@ pub fn shrink(options: &Options) -> anyhow::Result<Exit> {
     })?;
     let name = cell_name(resource.metadata.name.as_deref().unwrap_or_default(), "small");
     let head = told(&found.outcome, &shrunk, &prober);
-    write(options, &small(&resource, name, &shrunk)?, &head)?;
+    let written = source.target_as_written();
+    resource.spec.target = written.or(resource.spec.target);
+    write(options, &small(&resource, name, shrunk)?, &head)?;
     Ok(Exit::AsExpected)
 }
 
 /// The experiment that a shrink has come to.
-pub(crate) fn small(resource: &ChaosExperiment, name: String, shrunk: &Shrunk) -> anyhow::Result<String> {
+fn small(resource: &ChaosExperiment, name: String, shrunk: Shrunk) -> anyhow::Result<String> {
     let mut small = resource.clone();
     small.metadata.name = Some(name);
-    small.spec = shrunk.spec.clone();
+    small.spec = ChaosExperimentSpec { target: small.spec.target, ..shrunk.spec };
     tidy_yaml(&small)
 }
 

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use paylab_contract::spec::TargetSpec;
 use paylab_core::outcome::Outcome;
 use paylab_present::gauntlet::Smallest;
 
@@ -18,7 +19,7 @@ use crate::{
 };
 
 /// How much a gauntlet spends on it.
-const BUDGET: Budget = Budget { runs: 100, time: Duration::from_secs(30) };
+const BUDGET: Budget = Budget { runs: 100, time: Duration::from_secs(12) };
 /// How such a file begins. Others are not overwritten.
 const HEAD: &str = "# The smallest run that paylab gauntlet has found:";
 
@@ -29,6 +30,8 @@ pub(crate) struct Wanted {
     pub(crate) file: Option<PathBuf>,
     /// The option that names the service, such as `--target http://127.0.0.1:9000`.
     pub(crate) target: Option<String>,
+    /// What the experiment's file says about the service, where the command line says something else.
+    pub(crate) written: Option<TargetSpec>,
 }
 
 /// Looks for the smallest run that breaks the claim as a cell's does, and writes it into a file.
@@ -59,6 +62,7 @@ pub(crate) fn smallest(
         return Ok(Smallest::Missing { reason: "it was not seen again".to_owned() });
     }
     experiment.spec = shrunk.spec;
+    experiment.spec.target = wanted.written.clone().or(experiment.spec.target);
     let text = format!("{HEAD} {}\n{}", cell.nemesis.imitates, tidy_yaml(&experiment)?);
     if let Err(error) = fs::write(&file, text) {
         return Ok(Smallest::Missing { reason: format!("{} cannot be written: {}", file.display(), in_words(&error)) });
