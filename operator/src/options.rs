@@ -1,8 +1,9 @@
 //! The options of `paylab operator`, from the command line or the environment.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use clap::Args;
+use paylab_part::listen::everywhere;
 
 use crate::parts::Parts;
 
@@ -31,8 +32,8 @@ pub struct Options {
     /// Whether each experiment gets a NetworkPolicy that lets only its own parts connect to each other
     #[arg(long, env = "PAYLAB_NETWORK_POLICIES", value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     pub network_policies: bool,
-    /// Address of /healthz, /readyz and /metrics; port 0 lets the system choose a free port
-    #[arg(long, env = "PAYLAB_LISTEN", value_name = "IP:PORT", default_value_t = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT)))]
+    /// Address of /healthz, /readyz and /metrics, `[::]` for every one of IPv4 and IPv6; port 0 lets the system choose a free port
+    #[arg(long, env = "PAYLAB_LISTEN", value_name = "IP:PORT", default_value_t = everywhere(PORT))]
     pub listen: SocketAddr,
     /// Leader election among several operators
     #[command(flatten)]

@@ -1,16 +1,13 @@
 //! The options of `paylab payment-service`, from its command line or its environment.
 
-use std::{
-    ffi::OsStr,
-    net::{Ipv4Addr, SocketAddr},
-};
+use std::{ffi::OsStr, net::SocketAddr};
 
 use clap::{Arg, Args, Command, ValueEnum, builder::TypedValueParser, error::ErrorKind, parser::ValueSource};
 use paylab_core::{
     duration_text::{DurationText, DurationTextError},
     targets::ours::{Dedup, MissingKey, OnDisconnect, OurService},
 };
-use paylab_part::contract::SERVICE_PORT;
+use paylab_part::{contract::SERVICE_PORT, listen::everywhere};
 
 use crate::{
     error::Error,
@@ -20,8 +17,8 @@ use crate::{
 /// A payment service.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// The address to listen on; port 0 lets the system choose
-    #[arg(long, env = "PAYLAB_LISTEN", value_name = "ADDRESS", default_value_t = any(SERVICE_PORT))]
+    /// The address to listen on, `[::]` for every one of IPv4 and IPv6; port 0 lets the system choose
+    #[arg(long, env = "PAYLAB_LISTEN", value_name = "ADDRESS", default_value_t = everywhere(SERVICE_PORT))]
     pub listen: SocketAddr,
     /// The ledger's database: sqlite:FILE (created if absent) or postgres://USER:PASSWORD@HOST:PORT/DATABASE. It is a secret: no message shows it
     #[arg(
@@ -101,7 +98,7 @@ impl Options {
     #[must_use]
     pub fn of(plan: &OurService) -> Self {
         Self {
-            listen: any(SERVICE_PORT),
+            listen: everywhere(SERVICE_PORT),
             database: "sqlite:ledger.db".into(),
             schema: None,
             dedup: plan.dedup,
@@ -129,10 +126,6 @@ impl Options {
 fn key_ttl(text: &str) -> Result<DurationText, String> {
     let ttl: DurationText = text.parse().map_err(|error: DurationTextError| error.to_string())?;
     if ttl.ms() == 0 { Err("0s forgets every key at once; use at least 1ms".to_owned()) } else { Ok(ttl) }
-}
-
-const fn any(port: u16) -> SocketAddr {
-    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)
 }
 
 fn span(duration: std::time::Duration) -> DurationText {

@@ -7,7 +7,10 @@ use k8s_openapi::{
     },
     apimachinery::pkg::apis::meta::v1::OwnerReference,
 };
-use paylab_part::contract::{CONTROL_PORT, HEALTH_PATH, PROXY_PORT, READY_PATH, SERVICE_PORT};
+use paylab_part::{
+    contract::{CONTROL_PORT, HEALTH_PATH, PROXY_PORT, READY_PATH, SERVICE_PORT},
+    listen::everywhere,
+};
 
 use super::{
     deployment,
@@ -33,9 +36,9 @@ const CONNECTIONS_SPARE: u32 = 256;
 pub(super) fn deployment(experiment: &PlannedExperiment, settings: &Settings, owner: &OwnerReference) -> Deployment {
     let mut arguments = vec![
         "--listen".to_owned(),
-        format!("0.0.0.0:{PROXY_PORT}"),
+        everywhere(PROXY_PORT).to_string(),
         "--control".to_owned(),
-        format!("0.0.0.0:{CONTROL_PORT}"),
+        everywhere(CONTROL_PORT).to_string(),
         "--upstream".to_owned(),
         upstream(experiment),
         "--connections-max".to_owned(),
