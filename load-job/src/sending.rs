@@ -95,7 +95,7 @@ pub(crate) async fn deliver_traced(
     history.await.map_err(|_| Error::Crashed)
 }
 
-/// The first IPv4 address of a `HOST:PORT`, or else its first address: `localhost` has both, and the parts listen on IPv4.
+/// The first IPv4 address of a `HOST:PORT`, or else its first address: `localhost` has both, and on one machine the parts listen on IPv4.
 pub(crate) async fn resolve(proxy: &str) -> Result<SocketAddr, Error> {
     let unresolved = |cause| Error::Address { address: proxy.to_owned(), cause };
     let addresses: Vec<_> = lookup_host(proxy).await.map_err(unresolved)?.collect();

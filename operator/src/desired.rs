@@ -53,7 +53,7 @@ pub(crate) fn lab(experiment: &PlannedExperiment, settings: &Settings, owner: &O
     services.push(proxy::service(experiment, owner));
     deployments.push(proxy::deployment(experiment, settings, owner));
     Lab {
-        policies: settings.network_policies.then(|| network::policy(experiment, owner)).into_iter().collect(),
+        policies: settings.network_policies.then(|| network::policies(experiment, owner)).unwrap_or_default(),
         services,
         deployments,
     }
@@ -199,7 +199,7 @@ mod tests {
     fn a_service_that_exists_gets_only_proxy_and_load() {
         let objects = all(&target(&json!({"service": {"name": "shop", "port": 80}})), &settings());
         let kinds: Vec<_> = objects.iter().map(|one| one["kind"].as_str().unwrap().to_owned()).collect();
-        assert_eq!(kinds, ["ConfigMap", "NetworkPolicy", "Service", "Deployment", "Job"]);
+        assert_eq!(kinds, ["ConfigMap", "NetworkPolicy", "NetworkPolicy", "Service", "Deployment", "Job"]);
         let arguments =
             |object: &serde_json::Value| object["spec"]["template"]["spec"]["containers"][0]["args"].clone();
         let says = |object, option: &str, value: &str| {
@@ -207,8 +207,8 @@ mod tests {
             let words: Vec<_> = arguments.as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
             assert!(words.windows(2).any(|pair| pair == [option, value]), "{words:?}");
         };
-        says(&objects[3], "--upstream", "shop:80");
-        says(&objects[4], "--target", "http://shop:80");
+        says(&objects[4], "--upstream", "shop:80");
+        says(&objects[5], "--target", "http://shop:80");
         assert_eq!(objects[1]["spec"]["ingress"].as_array().unwrap().len(), 1, "only the proxy is the lab's own");
     }
 

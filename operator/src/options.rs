@@ -1,12 +1,10 @@
 //! The options of `paylab operator`, from the command line or the environment.
 
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    num::NonZero,
-};
+use std::{net::SocketAddr, num::NonZero};
 
 use clap::Args;
 use paylab_core::duration_text::DurationText;
+use paylab_part::listen::everywhere;
 
 use crate::parts::Parts;
 
@@ -48,8 +46,8 @@ pub struct Options {
     /// How long a lab is kept that spec.retain keeps; its parts are scaled to 0, so that it needs no processor
     #[arg(long, env = "PAYLAB_KEEP_LABS_FOR", value_name = "SPAN", default_value = "24h")]
     pub keep_labs_for: DurationText,
-    /// Address of /healthz, /readyz and /metrics; port 0 lets the system choose a free port
-    #[arg(long, env = "PAYLAB_LISTEN", value_name = "IP:PORT", default_value_t = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT)))]
+    /// Address of /healthz, /readyz and /metrics, `[::]` for every one of IPv4 and IPv6; port 0 lets the system choose a free port
+    #[arg(long, env = "PAYLAB_LISTEN", value_name = "IP:PORT", default_value_t = everywhere(PORT))]
     pub listen: SocketAddr,
     /// Leader election among several operators
     #[command(flatten)]

@@ -1,9 +1,6 @@
 //! The options of `paylab payment-service`, from its command line or its environment.
 
-use std::{
-    ffi::OsStr,
-    net::{Ipv4Addr, SocketAddr},
-};
+use std::{ffi::OsStr, net::SocketAddr};
 
 use clap::{Arg, Args, Command, ValueEnum, builder::TypedValueParser, error::ErrorKind, parser::ValueSource};
 use paylab_core::{
@@ -11,7 +8,7 @@ use paylab_core::{
     probability::Probability,
     targets::ours::{Dedup, MissingKey, OnDisconnect, OurService},
 };
-use paylab_part::contract::SERVICE_PORT;
+use paylab_part::{contract::SERVICE_PORT, listen::everywhere};
 
 use crate::{
     error::Error,
@@ -21,8 +18,8 @@ use crate::{
 /// A payment service.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// The address to listen on; port 0 lets the system choose
-    #[arg(long, env = "PAYLAB_LISTEN", value_name = "ADDRESS", default_value_t = any(SERVICE_PORT))]
+    /// The address to listen on, `[::]` for every one of IPv4 and IPv6; port 0 lets the system choose
+    #[arg(long, env = "PAYLAB_LISTEN", value_name = "ADDRESS", default_value_t = everywhere(SERVICE_PORT))]
     pub listen: SocketAddr,
     /// The ledger's database: sqlite:FILE (created if absent) or postgres://USER:PASSWORD@HOST:PORT/DATABASE. It is a secret: no message shows it
     #[arg(
@@ -108,7 +105,7 @@ impl Options {
     #[must_use]
     pub fn of(plan: &OurService, seed: u64) -> Self {
         Self {
-            listen: any(SERVICE_PORT),
+            listen: everywhere(SERVICE_PORT),
             database: "sqlite:ledger.db".into(),
             schema: None,
             dedup: plan.dedup,
@@ -144,10 +141,6 @@ fn key_ttl(text: &str) -> Result<DurationText, String> {
 fn probability(text: &str) -> Result<Probability, String> {
     let value = text.parse::<f64>().ok().filter(|value| (0.0..=1.0).contains(value));
     value.map(Probability::of).ok_or_else(|| "is not a probability; use 0 to 1".to_owned())
-}
-
-const fn any(port: u16) -> SocketAddr {
-    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)
 }
 
 fn span(duration: std::time::Duration) -> DurationText {

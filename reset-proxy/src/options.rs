@@ -12,6 +12,7 @@ use clap::Args;
 use paylab_core::duration_text::DurationText;
 use paylab_part::{
     contract::{CONTROL_PORT, PROXY_PORT, SERVICE_PORT},
+    listen::everywhere,
     supervision::{TOKEN_ENV, Token},
     tls::{TlsDialer, TlsError},
 };
@@ -30,7 +31,7 @@ const DIAL_TIMEOUT: DurationText = DurationText::from_ms(5_000);
 /// How the proxy runs. The faults that it carries out and the named proxies are set at its control port.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Options {
-    /// Where clients connect: IP:PORT, 0.0.0.0:8888 by default; port 0 takes a free one. When only options of Toxiproxy are used, nothing
+    /// Where clients connect: IP:PORT, [::]:8888 by default, which is every address of IPv4 and IPv6; port 0 takes a free one. When only options of Toxiproxy are used, nothing
     /// listens there by default.
     #[arg(long, env = "PAYLAB_LISTEN", value_name = "IP:PORT")]
     pub listen: Option<SocketAddr>,
@@ -128,7 +129,7 @@ impl Options {
     /// Where clients of an experiment connect. `None` when only options of Toxiproxy are used.
     #[must_use]
     pub fn listen(&self) -> Option<SocketAddr> {
-        let default = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PROXY_PORT));
+        let default = everywhere(PROXY_PORT);
         let serves_clients = self.upstream.is_some() || !self.toxiproxy.is_used();
         self.listen.or_else(|| serves_clients.then_some(default))
     }
@@ -217,7 +218,7 @@ mod tests {
     #[test]
     fn the_defaults_are_the_ports_of_the_lesson() {
         let options = parsed(&[]);
-        assert_eq!(options.listen().map(|address| address.to_string()).as_deref(), Some("0.0.0.0:8888"));
+        assert_eq!(options.listen().map(|address| address.to_string()).as_deref(), Some("[::]:8888"));
         assert_eq!(
             (options.control().as_str(), options.upstream().to_string().as_str()),
             ("localhost:8474", "127.0.0.1:8080")

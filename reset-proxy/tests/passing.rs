@@ -3,13 +3,19 @@
 
 mod support;
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use paylab_core::{
     fault::point::Point,
     witness::record::{BytesReason, End, Protocol},
 };
+use paylab_part::listen::everywhere;
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
-use support::{Ending, Lab, OK, OK_LAST, always, pay, rules};
-use tokio::io::AsyncWriteExt as _;
+use support::{Ending, Lab, OK, OK_LAST, always, pay, rules, soon};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
 
 const CHUNKED: &str = "POST / HTTP/1.1\r\nPaylab-Attempt: 7/2\r\nTransfer-Encoding: chunked\r\n\r\n\
                        3;x=\"y\"\r\nabc\r\n10\r\n0123456789abcdef\r\n0\r\nSum: 19\r\n\r\n";
@@ -50,6 +56,32 @@ async fn without_rules_everything_passes_and_nothing_is_recorded() {
     let (lines, footer) = lab.record().await;
     assert_eq!((lines.len(), footer.run_id, footer.requests), (0, None, 0));
     assert_eq!(lab.counters().await.requests, 1);
+}
+
+#[tokio::test]
+async fn clients_of_both_families_reach_a_service_that_has_an_ipv6_address_only() {
+    // A machine without IPv6 has nothing to show here.
+    let Ok(service) = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).await else { return };
+    let upstream = service.local_addr().unwrap();
+    let lab = Lab::start_with(|options| {
+        options.listen = Some(everywhere(0));
+        options.upstream = Some(upstream.to_string().parse().unwrap());
+    })
+    .await;
+    let request = pay(7, 2);
+    for ip in [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()] {
+        let mut client = soon("a connection", TcpStream::connect((ip, lab.address.port()))).await.unwrap();
+        client.write_all(request.as_bytes()).await.unwrap();
+        let (mut dialled, _) = soon("a dialled connection", service.accept()).await.unwrap();
+        let mut seen = vec![0; request.len()];
+        soon("the request", dialled.read_exact(&mut seen)).await.unwrap();
+        assert_eq!(seen, request.as_bytes());
+        dialled.write_all(OK_LAST.as_bytes()).await.unwrap();
+        drop(dialled);
+        let mut answer = String::new();
+        soon("the answer", client.read_to_string(&mut answer)).await.unwrap();
+        assert_eq!(answer, OK_LAST);
+    }
 }
 
 #[tokio::test]

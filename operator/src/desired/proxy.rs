@@ -9,6 +9,7 @@ use k8s_openapi::{
 };
 use paylab_part::{
     contract::{CONTROL_PORT, HEALTH_PATH, PROXY_PORT, READY_PATH, SERVICE_PORT},
+    listen::everywhere,
     supervision::SUPERVISOR_PORT,
 };
 
@@ -36,9 +37,9 @@ const CONNECTIONS_SPARE: u32 = 256;
 pub(super) fn deployment(experiment: &PlannedExperiment, settings: &Settings, owner: &OwnerReference) -> Deployment {
     let mut arguments = vec![
         "--listen".to_owned(),
-        format!("0.0.0.0:{PROXY_PORT}"),
+        everywhere(PROXY_PORT).to_string(),
         "--control".to_owned(),
-        format!("0.0.0.0:{CONTROL_PORT}"),
+        everywhere(CONTROL_PORT).to_string(),
         "--upstream".to_owned(),
         upstream(experiment),
         "--connections-max".to_owned(),
