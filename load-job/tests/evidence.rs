@@ -302,7 +302,6 @@ fn options(parts: &Parts, directory: &std::path::Path, spec: &str) -> Options {
         control: parts.control.address.clone(),
         service: parts.service.address.clone(),
         target: None,
-        replicas: Vec::new(),
         worker: 0,
         report: Some(directory.join("report.json")),
         report_only: true,
