@@ -1,6 +1,5 @@
 //! The retry loop: payments in the order of the share, each tried as the plan says, every outcome noted in the history.
 //! It must not know of the ledger, the record or the verdict.
-//!
 //! A try that never left this machine (nothing listened, no port was left) is no attempt: the proxy has not seen it, so the faults of
 //! that attempt number are still to come. It is counted in the totals, and the *same* attempt number is tried again, so that the
 //! payment's row holds exactly the attempts that the proxy can have recorded.
