@@ -104,13 +104,13 @@ fn the_smallest_lesson_is_one_payment_whose_first_answer_is_lost() {
 
 #[test]
 fn a_race_ends_with_its_rate() {
-    // Without a pause between look and booking, two requests at once are both booked now and then.
+    // With a short pause between look and booking, two requests at once are both booked, and which of them depends on the machine.
     let spec = "{claim: ExactlyOnce, seed: 42, payments: {count: 300}, client: {idempotencyKey: PerPayment, concurrency: 16, hedge: 3}, \
-                service: {dedup: CheckThenInsert, processingTime: 1ms}}";
+                service: {dedup: CheckThenInsert, processingTime: 5ms}}";
     let output = paylab(&["shrink", "-", "--quiet", "--budget", "20s", "--runs", "120"], &experiment(spec));
     let told = text(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{}", printed(&output));
-    assert!(told.contains("seen in ") && told.contains("of 10 runs"), "{told}");
+    assert!(told.contains("seen in ") && told.contains(" runs: "), "{told}");
     assert!(file::parse(&text(&output.stdout), 0).is_ok(), "{}", printed(&output));
 }
 
