@@ -65,6 +65,14 @@ impl Form {
         }
     }
 
+    /// Whether a fault strikes anything.
+    pub(super) fn is_struck(&self) -> bool {
+        match &self.strikes {
+            Strikes::Coins(faults) => !faults.is_empty(),
+            Strikes::Fate(fate) => fate.iter().any(Option::is_some),
+        }
+    }
+
     /// The spec with its faults.
     pub(super) fn spec(&self) -> ChaosExperimentSpec {
         let faults = match &self.strikes {

@@ -175,7 +175,11 @@ fn alone(spec: &ChaosExperimentSpec, class: Anomaly, plan: &Plan, outcome: &Outc
         let what = format!("payment {} alone, with its fate", example.payment);
         Some((Form::of_payment(spec, plan, example.payment, example.attempts)?, what))
     });
-    forms.take(PAYMENTS_TRIED).collect()
+    let mut forms: Vec<_> = forms.collect();
+    // A payment that no fault strikes may owe its fate to another one.
+    forms.sort_by_key(|(form, _)| !form.is_struck());
+    forms.truncate(PAYMENTS_TRIED);
+    forms
 }
 
 /// Runs a step as often as needed to say whether it still shows the class.

@@ -31,6 +31,9 @@ const OUR_KEY_TTL: DurationText = DurationText::from_ms(100);
 const NOW_AND_THEN: f64 = 0.1;
 /// How long the service has worked on a payment when it is killed.
 const IN_THE_MIDDLE: DurationText = DurationText::from_ms(15);
+/// The same of Paylab's own service, which then works that long.
+const OURS_IN_THE_MIDDLE: DurationText = DurationText::from_ms(50);
+const OUR_LONG_PROCESSING_TIME: DurationText = DurationText::from_ms(160);
 /// How often requests are lost on the way of a client that gives up.
 const VERY_OFTEN: f64 = 0.5;
 /// After so many attempts a client gives up that would otherwise try until it is acknowledged.
@@ -156,15 +159,7 @@ pub const ALL: [Nemesis; 11] = [
         imitates: "The service is killed in the middle of a booking, before its answer and after it, and started again at once.",
         exposes: Exposes::Claim,
         company: Company::Alone,
-        turn: |spec| {
-            spec.client.concurrency = 1;
-            spec.client.workers = 1;
-            spec.faults = vec![
-                kill("killed-at-work", NOW_AND_THEN, AfterRequest, Some(IN_THE_MIDDLE)),
-                kill("killed-before-answer", NOW_AND_THEN, BeforeResponse, None),
-                kill("killed-after-answer", NOW_AND_THEN, AfterResponse, None),
-            ];
-        },
+        turn: killed,
         ours: [TWICE, Holds, Holds, Holds, TWICE, FORGOTTEN, TWICE, FORGOTTEN],
     },
     Nemesis {
@@ -212,6 +207,21 @@ fn reset(name: &str, probability: f64, at: Point) -> FaultSpec {
 
 fn kill(name: &str, probability: f64, at: Point, after: Option<DurationText>) -> FaultSpec {
     FaultSpec { reset: None, kill: Some(Kill { at, after }), ..reset(name, probability, at) }
+}
+
+fn killed(spec: &mut ChaosExperimentSpec) {
+    spec.client.concurrency = 1;
+    spec.client.workers = 1;
+    let mut at = IN_THE_MIDDLE;
+    if spec.target.is_none() {
+        // Paylab's own service works so long that it is hit in the middle for certain.
+        (at, spec.service.processing_time) = (OURS_IN_THE_MIDDLE, OUR_LONG_PROCESSING_TIME);
+    }
+    spec.faults = vec![
+        kill("killed-at-work", NOW_AND_THEN, AfterRequest, Some(at)),
+        kill("killed-before-answer", NOW_AND_THEN, BeforeResponse, None),
+        kill("killed-after-answer", NOW_AND_THEN, AfterResponse, None),
+    ];
 }
 
 fn slow_timeout(spec: &mut ChaosExperimentSpec) {
