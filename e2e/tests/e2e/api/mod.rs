@@ -1,6 +1,7 @@
 //! Tests that need a real API server and its controllers, but no running pods: admission, and crashes of the operator.
 
 mod admission;
+mod chart;
 mod crash;
 mod fake_kubelet;
 mod request_faults;
@@ -27,7 +28,7 @@ pub(crate) const SUITE: Suite = Suite {
     kind: NodeKind::ControlPlane,
     prepare,
     parallel: 1,
-    groups: &[&[("admission", ADMISSION), ("crash", CRASH)], &[("rights", RIGHTS)]],
+    groups: &[&[("admission", ADMISSION), ("crash", CRASH)], &[("rights", RIGHTS)], &[("chart", CHART)]],
 };
 
 const ADMISSION: &[Test] = &[
@@ -42,6 +43,16 @@ const ADMISSION: &[Test] = &[
     }),
     ("an_accepted_spec_cannot_be_changed", |node| {
         run(node, async |client| admission::refuses_changes_of_the_spec(&client).await);
+    }),
+];
+
+const CHART: &[Test] = &[
+    ("a_resource_that_no_operator_has_seen_is_in_progress", chart::unseen),
+    ("every_set_of_values_upgrades_to_every_other_one_with_server_side_apply", |node| {
+        chart::every_way(node, chart::SERVER_SIDE);
+    }),
+    ("every_set_of_values_upgrades_to_every_other_one_with_client_side_apply", |node| {
+        chart::every_way(node, chart::CLIENT_SIDE);
     }),
 ];
 
