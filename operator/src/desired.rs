@@ -52,7 +52,7 @@ pub(crate) fn lab(experiment: &PlannedExperiment, settings: &Settings, owner: &O
     services.push(proxy::service(experiment, owner));
     deployments.push(proxy::deployment(experiment, settings, owner));
     Lab {
-        policies: settings.network_policies.then(|| network::policies(experiment, owner)).unwrap_or_default(),
+        policies: if settings.network_policies { network::policies(experiment, owner) } else { Vec::new() },
         services,
         deployments,
     }
