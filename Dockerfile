@@ -1,4 +1,5 @@
-# Builds the image with a container builder; image/build makes the same image without one.
+# Builds the image with a container builder, for the architecture of the builder (amd64 and arm64); image/build makes the same image without
+# one. For both at once: docker buildx build --platform linux/amd64,linux/arm64 (not run by the tests, which build amd64 only).
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /paylab
 COPY . .

@@ -1,5 +1,7 @@
 //! Composes an experiment's status, and reads it. Pure.
 
+#[cfg(test)]
+mod argocd;
 mod builder;
 mod conditions;
 mod query;

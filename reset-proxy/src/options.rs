@@ -31,7 +31,7 @@ const DIAL_TIMEOUT: DurationText = DurationText::from_ms(5_000);
 /// How the proxy runs. The faults that it carries out and the named proxies are set at its control port.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Options {
-    /// Where clients connect: IP:PORT, [::]:8888 by default, which is every address of IPv4 and IPv6; port 0 takes a free one. When only options of Toxiproxy are used, nothing
+    /// Where clients connect: IP:PORT, `[::]:8888` by default, which is every address of IPv4 and IPv6; port 0 takes a free one. When only options of Toxiproxy are used, nothing
     /// listens there by default.
     #[arg(long, env = "PAYLAB_LISTEN", value_name = "IP:PORT")]
     pub listen: Option<SocketAddr>,

@@ -1,13 +1,18 @@
 //! The CustomResourceDefinition, which the schema of [`crate::spec`] makes, with the one rule that is about the whole resource.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSONSchemaProps, ValidationRule,
+    CustomResourceDefinition, JSON, JSONSchemaProps, ValidationRule,
 };
 use kube_core::CustomResourceExt as _;
 
 use paylab_core::text_form::EXPERIMENT_NAME;
+use serde_json::json;
 
 use crate::spec::{ChaosExperiment, NAME_LEN_MAX};
+
+/// The observed generation of a resource that no operator has seen. It is never the generation of a resource, so that tools which read
+/// kstatus do not take a resource for healthy before an operator has looked at it.
+const UNSEEN: i64 = -1;
 
 /// The resource's definition, as `paylab crd` prints it and the chart installs it.
 ///
@@ -29,6 +34,27 @@ pub fn definition() -> CustomResourceDefinition {
     };
     let versions = definition.spec.versions.iter_mut();
     let schemas = versions.filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut());
-    schemas.for_each(|schema: &mut JSONSchemaProps| schema.x_kubernetes_validations = Some(vec![name.clone()]));
+    schemas.for_each(|schema: &mut JSONSchemaProps| {
+        schema.x_kubernetes_validations = Some(vec![name.clone()]);
+        let status = schema.properties.as_mut().and_then(|properties| properties.get_mut("status"));
+        if let Some(status) = status {
+            status.default = Some(JSON(json!({"observedGeneration": UNSEEN})));
+        }
+    });
     definition
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::ChaosExperimentStatus;
+
+    #[test]
+    fn a_resource_that_no_operator_has_seen_has_a_status_of_no_generation() {
+        let definition = serde_json::to_value(definition()).unwrap();
+        let status = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["default"];
+        assert_eq!(*status, json!({"observedGeneration": -1}));
+        let read: ChaosExperimentStatus = serde_json::from_value(status.clone()).unwrap();
+        assert_eq!(read, ChaosExperimentStatus { observed_generation: Some(-1), ..ChaosExperimentStatus::default() });
+    }
 }

@@ -1,12 +1,15 @@
-{{/* The name of the release's objects. At most 50 characters, because some objects add a suffix to it. */}}
+{{/*
+The name of the release's objects. At most 46 characters: Kubernetes cuts the names of a Deployment's pods after 58 characters, of which a
+dash, 10 characters and another dash are not the Deployment's, and then adds 5. The alerts find the pods by these names.
+*/}}
 {{- define "paylab.fullname" -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
+{{- .Values.fullnameOverride | trunc 46 | trimSuffix "-" -}}
 {{- else if contains $name .Release.Name -}}
-{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- .Release.Name | trunc 46 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 46 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 
@@ -43,10 +46,33 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
+{{/* `global.imageRegistry` is for a repository that names no registry itself: whose first part has no dot or colon and is not `localhost`. */}}
 {{- define "paylab.image" -}}
+{{- $repository := .Values.image.repository -}}
+{{- with (default dict .Values.global).imageRegistry -}}
+{{- $first := first (splitList "/" $repository) -}}
+{{- if not (and (contains "/" $repository) (or (regexMatch "[.:]" $first) (eq $first "localhost"))) -}}
+{{- $repository = printf "%s/%s" (trimSuffix "/" .) $repository -}}
+{{- end -}}
+{{- end -}}
 {{- if .Values.image.digest -}}
-{{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
+{{- printf "%s@%s" $repository .Values.image.digest -}}
 {{- else -}}
-{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) -}}
+{{- printf "%s:%s" $repository (default .Chart.AppVersion .Values.image.tag) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The names of `imagePullSecrets` and of `global.imagePullSecrets`, as a JSON list, each once. */}}
+{{- define "paylab.pullSecretNames" -}}
+{{- $names := list -}}
+{{- range concat .Values.imagePullSecrets (default list (default dict .Values.global).imagePullSecrets) -}}
+{{- $names = append $names (kindIs "string" . | ternary . (dig "name" "" (kindIs "string" . | ternary dict .))) -}}
+{{- end -}}
+{{- toJson (uniq $names) -}}
+{{- end -}}
+
+{{- define "paylab.pullSecrets" -}}
+{{- range include "paylab.pullSecretNames" . | fromJsonArray }}
+- name: {{ . }}
 {{- end -}}
 {{- end -}}

@@ -1,6 +1,7 @@
 //! Tests that need a real API server and its controllers, but no running pods: admission, obstacles, and crashes of the operator.
 
 mod admission;
+mod chart;
 mod crash;
 mod fake_kubelet;
 mod obstacles;
@@ -28,7 +29,11 @@ pub(crate) const SUITE: Suite = Suite {
     kind: NodeKind::ControlPlane,
     prepare,
     parallel: 1,
-    groups: &[&[("admission", ADMISSION), ("obstacles", OBSTACLES), ("crash", CRASH)], &[("rights", RIGHTS)]],
+    groups: &[
+        &[("admission", ADMISSION), ("obstacles", OBSTACLES), ("crash", CRASH)],
+        &[("rights", RIGHTS)],
+        &[("chart", CHART)],
+    ],
 };
 
 const ADMISSION: &[Test] = &[
@@ -52,6 +57,16 @@ const OBSTACLES: &[Test] = &[
     }),
     ("a_hundred_experiments_at_once_all_end_in_the_order_of_their_age", |node| {
         Runtime::new().unwrap().block_on(obstacles::a_hundred_at_once(node));
+    }),
+];
+
+const CHART: &[Test] = &[
+    ("a_resource_that_no_operator_has_seen_is_in_progress", chart::unseen),
+    ("every_set_of_values_upgrades_to_every_other_one_with_server_side_apply", |node| {
+        chart::every_way(node, chart::SERVER_SIDE);
+    }),
+    ("every_set_of_values_upgrades_to_every_other_one_with_client_side_apply", |node| {
+        chart::every_way(node, chart::CLIENT_SIDE);
     }),
 ];
 

@@ -1,0 +1,107 @@
+//! The chart on a real API server whose pods do not run: every way from one set of values to another, and what tools make of a resource
+//! that no operator has seen.
+
+use std::path::PathBuf;
+
+use paylab_e2e::Node;
+use serde_json::Value;
+
+use crate::support::{Namespace, experiment, root};
+
+/// The namespace and the name of the release.
+const RELEASE: &str = "ways";
+/// The sets of values in `charts/paylab/ci` that can be installed as they are.
+const SETS: [&str; 6] = ["default", "namespace", "replicas", "everything", "minimal", "openshift"];
+/// Kinds of the Prometheus Operator, which the set `everything` needs. Nothing looks into them.
+const MONITORS: [(&str, &str); 2] = [("servicemonitors", "ServiceMonitor"), ("prometheusrules", "PrometheusRule")];
+
+/// How an upgrade is sent: as Helm 4 does it by default, and as Helm 3 does it.
+pub(crate) const SERVER_SIDE: &str = "--server-side=true";
+pub(crate) const CLIENT_SIDE: &str = "--server-side=false";
+
+/// Goes every way from one set of values to another, with one release.
+pub(crate) fn every_way(node: &Node, how: &str) {
+    define_monitors(node);
+    let install = |set: &str| {
+        let (chart, values) = (chart(), chart().join(format!("ci/{set}.yaml")));
+        node.helm(&[
+            "upgrade",
+            "--install",
+            RELEASE,
+            chart.to_str().unwrap(),
+            "--namespace",
+            RELEASE,
+            "--create-namespace",
+            "--set=crds.install=false",
+            how,
+            "--values",
+            values.to_str().unwrap(),
+        ])
+    };
+    let mut before = "nothing";
+    for set in walk() {
+        install(set).unwrap_or_else(|error| panic!("from {before} to {set}: {error:#}"));
+        check_strategy(node, set);
+        before = set;
+    }
+    // A rollback is an upgrade too.
+    node.helm(&["rollback", RELEASE, "--namespace", RELEASE, how]).unwrap();
+    node.helm(&["uninstall", RELEASE, "--namespace", RELEASE]).unwrap();
+}
+
+/// The sets in an order in which each follows each other one once, beginning and ending with the first.
+fn walk() -> Vec<&'static str> {
+    let pairs = (0..SETS.len()).flat_map(|one| (one + 1..SETS.len()).flat_map(move |other| [one, other]));
+    pairs.chain([0]).map(|index| SETS[index]).collect()
+}
+
+/// What is left of one set must not change what another one means.
+fn check_strategy(node: &Node, set: &str) {
+    let name = format!("deployment/{RELEASE}-paylab");
+    let deployment = node.kubectl(&["get", &name, "--namespace", RELEASE, "--output=json"]).unwrap();
+    let spec = serde_json::from_str::<Value>(&deployment).unwrap()["spec"].clone();
+    let (replicas, strategy) = (spec["replicas"].as_u64().unwrap(), &spec["strategy"]);
+    assert_eq!(*strategy, serde_json::json!({"type": "Recreate"}), "{set}");
+    let spread = &spec["template"]["spec"]["topologySpreadConstraints"];
+    assert_eq!(spread.is_null(), replicas == 1, "{set}: {spread}");
+    let user = &spec["template"]["spec"]["securityContext"]["runAsUser"];
+    assert_eq!(user.is_null(), set == "openshift", "{set}: {user}");
+}
+
+fn define_monitors(node: &Node) {
+    for (plural, kind) in MONITORS {
+        let singular = kind.to_lowercase();
+        node.apply(&format!(
+            "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {{name: {plural}.monitoring.coreos.com}}\n\
+             spec:\n  group: monitoring.coreos.com\n  names: {{plural: {plural}, singular: {singular}, kind: {kind}}}\n  scope: Namespaced\n  \
+             versions:\n    - name: v1\n      served: true\n      storage: true\n      schema: {{openAPIV3Schema: {{type: object, \
+             x-kubernetes-preserve-unknown-fields: true}}}}\n"
+        ))
+        .unwrap();
+        let name = format!("crd/{plural}.monitoring.coreos.com");
+        node.kubectl(&["wait", "--for=condition=Established", &name, "--timeout=30s"]).unwrap();
+    }
+}
+
+/// A resource that no operator has seen is of no generation, so that kstatus says InProgress, and a client cannot say otherwise.
+pub(crate) fn unseen(node: &Node) {
+    let ns = Namespace::new(node, "unseen", &[]);
+    let claimed = "status: {observedGeneration: 1, conditions: []}\n";
+    ns.apply(&(experiment("unseen", "") + claimed));
+    let read = || -> Value { serde_json::from_str(&ns.kubectl(&["get", "payx", "unseen", "--output=json"])).unwrap() };
+    let resource = read();
+    assert_eq!(resource["status"], serde_json::json!({"observedGeneration": -1}), "{resource:#}");
+    assert_eq!(resource["metadata"]["generation"], 1);
+    // Applied again, as a GitOps tool does all the time, nothing changes.
+    let again = ns.try_apply(&experiment("unseen", "")).unwrap();
+    assert!(again.contains("unchanged") || again.contains("configured"), "{again}");
+    assert_eq!(read()["status"], resource["status"]);
+    // Where the operator writes a status, the default does not come back.
+    let written = r#"{"status": {"observedGeneration": 1, "phase": "Preparing"}}"#;
+    ns.kubectl(&["patch", "payx", "unseen", "--subresource=status", "--type=merge", "--patch", written]);
+    assert_eq!(read()["status"], serde_json::json!({"observedGeneration": 1, "phase": "Preparing"}));
+}
+
+fn chart() -> PathBuf {
+    root().join("charts/paylab")
+}
