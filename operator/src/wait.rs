@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 use futures::future::BoxFuture;
-use kube::{Api, api::ListParams};
+use kube::{Api, Client, api::ListParams};
 use paylab_core::{claim::Verdict, duration_text::DurationText};
 use paylab_resource::{spec::ChaosExperiment, status::ChaosExperimentStatus};
 use tokio::time::{Duration, Instant, sleep, timeout_at};
@@ -49,8 +49,15 @@ pub type Waited = BTreeMap<String, Option<Ending>>;
 /// A request to the cluster's API failed, or there is no such experiment. An API that has answered before may be away for a while.
 // Boxed: it is then compiled once, with this crate, and not with every binary and test that calls it.
 pub fn wait(options: &Options) -> BoxFuture<'_, Result<Waited, Error>> {
+    Box::pin(async move { wait_with(cluster::client(None).await?, options).await })
+}
+
+/// As [`wait`], on the cluster of this client.
+///
+/// # Errors
+/// As [`wait`].
+pub fn wait_with(client: Client, options: &Options) -> BoxFuture<'_, Result<Waited, Error>> {
     Box::pin(async move {
-        let client = cluster::client(None).await?;
         let api: Api<ChaosExperiment> = match &options.namespace {
             Some(namespace) => Api::namespaced(client, namespace),
             None => Api::default_namespaced(client),

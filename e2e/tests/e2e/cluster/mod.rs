@@ -3,6 +3,7 @@
 mod changes;
 mod chart;
 mod failures;
+mod gauntlet;
 mod lessons;
 mod node;
 mod removal;
@@ -21,6 +22,7 @@ pub(crate) const SUITE: Suite = Suite {
     groups: &[
         &[
             ("node", node::TESTS),
+            ("gauntlet", gauntlet::TESTS),
             ("lessons", lessons::TESTS),
             ("failures", failures::TESTS),
             ("changes", changes::TESTS),
