@@ -85,7 +85,7 @@ fn every_error_of_a_file_has_a_line_with_its_field() {
     let service = "{replicas: 2, database: {secretKeyRef: {name: ledger, key: url}}}";
     let replicas = paylab(&["run", "-"], &experiment(&format!("{{claim: ExactlyOnce, service: {service}}}")));
     assert_eq!(replicas.status.code(), Some(64));
-    assert!(text(&replicas.stderr).starts_with("-: spec.service.replicas: 2 needs a cluster"));
+    assert!(text(&replicas.stderr).starts_with("-: spec.service.replicas: 2 replicas need one database"));
 }
 
 #[test]
