@@ -113,7 +113,7 @@ fn what_one_machine_cannot_do_is_refused_with_its_document_before_anything_runs(
     let (folder, [two]) = files([("two.yaml", format!("{}---\n{large}", safe_path("small")))]);
     let output = paylab(&["run", &two], "");
     assert_eq!((output.status.code(), text(&output.stdout)), (Some(64), String::new()));
-    let start = format!("{two}: document 2: spec.service.replicas: 2 needs a cluster");
+    let start = format!("{two}: document 2: spec.service.replicas: 2 replicas need one database");
     assert!(text(&output.stderr).starts_with(&start), "{}", text(&output.stderr));
     let ledger = folder.path().join("v.db");
     let database = format!("sqlite:{}", ledger.display());
