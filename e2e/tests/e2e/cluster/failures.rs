@@ -55,7 +55,7 @@ fn pod(ns: &Namespace<'_>, component: &str) -> String {
 /// Creates a Secret with a database URL, and returns the fields of the spec that refer to it.
 fn database(ns: &Namespace<'_>, url: &str) -> &'static str {
     ns.kubectl(&["create", "secret", "generic", "ledger", &format!("--from-literal=url={url}")]);
-    "  service: {database: {secretKeyRef: {name: ledger, key: url}}}\n  activeDeadline: 15s\n"
+    "  service: {database: {secretKeyRef: {name: ledger, key: url}}}\n  activeDeadline: 30s\n"
 }
 
 fn unready_service(node: &Node) {

@@ -37,5 +37,6 @@ pub(crate) const SUITE: Suite = Suite {
 fn prepare(node: &Node) {
     import_image(node);
     targets::import_services(node);
-    install_chart(node, "paylab", &[]).unwrap();
+    // More than the defaults, because the tests that run at once must not wait for each other's labs.
+    install_chart(node, "paylab", &["labs.max=40", "labs.maxPerNamespace=10"]).unwrap();
 }
