@@ -4,6 +4,7 @@ use std::{
     env,
     ffi::OsString,
     fs::File,
+    hash::{BuildHasher as _, RandomState},
     io::{self, Read as _, Seek as _},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     os::unix::process::CommandExt as _,
@@ -373,9 +374,17 @@ fn without_secrets(output: &str, environment: impl Iterator<Item = (OsString, Os
     text
 }
 
-/// A port of the loopback interface that nobody uses.
+/// A port of the loopback interface that nobody uses. It is below those that Linux gives to connections and to whoever listens at
+/// port 0, so that nobody is given it while the service starts, or is dead.
 fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    const FIRST: u16 = 20_000;
+    const NUMBER: u16 = 12_768;
+    // A place to begin that other processes do not begin at.
+    let random = RandomState::new().hash_one(()) % u64::from(NUMBER);
+    let begin = u16::try_from(random).unwrap_or_default();
+    let ports = (0..NUMBER).map(|index| FIRST + (begin + index) % NUMBER);
+    let mut unused = ports.filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
+    unused.next().ok_or_else(|| io::ErrorKind::AddrInUse.into())
 }
 
 #[cfg(test)]

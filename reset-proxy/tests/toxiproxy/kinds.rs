@@ -240,7 +240,7 @@ async fn noop_passes_everything() {
 #[tokio::test]
 async fn down_closes_connections_and_listener_and_up_opens_the_same_port() {
     let lab = ToxicLab::start().await;
-    let address = lab.proxy_with([]).await;
+    let address = lab.proxy_that_closes("p", 13).await;
     let (mut client, mut service) = lab.connection(address).await;
     talk(&mut client, &mut service).await;
     let shown = lab.accepted("POST", "/proxies/p", json!({"enabled": false})).await;

@@ -123,7 +123,7 @@ async fn a_reset_of_one_side_is_passed_on_as_a_reset() {
 async fn reset_enables_every_proxy_and_removes_every_toxic() {
     let lab = ToxicLab::start().await;
     let address = lab.proxy_with([toxic("bandwidth", "upstream", json!({"rate": 0}))]).await;
-    let down = lab.proxy("down").await;
+    let down = lab.proxy_that_closes("down", 12).await;
     lab.accepted("POST", "/proxies/down", json!({"enabled": false})).await;
     let (mut client, mut service) = lab.connection(address).await;
     client.send("stuck").await;

@@ -70,6 +70,13 @@ impl ToxicLab {
         address(&self.accepted("POST", "/proxies", body).await)
     }
 
+    /// Creates a proxy that a test closes and opens again. While it is closed anybody may take its port, so it listens at an
+    /// address of its own, which no other test and no connection uses: `last` is different in each such test.
+    pub(crate) async fn proxy_that_closes(&self, name: &str, last: u8) -> SocketAddr {
+        let body = json!({"name": name, "listen": format!("127.0.0.{last}:0"), "upstream": self.upstream()});
+        address(&self.accepted("POST", "/proxies", body).await)
+    }
+
     /// Creates the proxy `p` with these toxics.
     pub(crate) async fn proxy_with(&self, toxics: impl IntoIterator<Item = Value>) -> SocketAddr {
         let address = self.proxy("p").await;
