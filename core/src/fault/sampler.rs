@@ -113,19 +113,10 @@ impl Fault {
 impl From<&Fault> for FaultSpec {
     fn from(fault: &Fault) -> Self {
         let Fault { name, probability, effect, attempts, payments } = fault;
-        let (reset, delay, kill) = match effect {
-            Effect::Reset(reset) => (Some(*reset), None, None),
-            Effect::Delay(delay) => (None, Some(*delay), None),
-            Effect::Kill(kill) => (None, None, Some(*kill)),
-        };
         Self {
-            name: name.clone(),
-            probability: *probability,
-            reset,
-            delay,
-            kill,
             attempts: attempts.as_ref().map(|list| list.iter().map(|k| k.cast_signed()).collect()),
             payments: payments.as_ref().map(|range| PaymentRange::of(range.clone())),
+            ..Self::new(name, *probability, *effect)
         }
     }
 }
@@ -216,15 +207,7 @@ mod tests {
     use crate::fault::reset::Reset;
 
     fn fault(name: &str, probability: f64, at: Point) -> FaultSpec {
-        FaultSpec {
-            name: name.into(),
-            probability,
-            reset: Some(Reset { at }),
-            delay: None,
-            kill: None,
-            attempts: None,
-            payments: None,
-        }
+        FaultSpec::new(name, probability, Effect::Reset(Reset { at }))
     }
 
     const fn id(payment: u64, attempt: u32) -> AttemptId {

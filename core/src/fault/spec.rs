@@ -81,6 +81,17 @@ pub struct PaymentRange {
 }
 
 impl FaultSpec {
+    /// A fault that every attempt of every payment can meet.
+    #[must_use]
+    pub fn new(name: impl Into<String>, probability: f64, effect: Effect) -> Self {
+        let (reset, delay, kill) = match effect {
+            Effect::Reset(reset) => (Some(reset), None, None),
+            Effect::Delay(delay) => (None, Some(delay), None),
+            Effect::Kill(kill) => (None, None, Some(kill)),
+        };
+        Self { name: name.into(), probability, reset, delay, kill, attempts: None, payments: None }
+    }
+
     /// What the fault does. A fault that passes [`check`] has exactly one effect.
     pub fn effects(&self) -> impl Iterator<Item = Effect> {
         let Self { name: _, probability: _, reset, delay, kill, attempts: _, payments: _ } = self;

@@ -19,6 +19,7 @@ use std::{cell::RefCell, ops::Range};
 use paylab_core::{
     client::{ATTEMPTS_MAX, BodyDrift, ConnectionPolicy, KeyPolicy},
     fault::{
+        effect::Effect,
         point::Point,
         reset::Reset,
         spec::{self, FaultSpec},
@@ -127,15 +128,7 @@ fn coins_and_thresholds_have_the_documented_values() {
 
 /// The lesson with seed 42 and a key for each payment.
 fn lesson_draft(max_attempts: u32, dedup: Dedup) -> Draft {
-    let fault = |name: &str, at| FaultSpec {
-        name: name.to_owned(),
-        probability: 0.3,
-        reset: Some(Reset { at }),
-        delay: None,
-        kill: None,
-        attempts: None,
-        payments: None,
-    };
+    let fault = |name: &str, at| FaultSpec::new(name, 0.3, Effect::Reset(Reset { at }));
     Draft {
         seed: 42,
         count: 1000,

@@ -172,20 +172,12 @@ impl Snapshot {
 
 #[cfg(test)]
 mod tests {
-    use paylab_core::fault::{reset::Reset, spec::FaultSpec};
+    use paylab_core::fault::{effect::Effect, reset::Reset, spec::FaultSpec};
 
     use super::*;
 
     fn rules(run_id: &str, lease_ms: u64) -> Rules {
-        let fault = FaultSpec {
-            name: "lost".into(),
-            probability: 0.3,
-            reset: Some(Reset { at: Point::BeforeRequest }),
-            delay: None,
-            kill: None,
-            attempts: None,
-            payments: None,
-        };
+        let fault = FaultSpec::new("lost", 0.3, Effect::Reset(Reset { at: Point::BeforeRequest }));
         Rules { run_id: run_id.into(), seed: 42, faults: vec![fault], last_struck: None, lease_ms }
     }
 

@@ -5,7 +5,7 @@ use std::{future::Future, io, net::SocketAddr, time::Duration};
 
 use paylab_core::{
     duration_text::DurationText,
-    fault::{point::Point, reset::Reset, spec::FaultSpec},
+    fault::{effect::Effect, point::Point, reset::Reset, spec::FaultSpec},
     witness::{
         record::{RecordFooter, RecordItem, RecordLine},
         seal::Sealer,
@@ -315,15 +315,7 @@ pub(crate) fn rules(run_id: &str, faults: Vec<FaultSpec>) -> Rules {
 }
 
 pub(crate) fn fault(name: &str, probability: f64, at: Point) -> FaultSpec {
-    FaultSpec {
-        name: name.into(),
-        probability,
-        reset: Some(Reset { at }),
-        delay: None,
-        kill: None,
-        attempts: None,
-        payments: None,
-    }
+    FaultSpec::new(name, probability, Effect::Reset(Reset { at }))
 }
 
 pub(crate) fn always(name: &str, at: Point) -> FaultSpec {

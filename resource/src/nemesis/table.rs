@@ -5,6 +5,7 @@ use paylab_core::{
     duration_text::DurationText,
     fault::{
         delay::Delay,
+        effect::Effect,
         kill::Kill,
         point::Point::{self, AfterRequest, AfterResponse, BeforeRequest, BeforeResponse, MidResponse},
         reset::Reset,
@@ -194,19 +195,11 @@ pub const ALL: [Nemesis; 11] = [
 ];
 
 fn reset(name: &str, probability: f64, at: Point) -> FaultSpec {
-    FaultSpec {
-        name: name.to_owned(),
-        probability,
-        reset: Some(Reset { at }),
-        delay: None,
-        kill: None,
-        attempts: None,
-        payments: None,
-    }
+    FaultSpec::new(name, probability, Effect::Reset(Reset { at }))
 }
 
 fn kill(name: &str, probability: f64, at: Point, after: Option<DurationText>) -> FaultSpec {
-    FaultSpec { reset: None, kill: Some(Kill { at, after }), ..reset(name, probability, at) }
+    FaultSpec::new(name, probability, Effect::Kill(Kill { at, after }))
 }
 
 fn killed(spec: &mut ChaosExperimentSpec) {
@@ -231,9 +224,5 @@ fn slow_timeout(spec: &mut ChaosExperimentSpec) {
     }
     retry.backoff = Backoff { base: DurationText::from_ms(0), ..retry.backoff.clone() };
     let lasts = DurationText::from_ms(retry.attempt_timeout.ms() + LATE_BY_MS);
-    spec.faults = vec![FaultSpec {
-        reset: None,
-        delay: Some(Delay { at: BeforeRequest, lasts }),
-        ..reset("slow-request", OFTEN, BeforeRequest)
-    }];
+    spec.faults = vec![FaultSpec::new("slow-request", OFTEN, Effect::Delay(Delay { at: BeforeRequest, lasts }))];
 }

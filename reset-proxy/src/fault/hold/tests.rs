@@ -5,7 +5,7 @@ use std::{io, iter, sync::Arc, sync::mpsc, time::Duration};
 
 use paylab_core::{
     duration_text::DurationText,
-    fault::{delay::Delay, point::Point, spec::FaultSpec},
+    fault::{delay::Delay, effect::Effect, point::Point, spec::FaultSpec},
     witness::record::{End, Protocol},
 };
 use paylab_part::contract::Rules;
@@ -59,15 +59,8 @@ impl Lab {
         let upstream = Some(services.local_addr().unwrap().into());
         let dial_timeout = paylab_core::duration_text::DurationText::from_ms(5_000);
         let plane = FaultPlane::new(&Options { upstream, dial_timeout, ..Options::default() }, None);
-        let fault = FaultSpec {
-            name: "held".into(),
-            probability: 1.0,
-            reset: None,
-            delay: Some(Delay { at, lasts: DurationText::from_ms(20_000) }),
-            kill: None,
-            attempts: None,
-            payments: None,
-        };
+        let held = Effect::Delay(Delay { at, lasts: DurationText::from_ms(20_000) });
+        let fault = FaultSpec::new("held", 1.0, held);
         let rules =
             Rules { run_id: "run-1".into(), seed: 42, faults: vec![fault], last_struck: None, lease_ms: 3_600_000 };
         plane.rules.put(rules).unwrap();

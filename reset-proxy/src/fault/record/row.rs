@@ -270,21 +270,14 @@ const fn end_of(code: u8) -> Option<End> {
 
 #[cfg(test)]
 mod tests {
-    use paylab_core::fault::{point::Point, reset::Reset, spec::FaultSpec};
+    use paylab_core::fault::{effect::Effect, point::Point, reset::Reset, spec::FaultSpec};
     use proptest::prelude::*;
 
     use super::*;
 
     fn sampler(faults: usize) -> FaultSampler {
-        let fault = |index| FaultSpec {
-            name: format!("fault-{index}"),
-            probability: 1.0,
-            reset: Some(Reset { at: Point::BeforeResponse }),
-            delay: None,
-            kill: None,
-            attempts: None,
-            payments: None,
-        };
+        let reset = Effect::Reset(Reset { at: Point::BeforeResponse });
+        let fault = |index| FaultSpec::new(format!("fault-{index}"), 1.0, reset);
         FaultSampler::new(7, &(0..faults).map(fault).collect::<Vec<_>>())
     }
 

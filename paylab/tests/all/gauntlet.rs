@@ -1,0 +1,190 @@
+//! The gauntlet as a user runs it: the table of Paylab's own modes cell by cell, a service of a user's, and what is refused.
+
+use std::fs;
+
+use paylab_apis::{Conduct, Shape};
+use serde_json::{Value, json};
+
+use crate::support::{
+    apis::start,
+    binary::{experiment, paylab, printed, text},
+};
+
+/// The table of `docs/gauntlet.md` and of the semantics: what each nemesis reveals of each mode.
+const TABLE: &str = "\
+                | lost-request | lost-answer | cut-at-once | half-answer | hedge      | slow-timeout | other-amount  | late-repeat  | killed              | restarted           | gives-up
+None            | blind        | Duplicated  | Duplicated  | Duplicated  | Duplicated | Duplicated   | Duplicated    | Duplicated   | Duplicated          | Duplicated          | Lost
+UniqueKey       | holds        | holds       | holds       | holds       | holds      | holds        | Mismatched    | holds        | holds               | holds               | Lost
+Replay          | holds        | holds       | holds       | holds       | holds      | holds        | RefusedRepeat | Duplicated   | holds               | holds               | Lost
+CheckThenInsert | blind        | blind       | Duplicated  | blind       | Duplicated | Duplicated   | Mismatched    | blind        | holds               | holds               | Lost
+Memory          | blind        | blind       | holds       | blind       | holds      | holds        | Mismatched    | blind        | Duplicated          | Duplicated          | Lost
+KeyThenApply    | blind        | blind       | holds       | blind       | holds      | holds        | Mismatched    | blind        | AcknowledgedButLost | holds               | Lost
+ApplyThenKey    | blind        | blind       | Duplicated  | blind       | Duplicated | Duplicated   | Mismatched    | blind        | Duplicated          | holds               | Lost
+AckThenApply    | blind        | blind       | holds       | blind       | holds      | holds        | Mismatched    | blind        | AcknowledgedButLost | AcknowledgedButLost | Lost";
+
+/// The cells of a table, as words between bars.
+fn cells(line: &str) -> Vec<String> {
+    line.split('|').map(|cell| cell.trim().to_owned()).collect()
+}
+
+/// The same of a gauntlet in JSON: the class where the claim is broken, else the result.
+fn table(gauntlet: &Value) -> Vec<Vec<String>> {
+    let rows = gauntlet["rows"].as_array().unwrap();
+    let first = rows[0]["cells"].as_array().unwrap().iter().map(|cell| cell["nemesis"].as_str().unwrap().to_owned());
+    let mut table = vec![[String::new()].into_iter().chain(first).collect::<Vec<_>>()];
+    for row in rows {
+        let words = row["cells"].as_array().unwrap().iter().map(|cell| {
+            let told = if cell["class"].is_null() { &cell["result"] } else { &cell["class"] };
+            told.as_str().unwrap().to_owned()
+        });
+        table.push([row["subject"].as_str().unwrap().to_owned()].into_iter().chain(words).collect());
+    }
+    table
+}
+
+fn parsed(output: &std::process::Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", printed(output)))
+}
+
+#[test]
+fn the_modes_give_the_table_of_the_semantics_cell_by_cell() {
+    let output = paylab(&["gauntlet", "--payments", "60", "--output", "json", "--quiet"], "");
+    let gauntlet = parsed(&output);
+    assert_eq!(table(&gauntlet), TABLE.lines().map(cells).collect::<Vec<_>>());
+    assert_eq!((output.status.code(), &gauntlet["asExpected"]), (Some(0), &json!(true)), "{}", printed(&output));
+    assert!(!text(&output.stderr).contains(" of 88: "), "no cell is told with --quiet: {}", printed(&output));
+    for row in gauntlet["rows"].as_array().unwrap() {
+        for cell in row["cells"].as_array().unwrap() {
+            let counted = ["exposures", "payments"].map(|field| cell[field].as_u64()).into_iter().flatten().next();
+            assert!(counted.unwrap() > 0, "every cell was put to the test: {cell}");
+            let bound = cell["bugRateBound"].as_f64();
+            assert_eq!(bound.is_some(), cell["class"].is_null(), "{cell}");
+        }
+    }
+}
+
+#[test]
+fn a_correct_service_of_a_users_holds_and_a_broken_one_is_found() {
+    let gauntlet = |conduct, code| {
+        let service = format!("http://{}", start(Shape::Stripe, conduct));
+        let file = "examples/targets/stripe.yaml";
+        let only = "lost-request,lost-answer,cut-at-once,half-answer,hedge,killed";
+        let folder = tempfile::tempdir().unwrap();
+        let small = folder.path().join("small.yaml");
+        let options = ["--payments", "60", "--only", only, "--output", "json", "--quiet"];
+        let target = ["gauntlet", file, "--target", &service, "--smallest", small.to_str().unwrap()];
+        let output = paylab(&[&target[..], &options].concat(), "");
+        assert_eq!(output.status.code(), Some(code), "{}", printed(&output));
+        parsed(&output)
+    };
+    let correct = table(&gauntlet(Conduct::Correct, 0));
+    assert_eq!(correct[1], ["stripe", "holds", "holds", "holds", "holds", "holds", "impossible"], "nobody can kill it");
+    let broken = gauntlet(Conduct::Broken, 1);
+    assert_eq!(table(&broken)[1][..3], ["stripe", "holds", "Duplicated"]);
+    let smallest = &broken["smallest"];
+    assert_eq!((&smallest["payments"], &smallest["shown"]), (&json!(1), &json!(10)), "{smallest}");
+    let message = smallest["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("Smallest run that shows the first: paylab run /") && message.contains(" --target http"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_cell_is_reproduced_by_its_own_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("cells");
+    let place = directory.to_str().unwrap();
+    let output = paylab(&["gauntlet", "--payments", "50", "--only", "lost-answer", "--emit", place], "");
+    assert_eq!(output.status.code(), Some(0), "{}", printed(&output));
+    assert!(text(&output.stderr).contains("paylab wait --selector paylab.dev/gauntlet=modes"), "{}", printed(&output));
+    let mut files: Vec<_> =
+        fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    files.sort();
+    assert_eq!((files.len(), files[6].as_str()), (8, "replay-lost-answer.yaml"));
+    let none = directory.join("none-lost-answer.yaml");
+    let written = fs::read_to_string(&none).unwrap();
+    assert!(
+        written.contains("paylab.dev/gauntlet: modes") && written.contains("paylab.dev/nemesis: lost-answer"),
+        "{written}"
+    );
+    let again = paylab(&["run", none.to_str().unwrap(), "--output", "json"], "");
+    assert_eq!(again.status.code(), Some(0), "it expects what the table says: {}", printed(&again));
+    let cell =
+        parsed(&paylab(&["gauntlet", "--payments", "50", "--only", "lost-answer", "--output", "json", "--quiet"], ""));
+    assert_eq!(parsed(&again)["payments"]["duplicated"], cell["rows"][0]["cells"][0]["payments"]);
+}
+
+#[test]
+fn the_table_for_people_names_the_columns_in_words_and_ends_with_the_conclusion() {
+    let spec = "{claim: ExactlyOnce, seed: 42, payments: {count: 60}, client: {idempotencyKey: PerPayment}, service: {dedup: UniqueKey}}";
+    let folder = tempfile::tempdir().unwrap();
+    let small = folder.path().join("small.yaml");
+    let place = small.to_str().unwrap();
+    let options = ["gauntlet", "-", "--only", "lost-answer,other-amount", "--smallest", place];
+    let output = paylab(&options, &experiment(spec));
+    assert_eq!(output.status.code(), Some(1), "{}", printed(&output));
+    let table = text(&output.stdout);
+    let lines: Vec<_> = table.lines().collect();
+    assert_eq!(lines[0].split_whitespace().collect::<Vec<_>>(), ["lost", "answer", "other", "amount"]);
+    assert!(lines[1].starts_with("test   holds ") && lines[1].contains("OTHER AMOUNT "), "{table}");
+    assert!(lines.last().unwrap().starts_with("1 of 2 nemeses breaks ExactlyOnce."), "{table}");
+    let last = lines.last().unwrap();
+    assert!(
+        last.ends_with(&format!("Smallest run that shows the first: paylab run {place} (1 payment, 2 attempts)")),
+        "{table}"
+    );
+    assert_eq!(paylab(&["run", place], "").status.code(), Some(1), "it is a test that fails until the bug is mended");
+    assert!(table.contains("bug rate < ") && table.contains("VIOLATED ExactlyOnce"), "{table}");
+    assert!(
+        text(&output.stderr).contains("2 of 2: test-"),
+        "each cell is told when it has ended: {}",
+        printed(&output)
+    );
+}
+
+#[test]
+fn bad_input_is_refused_with_what_is_wrong_and_what_to_do() {
+    let good = experiment("{claim: ExactlyOnce, payments: {count: 5}}");
+    for (arguments, told) in [
+        (&["gauntlet", "--only", "lost-anser"][..], "there are lost-request, lost-answer"),
+        (&["gauntlet", "--target", "http://127.0.0.1:1"], "need a FILE"),
+        (&["gauntlet", "/nowhere.yaml"], "there is no such file"),
+        (&["gauntlet", "-", "--target", "http://127.0.0.1:1"], "spec.target"),
+        (&["gauntlet", "-", "--payments", "0"], "--payments"),
+        (&["gauntlet", "--database", "sqlite:ledger.db"], "use sqlite"),
+        (&["gauntlet", "-", "--emit", "/proc/none"], "--emit"),
+    ] {
+        let output = paylab(arguments, &good);
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}: {}", printed(&output));
+        assert!(text(&output.stderr).contains(told), "{arguments:?}: {}", printed(&output));
+    }
+}
+
+#[test]
+fn every_form_shows_every_cell() {
+    let folder = tempfile::tempdir().unwrap();
+    let [page, junit, markdown] = ["page.html", "junit.xml", "table.md"].map(|name| folder.path().join(name));
+    let spec = "{claim: ExactlyOnce, seed: 42, payments: {count: 40}, client: {idempotencyKey: PerPayment}, service: {dedup: UniqueKey}}";
+    let files =
+        [("--report", &page), ("--junit", &junit), ("--markdown", &markdown), ("--smallest", &folder.path().join("s"))]
+            .map(|(option, file)| [option.to_owned(), file.to_str().unwrap().to_owned()]);
+    let options: Vec<_> = files.iter().flatten().map(String::as_str).collect();
+    let output = paylab(
+        &[&["gauntlet", "-", "--only", "lost-answer,other-amount", "--quiet"], &options[..]].concat(),
+        &experiment(spec),
+    );
+    assert_eq!(output.status.code(), Some(1), "{}", printed(&output));
+    let [page, junit, markdown] = [page, junit, markdown].map(|file| fs::read_to_string(file).unwrap());
+    for part in ["lost answer", "OTHER AMOUNT ", "1 of 2 nemeses breaks ExactlyOnce", "asks for another amount"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    for part in [r#"name="other-amount""#, r#"tests="2""#, r#"failures="1""#, "repeat it: paylab gauntlet"] {
+        assert!(junit.contains(part), "{part}: {junit}");
+    }
+    for part in
+        ["| | lost answer | other amount |", "✅ holds ", "❌ OTHER AMOUNT ", "**1 of 2 nemeses breaks ExactlyOnce."]
+    {
+        assert!(markdown.contains(part), "{part}: {markdown}");
+    }
+}
