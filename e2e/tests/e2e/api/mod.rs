@@ -58,10 +58,14 @@ const OBSTACLES: &[Test] = &[
     ("a_hundred_experiments_at_once_all_end_in_the_order_of_their_age", |node| {
         Runtime::new().unwrap().block_on(obstacles::a_hundred_at_once(node));
     }),
+    ("an_ordinary_experiment_does_not_wait_until_huge_ones_are_computed", |node| {
+        Runtime::new().unwrap().block_on(obstacles::beside_huge_ones(node));
+    }),
 ];
 
 const CHART: &[Test] = &[
     ("a_resource_that_no_operator_has_seen_is_in_progress", chart::unseen),
+    ("the_operators_token_changes_no_config_map_of_others", chart::only_own_config_maps),
     ("every_set_of_values_upgrades_to_every_other_one_with_server_side_apply", |node| {
         chart::every_way(node, chart::SERVER_SIDE);
     }),
