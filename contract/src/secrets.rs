@@ -20,6 +20,8 @@ const REDACTED: &str = "(secret)";
 const PIECE_LEN: usize = 8;
 /// At the beginning and at the end of a text so many are not, because the text was probably cut there.
 const CUT_LEN_MIN: usize = 4;
+/// Shorter words, such as the bytes of an address, are in many texts by chance.
+const WORD_LEN_MIN: usize = 3;
 /// Shorter secrets, which many texts have in them by chance, are looked for as they are and not in base64.
 const ENCODED_LEN_MIN: usize = 6;
 
@@ -97,8 +99,12 @@ fn behind_scheme(value: &str) -> &str {
     value.split_once("://").map_or(value, |(_, behind)| behind)
 }
 
+/// The words of a text that are long enough to tell something, and the names and addresses of hosts, which have dots in them.
 fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty())
+    let single = text.split(|character: char| !character.is_alphanumeric());
+    let dotted = text.split(|character: char| !character.is_alphanumeric() && character != '.');
+    let dotted = dotted.map(|word| word.trim_matches('.')).filter(|word| word.contains('.'));
+    single.filter(|word| word.chars().count() >= WORD_LEN_MIN).chain(dotted)
 }
 
 /// A text with its hidden bytes replaced. Of a character, all bytes are hidden or none.
@@ -256,12 +262,15 @@ mod tests {
     #[test]
     fn a_word_of_a_secret_url_is_found_unless_it_is_public() {
         let url = secrets(&["postgres://app:p%40ss@db.example:5432/ledger?sslmode=require"]);
-        for text in ["user \"app\"", "no route to DB", "port 5432", "`ss`"] {
-            assert!(url.share_a_word_with(text, "select * from ledger"), "{text}");
+        for text in ["user \"app\"", "no route to db.example.", "port 5432", "Ledger"] {
+            assert!(url.share_a_word_with(text, "select * from payments"), "{text}");
         }
-        for text in ["connection refused", "postgres is starting up", "apply", "", "no table ledger"] {
+        for text in ["connection refused", "postgres is starting up", "apply", "", "no table ledger", "12 of 5"] {
             assert!(!url.share_a_word_with(text, "select * from ledger"), "{text}");
         }
+        let by_address = secrets(&["mysql://app@10.0.0.5/shop"]);
+        assert!(by_address.share_a_word_with("Host '10.0.0.5' is not allowed", ""));
+        assert!(!by_address.share_a_word_with("0 rows of 10", ""));
     }
 
     #[test]
