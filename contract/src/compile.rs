@@ -13,8 +13,9 @@ use crate::{
     answers::{Answers, Rule},
     path::{Condition, Path},
     request::{Origin, Request, form_pieces, json_pieces, mention, text_pieces},
+    secrets::Secrets,
     spec::{AnswerSpec, PaySpec, Place, TargetSpec},
-    template::{Escape, Piece, Placeholder, Secrets, Template},
+    template::{Escape, Piece, Placeholder, Template},
 };
 
 /// Headers that frame a message, or that Paylab sends itself.

@@ -10,7 +10,8 @@ use crate::{
     money::{AmountPath, Unit},
     path::{Condition, Path},
     request::Origin,
-    template::{Escape, Filling, Secrets, Template},
+    secrets::Secrets,
+    template::{Escape, Filling, Template},
 };
 
 /// A list has at most this many pages.

@@ -5,6 +5,7 @@
 //! | [`spec`] | what a user writes, with its schema |
 //! | [`template`] | texts with placeholders, such as `{reference}` |
 //! | [`request`] | the request of an attempt, made from the templates |
+//! | [`secrets`] | the secrets, and what is shown of a text that may repeat them |
 //! | [`answers`] | what an answer means |
 //! | [`ledger`] | the ledger, page by page; `diagnosis` beside it says what stands there instead of a payment |
 //!
@@ -17,6 +18,7 @@ pub mod ledger;
 pub mod money;
 mod path;
 pub mod request;
+pub mod secrets;
 pub mod spec;
 pub mod template;
 
@@ -32,8 +34,9 @@ use crate::{
     answers::Answers,
     ledger::{Ledger, Sql},
     request::{Origin, Request},
+    secrets::Secrets,
     spec::{ControlReference, SettleSpec, TargetSpec},
-    template::{Piece, Placeholder, Secrets, Template},
+    template::{Piece, Placeholder, Template},
 };
 
 /// A contract that is ready to be used.

@@ -4,7 +4,10 @@ use paylab_core::field_error::FieldError;
 use serde_json::Value;
 use url::Url;
 
-use crate::template::{Escape, Filling, Piece, Placeholder, Secrets, Template};
+use crate::{
+    secrets::Secrets,
+    template::{Escape, Filling, Piece, Placeholder, Template},
+};
 
 /// What would end the line of a header.
 const LINE_ENDS: [char; 3] = ['\r', '\n', '\0'];

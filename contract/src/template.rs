@@ -1,9 +1,11 @@
 //! Texts with placeholders, such as `{reference}`. Any other text in braces stays as it is, so that JSON can be a template.
 
-use std::{collections::BTreeMap, fmt, fmt::Write as _};
+use std::{fmt, fmt::Write as _};
 
 use paylab_core::money::MinorUnits;
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::secrets::Secrets;
 
 /// The placeholders, for messages.
 pub const KNOWN: &str = "{reference}, {key}, {payment}, {attempt}, {run}, {amount.minor}, {amount.decimal}, {currency}, {from}, {to}, \
@@ -12,10 +14,6 @@ pub const KNOWN: &str = "{reference}, {key}, {payment}, {attempt}, {run}, {amoun
 const RUN_LEN: usize = 8;
 /// What has a meaning of its own in a path or a query.
 const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-/// What is shown in place of a secret.
-const REDACTED: &str = "(secret)";
-/// A text that ends with so many bytes of a secret, or more, was cut there.
-const CUT_LEN_MIN: usize = 4;
 /// What a header cannot carry.
 const IN_HEADER: &AsciiSet = CONTROLS;
 
@@ -95,63 +93,6 @@ pub enum Escape {
     Header,
     /// In a field of a form.
     Form,
-}
-
-/// The values of secrets, which nothing prints.
-#[derive(Clone, Default)]
-pub struct Secrets(BTreeMap<String, String>);
-
-impl fmt::Debug for Secrets {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
-    }
-}
-
-impl Secrets {
-    pub(crate) fn insert(&mut self, name: String, value: String) {
-        self.0.insert(name, value);
-    }
-
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.0.contains_key(name)
-    }
-
-    fn get(&self, name: &str) -> &str {
-        self.0.get(name).map_or("", String::as_str)
-    }
-
-    /// A text without the secrets that it may hold, however they are written there, and without the beginning of one at its end, because
-    /// the text may have been cut there.
-    #[must_use]
-    pub fn redact(&self, text: &str) -> String {
-        let forms = self.forms();
-        let cut = forms.iter().filter_map(|form| cut_len(text, form)).max();
-        let (kept, end) = cut.map_or((text, ""), |len| (&text[..text.len() - len], REDACTED));
-        forms.iter().fold(kept.to_owned(), |text, form| text.replace(form, REDACTED)) + end
-    }
-
-    /// The secrets as they may be written, the longest first, because one may be a part of another.
-    fn forms(&self) -> Vec<String> {
-        let escapes = [Escape::Plain, Escape::Json, Escape::Path, Escape::Form];
-        let values = self.0.values().filter(|value| !value.is_empty());
-        let mut forms: Vec<_> = values
-            .flat_map(|value| {
-                escapes.map(|escape| {
-                    let mut form = String::new();
-                    escape.write(value, &mut form);
-                    form
-                })
-            })
-            .collect();
-        forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
-        forms
-    }
-}
-
-/// How much of a secret, from its beginning, a text ends with.
-fn cut_len(text: &str, form: &str) -> Option<usize> {
-    let ends_with = |len: &usize| form.is_char_boundary(*len) && text.ends_with(&form[..*len]);
-    (CUT_LEN_MIN..=form.len()).rev().find(ends_with)
 }
 
 impl Placeholder {
@@ -352,6 +293,13 @@ fn write_digits(number: impl fmt::Display, out: &mut String) {
 }
 
 impl Escape {
+    /// A text as its place demands.
+    pub(crate) fn of(self, text: &str) -> String {
+        let mut written = String::new();
+        self.write(text, &mut written);
+        written
+    }
+
     /// Writes a text as its place demands.
     pub(crate) fn write(self, text: &str, out: &mut String) {
         match self {
@@ -446,29 +394,5 @@ mod tests {
             assert_eq!(template.payment_of(run, foreign), None, "{foreign}");
         }
         assert!(template.is_of_run(run, "pay-0123abcd-x") && !template.is_of_run(other, "pay-0123abcd-1"));
-    }
-
-    #[test]
-    fn secrets_are_not_printed() {
-        let mut secrets = Secrets::default();
-        secrets.insert("token".to_owned(), "hunter2".to_owned());
-        assert_eq!(format!("{secrets:?}"), "{\"token\"}");
-        assert_eq!(secrets.redact("bad token hunter2!"), "bad token (secret)!");
-        secrets.insert("other".to_owned(), "a \"b/c".to_owned());
-        for written in ["a \"b/c", "a \\\"b/c", "a%20%22b%2Fc", "a+%22b%2Fc"] {
-            assert_eq!(secrets.redact(&format!("?k={written}&x")), "?k=(secret)&x");
-        }
-    }
-
-    #[test]
-    fn a_secret_that_is_cut_or_a_part_of_another_is_not_shown_either() {
-        let mut secrets = Secrets::default();
-        secrets.insert("token".to_owned(), "hunter2".to_owned());
-        secrets.insert("longer".to_owned(), "hunter2-and-more".to_owned());
-        assert_eq!(secrets.redact("bad hunter2-and-more, bad hunter2"), "bad (secret), bad (secret)");
-        assert_eq!(secrets.redact("bad hunter2-and-m"), "bad (secret)");
-        assert_eq!(secrets.redact("bad hunter2-and-more"), "bad (secret)");
-        assert_eq!(secrets.redact("bad hunte"), "bad (secret)");
-        assert_eq!(secrets.redact("what a hun"), "what a hun");
     }
 }

@@ -11,6 +11,8 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::Command,
+    sync::{Mutex, PoisonError},
+    thread,
     time::Duration,
 };
 
@@ -50,8 +52,11 @@ pub enum NodeKind {
 #[derive(Debug)]
 pub struct Node {
     slot: Slot,
+    programs: Programs,
     tools: AdminTools,
-    components: Vec<ComponentProcess>,
+    components: Mutex<Vec<ComponentProcess>>,
+    /// The PID of the init process of the node's namespaces.
+    init_pid: i32,
     namespaces: Namespaces,
     /// Dropped last, so that the slot stays locked until the node has stopped.
     _lock: SlotLock,
@@ -91,7 +96,7 @@ impl Node {
             NodeKind::ControlPlane => bootstrap.control_plane()?,
             NodeKind::Full => bootstrap.all_components()?,
         };
-        Ok(Self { slot, tools, components, namespaces, _lock: lock })
+        Ok(Self { slot, programs, tools, components: Mutex::new(components), init_pid, namespaces, _lock: lock })
     }
 
     /// Ends all processes of the node, and removes everything but its logs.
@@ -100,7 +105,43 @@ impl Node {
     /// It has not stopped within the time limit.
     pub fn stop(mut self) -> anyhow::Result<()> {
         self.namespaces.stop()?;
-        self.components.iter_mut().try_for_each(|component| component.reap(REAPED_WITHIN))
+        let components = self.components.get_mut().unwrap_or_else(PoisonError::into_inner);
+        components.iter_mut().try_for_each(|component| component.reap(REAPED_WITHIN))
+    }
+
+    /// Kills a component, and starts it anew after this time. What it has stored or started stays: objects in etcd, containers in
+    /// containerd.
+    ///
+    /// # Errors
+    /// The node has no such component, or it does not get ready again; the error contains the end of its log.
+    pub fn restart(&self, component: Component, down_for: Duration) -> anyhow::Result<()> {
+        let mut components = self.components.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_kind = components.iter_mut().find(|process| process.component() == component);
+        let process = of_kind.with_context(|| format!("the node has no {}", component.name()))?;
+        process.kill()?;
+        process.reap(REAPED_WITHIN)?;
+        thread::sleep(down_for);
+        let Self { slot, programs, tools, init_pid, .. } = self;
+        let bootstrap = Bootstrap { slot, programs, tools, init_pid: *init_pid };
+        *process = bootstrap.again(component)?;
+        Ok(())
+    }
+
+    /// Issues the certificate of a server at an address of this machine, which the API server trusts by the authority of
+    /// [`Self::authority`]. Returns the paths of the certificate and of its key, both in PEM.
+    ///
+    /// # Errors
+    /// The certificate cannot be created.
+    pub fn serving_certificate(&self, name: &str, address: Ipv4Addr) -> anyhow::Result<[PathBuf; 2]> {
+        let address = format!("IP:{address}");
+        certificates::issue(&self.slot, name, &Subject { user: name, groups: &[], alternative_names: &[&address] })?;
+        Ok(["crt", "key"].map(|ending| self.slot.path(&format!("{name}.{ending}"))))
+    }
+
+    /// The path of the certificate of the node's authority, in PEM.
+    #[must_use]
+    pub fn authority(&self) -> PathBuf {
+        self.slot.path("ca.crt")
     }
 
     /// Waits until the node stops by itself, or by [`stop_node`].

@@ -4,6 +4,7 @@ pub(crate) mod jobs;
 pub(crate) mod pods;
 
 mod cluster;
+mod last_words;
 mod logs;
 mod ownership;
 mod run_pods;

@@ -17,6 +17,7 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use paylab_contract::{
     Contract,
+    secrets::Secrets,
     spec::{Place, TargetSpec},
 };
 use paylab_core::{
@@ -75,6 +76,8 @@ pub struct Places {
 pub(crate) struct Startable {
     command: String,
     port: u16,
+    /// What its output may repeat and no message shows.
+    secrets: Secrets,
 }
 
 /// The user's own service, started here, until this is dropped.
@@ -94,15 +97,22 @@ pub(crate) struct Started {
 }
 
 impl TargetOptions {
-    /// The options as a shell reads them again; `None`: there are none.
+    /// The options as a shell reads them again, without secrets; `None`: there are none.
     pub(crate) fn shown(&self) -> Option<String> {
         let option = |name: &str, value: &String| format!("{name} {}", quoted(value.clone()));
         let url = self.target.as_ref().map(|url| option("--target", url));
-        let command = self.target_command.as_ref().map(|command| option("--target-command", command));
+        let command = self.target_command.as_ref().map(|command| self.secrets().redact(&without_passwords(command)));
+        let command = command.map(|command| option("--target-command", &command));
         // Its URL may hold a password.
         let ledger = self.ledger_url.as_ref().map(|_| "--ledger-url URL".to_owned());
         let shown: Vec<_> = url.into_iter().chain(command).chain(ledger).collect();
         (!shown.is_empty()).then(|| shown.join(" "))
+    }
+
+    /// The secrets that this process was given, whichever experiments use them: a command may print them, and fail before they are read.
+    fn secrets(&self) -> Secrets {
+        let ledger = self.ledger_url.iter().map(|url| ("--ledger-url".to_owned(), url.clone()));
+        secrets_in(env::vars_os()).chain(ledger).collect()
     }
 
     /// Refuses a kill where nobody can start the service again, with the path of the fault.
@@ -128,7 +138,7 @@ impl TargetOptions {
         let Some(command) = self.target_command.clone() else { return Ok((places, None)) };
         let port = free_port().context("no port is free for --target-command")?;
         let service = places.service.or_else(|| Some(format!("http://127.0.0.1:{port}")));
-        Ok((Places { service, ..places }, Some(Startable { command, port })))
+        Ok((Places { service, ..places }, Some(Startable { command, port, secrets: self.secrets() })))
     }
 }
 
@@ -273,12 +283,12 @@ impl Startable {
     fn start_supervised(self) -> anyhow::Result<TheirProcess> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
         let output = tempfile::tempfile().context("cannot make a temporary file for the output of --target-command")?;
-        let shown = output.try_clone()?;
+        let (shown, secrets) = (output.try_clone()?, self.secrets.clone());
         let spawn = Box::new(move || self.spawn(&output));
         let supervised = Supervised::start(Service { spawn, address, reaped: Reaped::Own });
         supervised
             .map(TheirProcess::Supervised)
-            .map_err(|problem| Misuse(format!("--target-command: {problem:#}{}", last_of(shown))).into())
+            .map_err(|problem| Misuse(format!("--target-command: {problem:#}{}", last_of(shown, &secrets))).into())
     }
 
     fn spawn(&self, output: &File) -> io::Result<Child> {
@@ -298,14 +308,14 @@ impl Startable {
         let group = ProcessGroup::of(child.id());
         let mut started = Started { child, group };
         started
-            .wait_until_ready(self.port, output)
+            .wait_until_ready(self.port, output, &self.secrets)
             .map_err(|problem| Misuse(format!("--target-command: {problem}")))?;
         Ok(started)
     }
 }
 
 impl Started {
-    fn wait_until_ready(&mut self, port: u16, output: File) -> Result<(), anyhow::Error> {
+    fn wait_until_ready(&mut self, port: u16, output: File, secrets: &Secrets) -> Result<(), anyhow::Error> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let begun = Instant::now();
         loop {
@@ -313,13 +323,16 @@ impl Started {
                 return Ok(());
             }
             if let Some(status) = self.child.try_wait()? {
-                return Err(anyhow!("it ended before anything answered at {address} ({status}){}", last_of(output)));
+                return Err(anyhow!(
+                    "it ended before anything answered at {address} ({status}){}",
+                    last_of(output, secrets)
+                ));
             }
             if begun.elapsed() >= START_TIMEOUT {
                 let seconds = START_TIMEOUT.as_secs();
                 return Err(anyhow!(
                     "nothing answered at {address} within {seconds} s; the service must listen on $PORT{}",
-                    last_of(output)
+                    last_of(output, secrets)
                 ));
             }
             thread::sleep(START_PAUSE);
@@ -341,37 +354,43 @@ impl Drop for Started {
     }
 }
 
-/// The end of a command's output, for a message.
-fn last_of(mut output: File) -> String {
+/// The end of a command's output, for a message. The command can read the secrets in its environment.
+fn last_of(mut output: File, secrets: &Secrets) -> String {
     let mut text = String::new();
     let read = output.metadata().and_then(|metadata| {
         output.seek(io::SeekFrom::Start(metadata.len().saturating_sub(OUTPUT_SHOWN)))?;
         let mut bytes = Vec::new();
         output.read_to_end(&mut bytes)?;
-        text = without_secrets(String::from_utf8_lossy(&bytes).trim(), std::env::vars_os());
+        text = secrets.redact(String::from_utf8_lossy(&bytes).trim());
         Ok(())
     });
     if read.is_err() || text.is_empty() { String::new() } else { format!("; its output ends with:\n{text}") }
 }
 
-/// A command's output without the values of secrets, which it can read in its environment. They are given here because the experiments that
-/// use them need not be read for a command to fail.
-fn without_secrets(output: &str, environment: impl Iterator<Item = (OsString, OsString)>) -> String {
-    let named = environment.filter(|(name, _)| name.to_string_lossy().starts_with(SECRET_PREFIX));
-    let mut values: Vec<_> = named.map(|(_, value)| value.to_string_lossy().into_owned()).collect();
-    values.retain(|value| !value.is_empty());
-    // One may be a part of another.
-    values.sort_by_key(|value| std::cmp::Reverse(value.len()));
-    let mut text = output.to_owned();
-    for value in values {
-        // The output may begin in the middle of one.
-        let cut = (1..value.len()).find(|from| value.is_char_boundary(*from) && text.starts_with(&value[*from..]));
-        if let Some(from) = cut.filter(|from| value.len() - from > 3) {
-            text.replace_range(..value.len() - from, "(secret)");
+/// The secrets among the variables of an environment.
+fn secrets_in(environment: impl Iterator<Item = (OsString, OsString)>) -> impl Iterator<Item = (String, String)> {
+    let lossy = |text: OsString| text.to_string_lossy().into_owned();
+    environment
+        .map(move |(name, value)| (lossy(name), lossy(value)))
+        .filter(|(name, _)| name.starts_with(SECRET_PREFIX))
+}
+
+/// A command without the passwords of the URLs in it: `postgres://app:(password)@host/x`.
+fn without_passwords(command: &str) -> String {
+    let (mut shown, mut rest) = (String::new(), command);
+    while let Some((before, after)) = rest.split_once("://") {
+        shown.extend([before, "://"]);
+        rest = after;
+        // A password may have a blank or an @ in it, where nobody has encoded it.
+        let end = after.find("://").unwrap_or(after.len());
+        if let Some(at) = after[..end].rfind('@')
+            && let Some(colon) = after[..at].find(':')
+        {
+            shown.extend([&after[..colon], ":(password)"]);
+            rest = &after[at..];
         }
-        text = text.replace(&value, "(secret)");
     }
-    text
+    shown + rest
 }
 
 /// A port of the loopback interface that nobody uses. It is below those that Linux gives to connections and to whoever listens at
@@ -393,13 +412,24 @@ mod tests {
 
     #[test]
     fn the_output_of_a_command_is_shown_without_secrets() {
-        let environment = || {
-            let secrets = [("PAYLAB_SECRET_TOKEN", "planted4711"), ("PAYLAB_SECRET_EMPTY", ""), ("HOME", "/root")];
-            secrets.into_iter().map(|(name, value)| (OsString::from(name), OsString::from(value)))
-        };
-        let shown = |output| without_secrets(output, environment());
-        assert_eq!(shown("TOKEN=planted4711; HOME=/root"), "TOKEN=(secret); HOME=/root");
-        assert_eq!(shown("ed4711 is where the output begins"), "(secret) is where the output begins");
-        assert_eq!(shown("1 error"), "1 error");
+        let given = [("PAYLAB_SECRET_TOKEN", "planted4711"), ("PAYLAB_SECRET_EMPTY", ""), ("HOME", "/root")];
+        let given = given.into_iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+        let secrets: Secrets = secrets_in(given).collect();
+        assert_eq!(secrets.redact("TOKEN=planted4711; HOME=/root"), "TOKEN=(secret); HOME=/root");
+        assert_eq!(secrets.redact("ed4711 is where the output begins"), "(secret) is where the output begins");
+        assert_eq!(secrets.redact("1 error"), "1 error");
+    }
+
+    #[test]
+    fn a_command_is_shown_without_the_passwords_of_its_urls() {
+        for (command, shown) in [
+            ("node app.js", "node app.js"),
+            ("PORT=1 app http://h:80/x", "PORT=1 app http://h:80/x"),
+            ("DB=postgres://app:planted@h/d app", "DB=postgres://app:(password)@h/d app"),
+            ("app 'mysql://a:p@ss:w rd/@h/d' http://h", "app 'mysql://a:(password)@h/d' http://h"),
+            ("app redis://:planted@h mail@h", "app redis://:(password)@h"),
+        ] {
+            assert_eq!(without_passwords(command), shown);
+        }
     }
 }

@@ -109,6 +109,20 @@ impl Bootstrap<'_> {
         Ok(vec![etcd, api_server, containerd, controllers, kubelet, scheduler, proxy, dns])
     }
 
+    /// Starts a component that has run before, and waits until it is ready.
+    pub(crate) fn again(&self, component: Component) -> anyhow::Result<ComponentProcess> {
+        let mut started = self.start(component)?;
+        match component {
+            Component::ApiServer => self.wait_for_api_server(&mut started)?,
+            Component::Kubelet => self.wait_for_kubelet(&mut started)?,
+            Component::Dns => self.wait_for_dns(&mut started)?,
+            Component::ControllerManager => self.wait_for_controllers(&mut started)?,
+            // Its log of before says the same.
+            Component::Etcd | Component::Scheduler | Component::Proxy | Component::Containerd => {}
+        }
+        Ok(started)
+    }
+
     fn start(&self, component: Component) -> anyhow::Result<ComponentProcess> {
         ComponentProcess::start(component, self.slot, self.programs, self.init_pid)
     }
@@ -154,6 +168,13 @@ impl Bootstrap<'_> {
             ensure!(ready.contains(r#""status":"True""#), "the condition of {name} is {ready}");
             Ok(())
         })
+    }
+
+    /// Waits until a kubelet that was started anew serves. The Node object says for a while that the one before it was ready.
+    fn wait_for_kubelet(&self, kubelet: &mut ComponentProcess) -> anyhow::Result<()> {
+        let path = format!("--raw=/api/v1/nodes/{}/proxy/healthz", self.slot.name());
+        kubelet.wait_until_ready("kubelet", KUBELET_WITHIN, |_| self.kubectl(&["get", &path]).map(drop))?;
+        self.wait_for_node(kubelet)
     }
 
     fn wait_for_dns(&self, dns: &mut ComponentProcess) -> anyhow::Result<()> {

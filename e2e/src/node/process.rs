@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow, bail};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::component::Component;
 use crate::{
@@ -34,7 +35,12 @@ impl ComponentProcess {
     /// Starts a component in the namespaces of the process `init_pid`.
     pub(crate) fn start(component: Component, slot: &Slot, programs: &Programs, init_pid: i32) -> anyhow::Result<Self> {
         let log = component.log(slot);
-        let output = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+        // A component that is started anew goes on with its log.
+        let output = File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .with_context(|| format!("cannot write {}", log.display()))?;
         let mut command = Command::new("nsenter");
         command.arg(format!("--target={init_pid}")).args(["--net", "--mount", "--pid", "--"]);
         match component {
@@ -77,7 +83,21 @@ impl ComponentProcess {
         result.flatten().with_context(|| log_tail(log))
     }
 
-    /// Reaps the process after its namespaces were removed.
+    pub(crate) const fn component(&self) -> Component {
+        self.component
+    }
+
+    /// Kills the component, as the kernel does when memory runs out. The process that was started is the one that has entered the
+    /// namespaces, and the component is its child.
+    pub(crate) fn kill(&self) -> anyhow::Result<()> {
+        let parent = self.child.id();
+        let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"))?;
+        let children: Vec<i32> = children.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+        let [component] = children[..] else { bail!("{} is {children:?}, not one process", self.component.name()) };
+        Ok(kill_process(Pid::from_raw(component).context("no process has this PID")?, Signal::KILL)?)
+    }
+
+    /// Reaps the process after its end.
     pub(crate) fn reap(&mut self, limit: Duration) -> anyhow::Result<()> {
         eventually(self.component.name(), limit, || self.child.try_wait()?.context("the process still runs")).map(drop)
     }

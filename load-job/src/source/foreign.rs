@@ -77,8 +77,9 @@ impl ForeignLedger<'_> {
     pub(crate) async fn each_entry(
         &self,
         payments: Range<u64>,
-        take: impl FnMut(&str, ForeignEntry),
+        mut take: impl FnMut(&str, ForeignEntry),
     ) -> Result<(), ControlError> {
+        let take = |reference: &str, entry: ForeignEntry| take(reference, self.without_secrets(entry));
         let reading = async {
             match &self.contract.ledger {
                 Ledger::List(list) => self.read_list(list, take).await,
@@ -89,6 +90,15 @@ impl ForeignLedger<'_> {
             }
         };
         timeout(READING_MAX, reading).await.map_err(|_| too_long())?
+    }
+
+    /// An entry whose currency, which is shown where it is another one than the plan's, repeats no secret.
+    fn without_secrets(&self, entry: ForeignEntry) -> ForeignEntry {
+        // Three letters are no secret.
+        let is_known = |currency: &String| currency.len() <= 3 || currency.eq_ignore_ascii_case(&self.plan.currency);
+        let shown =
+            |currency: String| if is_known(&currency) { currency } else { self.contract.secrets().redact(&currency) };
+        ForeignEntry { currency: entry.currency.map(shown), ..entry }
     }
 
     /// The total that the service shows.
@@ -284,7 +294,8 @@ impl<F: FnMut(&[u8])> Sealing<'_, F> {
         if payment.is_some_and(|payment| payment < plan.count && !self.share.contains(&payment)) {
             return;
         }
-        let reference = payment.map_or_else(|| reference.to_owned(), |payment| run.reference(PaymentId(payment)));
+        let reference =
+            payment.map_or_else(|| contract.secrets().redact(reference), |payment| run.reference(PaymentId(payment)));
         let dest = match entry.currency {
             Some(currency) if !currency.eq_ignore_ascii_case(&plan.currency) => format!("{} in {currency}", plan.to),
             Some(_) | None => plan.to.clone(),

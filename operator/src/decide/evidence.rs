@@ -128,6 +128,8 @@ fn add_doubt(report: &mut Report, doubt: Doubt, causes: &[String]) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use paylab_core::{
         claim::Verdict,
         judge::{
@@ -181,6 +183,22 @@ mod tests {
             INCONCLUSIVE: 1 of the workers left no whole report: the report of pod load-0 cannot be read: EOF while parsing a value at line 1 column 9; nothing is claimed.
             INCONCLUSIVE: 1 of the workers left no whole report: the report of pod load-0 is about another run, another; nothing is claimed.
             INCONCLUSIVE: 1 of the workers left no whole report: the pod of worker 0 is gone; nothing is claimed."#]].assert_eq(&all.join("\n"));
+    }
+
+    #[test]
+    fn the_largest_experiment_is_judged_at_once_because_its_workers_have_predicted_it() {
+        let experiment = planned(&json!({"payments": {"count": 100_000_000}}));
+        let mut stopped = empty_report(&experiment);
+        stopped.doubt(Doubt::LoadStopped, DoubtNote { count: 1, ..DoubtNote::default() });
+        let whole = booked(&experiment, 100_000_000);
+        let begun = Instant::now();
+        for report in [stopped, whole] {
+            let observed = loaded(ended(0, "Completed", &serde_json::to_string(&report).unwrap()));
+            let outcome = experiment.outcome(merged_report(&experiment, &observed));
+            assert_eq!(outcome.report.prediction, None);
+        }
+        // To draw the fate of each payment takes more than ten seconds.
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     }
 
     #[test]

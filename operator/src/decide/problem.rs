@@ -15,7 +15,7 @@ use crate::{
     observe::{
         Observed,
         pods::{
-            condition, container, end_text, is_ready, last_termination, part_name, phase, quoted, termination,
+            condition, container, end_text, is_part, is_ready, last_termination, part_name, phase, quoted, termination,
             termination_text,
         },
     },
@@ -26,6 +26,8 @@ const CRASHING: &str = "CrashLoopBackOff";
 /// A container that was restarted this often is given up soon.
 const RESTARTS_TOLERATED: i32 = 3;
 
+/// Kubernetes' reason for a container that waits for those before it.
+const INITIALIZING: &str = "PodInitializing";
 /// Kubernetes' reason for pods that a controller cannot create.
 const FAILED_CREATE: &str = "FailedCreate";
 /// The reason of a condition where nobody gives one, or one that a condition may not have.
@@ -156,36 +158,72 @@ fn of_pod(pod: &Pod) -> Option<PodProblem> {
         let message = format!("pod {name} cannot be scheduled{}", quoted(scheduled.message));
         return Some(PodProblem::new(scheduled.reason, message, Tolerance::Long));
     }
-    of_container(pod, container(pod)?, termination(pod).or(last_termination(pod)))
+    let own = container(pod);
+    let last = termination(pod).or(last_termination(pod));
+    let problem = own.and_then(|own| of_container(&format!("pod {name}"), &awaited(pod), own, last));
+    if problem.as_ref().is_some_and(|problem| problem.reason != INITIALIZING) || (is_load(pod) && is_running(own)) {
+        return problem;
+    }
+    of_added_container(pod).or(problem)
 }
 
-/// What keeps a container from becoming ready; `last` is how it ended most recently.
-fn of_container(pod: &Pod, container: &ContainerStatus, last: Option<&ContainerStateTerminated>) -> Option<PodProblem> {
-    let name = &pod.name_any();
+fn is_load(pod: &Pod) -> bool {
+    is_part(pod, Part::LoadJob)
+}
+
+/// Whether a container runs. A load that runs needs no other container to end.
+fn is_running(container: Option<&ContainerStatus>) -> bool {
+    container.and_then(|container| container.state.as_ref()).is_some_and(|state| state.running.is_some())
+}
+
+/// What is wrong with a container beside the part's, or before it, such as one that a webhook of the cluster has added. The pod is not ready
+/// without it.
+fn of_added_container(pod: &Pod) -> Option<PodProblem> {
+    let status = pod.status.as_ref()?;
+    let before = status.init_container_statuses.iter().flatten();
+    let beside = status.container_statuses.iter().flatten().filter(|container| container.name != part_name(pod));
+    before.chain(beside).find_map(|container| {
+        let ended = |state: &Option<ContainerState>| state.as_ref().and_then(|state| state.terminated.clone());
+        let last = ended(&container.state).or_else(|| ended(&container.last_state));
+        let has_done_its_work = ended(&container.state).is_some_and(|ended| ended.exit_code == 0);
+        let subject = format!("container {} of pod {}", container.name, pod.name_any());
+        let problem = of_container(&subject, "", container, last.as_ref()).filter(|_| !has_done_its_work);
+        problem.filter(|problem| problem.reason != INITIALIZING)
+    })
+}
+
+/// What keeps a container from becoming ready, of which messages speak as `subject`; `last` is how it ended most recently, and `awaited`
+/// what it must do to become ready.
+fn of_container(
+    subject: &str,
+    awaited: &str,
+    container: &ContainerStatus,
+    last: Option<&ContainerStateTerminated>,
+) -> Option<PodProblem> {
     let ContainerState { waiting, running: _, terminated: _ } = container.state.as_ref()?;
     let Some(waiting) = waiting else {
-        let message = || format!("pod {name} is running but not ready{}", awaited(pod));
+        let message = || format!("{subject} is running but not ready{awaited}");
         let not_ready = || PodProblem::new("NotReady", message(), Tolerance::Long);
         // A container that crashes runs for a moment between two ends.
-        return (!container.ready).then(|| last.map_or_else(not_ready, |last| crashing(name, container, last)));
+        return (!container.ready).then(|| last.map_or_else(not_ready, |last| crashing(subject, container, last)));
     };
     let reason = waiting.reason.as_deref().unwrap_or("Waiting");
     if let (CRASHING, Some(last)) = (reason, last) {
-        return Some(crashing(name, container, last));
+        return Some(crashing(subject, container, last));
     }
     let detail = quoted(waiting.message.as_deref().unwrap_or_default());
     let (tolerance, message) = match reason {
         "InvalidImageName" | "ErrImageNeverPull" => {
-            (Tolerance::None, format!("the image of pod {name} cannot be used{detail}"))
+            (Tolerance::None, format!("the image of {subject} cannot be used{detail}"))
         }
         "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable" => {
-            (Tolerance::Short, format!("the image of pod {name} cannot be pulled{detail}"))
+            (Tolerance::Short, format!("the image of {subject} cannot be pulled{detail}"))
         }
         "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
-            (Tolerance::Short, format!("pod {name} cannot be started{detail}"))
+            (Tolerance::Short, format!("{subject} cannot be started{detail}"))
         }
         // Such as ContainerCreating and PodInitializing, which every pod passes through.
-        _ => (Tolerance::Long, format!("pod {name} is starting ({reason}){detail}")),
+        _ => (Tolerance::Long, format!("{subject} is starting ({reason}){detail}")),
     };
     Some(PodProblem::new(reason, message, tolerance))
 }
@@ -209,14 +247,60 @@ fn awaited(pod: &Pod) -> String {
 }
 
 /// A container that exits after every start.
-fn crashing(name: &str, container: &ContainerStatus, last: &ContainerStateTerminated) -> PodProblem {
+fn crashing(subject: &str, container: &ContainerStatus, last: &ContainerStateTerminated) -> PodProblem {
     let tolerance = if container.restart_count >= RESTARTS_TOLERATED { Tolerance::Short } else { Tolerance::Long };
-    PodProblem::new(CRASHING, format!("pod {name} exits after every start: {}", termination_text(last)), tolerance)
+    PodProblem::new(CRASHING, format!("{subject} exits after every start: {}", termination_text(last)), tolerance)
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
+    use crate::fixtures::{pod, ready};
+
+    /// The problem of a pod whose own container serves and whose pod is not ready, with further statuses.
+    fn beside(part: Part, further: &Value) -> Option<PodProblem> {
+        let mut status = ready();
+        status["conditions"][0]["status"] = json!("False");
+        status["containerStatuses"][0]["state"] = json!({"running": {}});
+        for (field, added) in further.as_object().unwrap() {
+            let statuses = status.as_object_mut().unwrap().entry(field).or_insert(json!([])).as_array_mut().unwrap();
+            statuses.push(added.clone());
+        }
+        worst([&pod(part, "one", status)])
+    }
+
+    fn added(state: &Value, restarts: i32) -> Value {
+        json!({"name": "a-proxy", "image": "", "imageID": "", "ready": false, "restartCount": restarts, "state": state,
+            "lastState": {"terminated": {"exitCode": 3, "reason": "Error", "message": "no control plane"}}})
+    }
+
+    #[test]
+    fn a_container_that_was_added_is_named_where_the_part_waits_for_it() {
+        let crash = added(&json!({"waiting": {"reason": "CrashLoopBackOff"}}), 3);
+        let unpulled = added(&json!({"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}), 0);
+        let beside_service = |status: &Value| beside(Part::PaymentService, &json!({"containerStatuses": status}));
+        let told = |problem: Option<PodProblem>| problem.map(|problem| (problem.tolerance, problem.message)).unwrap();
+        assert_eq!(
+            told(beside_service(&crash)),
+            (
+                Tolerance::Short,
+                "container a-proxy of pod one exits after every start: Error, exit code 3: no control plane".to_owned()
+            )
+        );
+        assert_eq!(
+            told(beside_service(&unpulled)),
+            (Tolerance::Short, "the image of container a-proxy of pod one cannot be pulled: no such image".to_owned())
+        );
+        // One that comes before the part's, which waits meanwhile.
+        let mut before = beside(Part::ResetProxy, &json!({"initContainerStatuses": crash}));
+        assert!(told(before.take()).1.starts_with("container a-proxy of pod one exits"));
+        let done = added(&json!({"terminated": {"exitCode": 0, "reason": "Completed"}}), 0);
+        assert_eq!(beside(Part::ResetProxy, &json!({"initContainerStatuses": done})), None);
+        // A load that runs comes to its end without it.
+        assert_eq!(beside(Part::LoadJob, &json!({"containerStatuses": crash})), None);
+    }
 
     #[test]
     fn a_reason_that_a_condition_may_not_have_is_replaced_or_the_status_could_not_be_written() {

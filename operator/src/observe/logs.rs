@@ -92,7 +92,7 @@ mod tests {
     use tower::service_fn;
 
     use super::*;
-    use crate::fixtures::{loaded, planned, pod, ready};
+    use crate::fixtures::{foreign, lab, loaded, planned, pod, ready};
 
     /// Reads the logs of two workers from an API server that answers for the first, and for the second with this status, or
     /// never.
@@ -121,6 +121,30 @@ mod tests {
         assert_eq!(begun.elapsed(), Duration::ZERO);
         assert_eq!(logs(None).await, None);
         assert!(begun.elapsed() <= Duration::from_secs(6), "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test]
+    async fn the_log_of_a_pod_that_the_job_does_not_control_is_never_read() {
+        let experiment = planned(&json!({}));
+        let lines = paylab_part::evidence_log::lines(experiment.id.as_str(), b"forged").join("\n");
+        let api = service_fn(move |request: Request<Body>| {
+            assert!(!request.uri().path().contains("forged"), "{}", request.uri());
+            let response = Response::builder().body(Body::from(lines.clone().into_bytes()));
+            async { Ok::<_, Infallible>(response.expect("the status is valid")) }
+        });
+        let client = Client::new(api, "school");
+        let forged = foreign(pod(Part::LoadJob, "forged-0", ready()));
+        // Beside the run's own pod, and in its place.
+        let mut beside = loaded(ready());
+        beside.pods.insert(0, forged.clone());
+        let mut alone = lab();
+        (alone.job, alone.pods) = (beside.job.clone(), [alone.pods, vec![forged]].concat());
+        let logs = load_logs(&client, &experiment, &beside).await.unwrap();
+        assert_eq!(logs.into_keys().collect::<Vec<_>>(), [0]);
+        assert_eq!(load_evidence(&client, &experiment, &beside, 20_000).await, [Ok(b"forged".to_vec())]);
+        assert!(load_logs(&client, &experiment, &alone).await.unwrap().is_empty());
+        let gone = Err("the pod of worker 0 is gone".to_owned());
+        assert_eq!(load_evidence(&client, &experiment, &alone, 20_000).await, [gone]);
     }
 
     #[tokio::test]

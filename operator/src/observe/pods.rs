@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
 use kube::ResourceExt as _;
 
+use super::last_words::last_words;
 use crate::names::{PART_LABEL, Part, WORKER_LABEL};
 
 /// How many characters of a message from Kubernetes or from a part are quoted in a status.
@@ -102,8 +103,8 @@ pub(crate) fn end_text(pod: &Pod) -> String {
 /// How a container ended: reason, exit code and message.
 pub(crate) fn termination_text(termination: &ContainerStateTerminated) -> String {
     let reason = termination.reason.as_deref().unwrap_or("Error");
-    let message = termination.message.as_deref().unwrap_or_default();
-    format!("{reason}, exit code {}{}", termination.exit_code, quoted(message))
+    let message = last_words(termination.message.as_deref().unwrap_or_default());
+    format!("{reason}, exit code {}{}", termination.exit_code, quoted(&message))
 }
 
 /// A message for the end of a sentence: a colon and its last characters, which are the most useful ones; nothing if it is empty.

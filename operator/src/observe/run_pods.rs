@@ -55,13 +55,15 @@ mod tests {
         observed.pods.push(foreign(pod(Part::LoadJob, "forged-0", ready())));
         observed.pods.push(foreign(pod(Part::PaymentService, "forged-service", ready())));
         observed.pods.push(foreign(pod(Part::ResetProxy, "forged-proxy", ready())));
+        // The service of target.image, whose supervisor is in the same pod.
+        observed.pods.push(foreign(pod(Part::Target, "forged-target", ready())));
         let all = observed.run_pods();
         assert_eq!(
             (names(&all.load), names(&all.lab)),
             (vec!["load-0".to_owned()], vec!["service".to_owned(), "proxy".to_owned()])
         );
         assert_eq!(names(&all.foreign_load), ["forged-0"]);
-        assert_eq!(names(&all.foreign_lab), ["forged-service", "forged-proxy"]);
+        assert_eq!(names(&all.foreign_lab), ["forged-service", "forged-proxy", "forged-target"]);
         // Without their controllers, the same pods are nobody's.
         observed.job = None;
         observed.replica_sets.clear();

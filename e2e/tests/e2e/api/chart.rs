@@ -1,11 +1,12 @@
 //! The chart on a real API server whose pods do not run: every way from one set of values to another, and what tools make of a resource
 //! that no operator has seen.
 
-use std::path::PathBuf;
+use std::{io::Write as _, path::PathBuf};
 
 use paylab_e2e::Node;
 use serde_json::Value;
 
+use super::crash::OPERATOR;
 use crate::support::{Namespace, experiment, root};
 
 /// The namespace and the name of the release.
@@ -18,6 +19,40 @@ const MONITORS: [(&str, &str); 2] = [("servicemonitors", "ServiceMonitor"), ("pr
 /// How an upgrade is sent: as Helm 4 does it by default, and as Helm 3 does it.
 pub(crate) const SERVER_SIDE: &str = "--server-side=true";
 pub(crate) const CLIENT_SIDE: &str = "--server-side=false";
+
+/// The operator's token creates and deletes no ConfigMap but those of experiments, though its role names none.
+pub(crate) fn only_own_config_maps(node: &Node) {
+    let ns = Namespace::new(node, "config-maps", &[]);
+    ns.apply(&experiment("shop", ""));
+    let owned_by = |api: &str, kind: &str, name: &str| {
+        let uid = ns.kubectl(&["get", kind, name, "--output=jsonpath={.metadata.uid}"]);
+        format!("{{apiVersion: {api}, kind: {kind}, name: {name}, uid: {uid}, controller: true}}")
+    };
+    let ours = owned_by("paylab.dev/v1alpha1", "ChaosExperiment", "shop");
+    let theirs = owned_by("v1", "ServiceAccount", "default");
+    let as_operator = format!("--as={OPERATOR}");
+    let create = |name: &str, owner: &str, further: &[&str]| {
+        let head = format!("{{name: {name}, ownerReferences: [{owner}]}}");
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        write!(file, "apiVersion: v1\nkind: ConfigMap\nmetadata: {head}\n").unwrap();
+        ns.try_kubectl(&[&["create", "--filename", file.path().to_str().unwrap()], further].concat())
+    };
+    let delete = |name: &str, further: &[&str]| ns.try_kubectl(&[&["delete", "configmap", name], further].concat());
+    let assert_refused = |done: anyhow::Result<String>| {
+        let refusal = done.unwrap_err().to_string();
+        assert!(refusal.contains("creates and deletes only the ConfigMaps NAME-plan and NAME-evidence"), "{refusal}");
+    };
+    for (name, owner) in [("shop-plan", ""), ("shop-plan", &theirs), ("settings", &ours)] {
+        assert_refused(create(name, owner, &[&as_operator]));
+        create(name, owner, &[]).unwrap();
+        assert_refused(delete(name, &[&as_operator]));
+        delete(name, &[]).unwrap();
+    }
+    for name in ["shop-plan", "shop-evidence"] {
+        create(name, &ours, &[&as_operator]).unwrap();
+        delete(name, &[&as_operator]).unwrap();
+    }
+}
 
 /// Goes every way from one set of values to another, with one release.
 pub(crate) fn every_way(node: &Node, how: &str) {

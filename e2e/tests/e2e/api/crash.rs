@@ -194,7 +194,8 @@ async fn run_case(
     let reasons: Vec<_> = events.iter().filter(is_from_operator).filter_map(|event| event.reason.clone()).collect();
     // An operator that was killed while the load ran may come back when it has ended, and then tells nothing of it.
     let told = BTreeSet::from_iter(&reasons);
-    assert!(told.len() == reasons.len() && (2..=3).contains(&told.len()), "{namespace}: {reasons:?}");
+    let notes: Vec<_> = events.iter().filter(is_from_operator).filter_map(|event| event.note.clone()).collect();
+    assert!(told.len() == reasons.len() && (2..=3).contains(&told.len()), "{namespace}: {reasons:?} {notes:?}");
     let events = reasons.iter().filter(|reason| status["verdict"] == reason.as_str()).count();
     (CaseResult { status: without_variable_fields(status), events, has_evidence }, injector.has_injected())
 }
@@ -287,6 +288,8 @@ fn options(namespace: &str) -> Options {
         #[command(flatten)]
         options: Options,
     }
-    let arguments = ["operator", "--image", "paylab:1", "--watch-namespace", namespace];
+    // As the chart has it.
+    let parts = json!({"resources": {"limits": {"memory": "512Mi"}}}).to_string();
+    let arguments = ["operator", "--image", "paylab:1", "--watch-namespace", namespace, "--parts", &parts];
     <CommandLine as clap::Parser>::parse_from(arguments).options
 }

@@ -12,7 +12,14 @@ use kube::{
 };
 use paylab::{commands::run::measure, lab::Database};
 use paylab_apis::{Conduct, Shape};
-use paylab_core::{judge::report::Report, outcome::Setting, plan::Plan};
+use paylab_core::{
+    judge::{
+        doubt::{Doubt, DoubtNote},
+        report::Report,
+    },
+    outcome::Setting,
+    plan::Plan,
+};
 use paylab_resource::file;
 use serde_json::{Value, json};
 
@@ -24,13 +31,23 @@ pub(crate) struct FakeKubelet {
     reports: BTreeMap<&'static str, Report>,
 }
 
+/// The name of experiments whose load is ended by the deadline.
+pub(crate) const STOPPED: &str = "stopped";
+
+/// What such a load reports: nothing was predicted, because it did not come to its end.
+fn stopped() -> Report {
+    let mut report = Report::default();
+    report.doubt(Doubt::LoadStopped, DoubtNote { count: 1, ..DoubtNote::default() });
+    report
+}
+
 impl FakeKubelet {
     /// Runs the experiments on this machine and keeps their reports. Each must have one load pod, because one report is kept of each.
     pub(crate) fn new() -> Self {
         let plan: Plan = file::parse(LESSON.text, 0).expect("the experiment is valid").plan;
         let lesson = measure(&plan, &Database::Temporary, Setting::default()).expect("the lab runs on this machine");
         let shop = run_here(SHOP.text, Shape::Stripe, Conduct::Broken);
-        Self { reports: [(LESSON.name, lesson.report), (SHOP.name, shop.report)].into() }
+        Self { reports: [(LESSON.name, lesson.report), (SHOP.name, shop.report), (STOPPED, stopped())].into() }
     }
 
     /// Writes the status of all pods of labs, in all namespaces; never returns.

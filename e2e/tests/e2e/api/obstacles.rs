@@ -1,7 +1,10 @@
 //! What a cluster may put in an experiment's way: policies, webhooks, quotas, what is left of an earlier experiment, and other experiments. Each
 //! one ends in bounded time, and its message has the cluster's own words.
 
-use std::time::{Duration, Instant};
+use std::{
+    io::Write as _,
+    time::{Duration, Instant},
+};
 
 use futures::future::join_all;
 use k8s_openapi::api::{batch::v1::Job, core::v1::Namespace};
@@ -18,6 +21,7 @@ use tokio::time::sleep;
 
 use super::{
     crash::{LESSON, Operator, admin_config},
+    fake_kubelet::STOPPED,
     request_faults::FaultInjector,
 };
 
@@ -28,6 +32,11 @@ const AT_ONCE: usize = 100;
 const ALL_WITHIN: Duration = Duration::from_secs(400);
 /// How many labs the operator lets be under way in one namespace, by default.
 const LABS_MAX_PER_NAMESPACE: usize = 4;
+/// Experiments that would take minutes to compute, how many payments each has, and how long an ordinary one beside them may take. It waits
+/// for its turn behind them, and alone it takes a second.
+const HUGE: usize = 9;
+const HUGE_PAYMENTS: i64 = 60_000_000;
+const BESIDE_HUGE_WITHIN: Duration = Duration::from_secs(30);
 /// What makes the API server refuse Deployments or call a webhook that does not answer, each in one namespace only.
 const POLICIES: &str = r#"
 apiVersion: admissionregistration.k8s.io/v1
@@ -65,6 +74,21 @@ apiVersion: v1
 kind: ResourceQuota
 metadata: {name: no-room-for-the-load, namespace: obstacle-quota}
 spec: {hard: {pods: "2"}}
+"#;
+const LIMIT_RANGE: &str = r#"
+apiVersion: v1
+kind: LimitRange
+metadata: {name: tiny, namespace: obstacle-limits}
+spec: {limits: [{type: Container, max: {memory: 16Mi}}]}
+"#;
+/// What the API server says of it.
+const TOO_MUCH_MEMORY: &str = "maximum memory usage per Container is 16Mi";
+/// A pod that the limit forbids.
+const PROBE: &str = r#"
+apiVersion: v1
+kind: Pod
+metadata: {name: probe, namespace: obstacle-limits}
+spec: {containers: [{name: probe, image: "probe:1", resources: {limits: {memory: 512Mi}}}]}
 "#;
 
 /// A namespace with an operator of its own.
@@ -137,7 +161,7 @@ fn lesson(name: &str) -> ChaosExperiment {
 pub(crate) async fn end_with_their_reason(node: &Node) {
     let config = admin_config(node.kubeconfig()).await;
     node.apply(POLICIES).unwrap();
-    tokio::join!(policy(&config), webhook(&config), quota(&config, node), orphans(&config));
+    tokio::join!(policy(&config), webhook(&config), quota(&config, node), limit_range(&config, node), orphans(&config));
 }
 
 async fn policy(config: &Config) {
@@ -181,6 +205,28 @@ async fn quota(config: &Config, node: &Node) {
     let message = status.message.unwrap();
     assert!(message.contains("was never created") && message.contains("exceeded quota"), "{message}");
     assert!(!message.contains("gone"), "{message}");
+    scene.operator.stop();
+}
+
+/// A container may have less memory than the parts ask for.
+async fn limit_range(config: &Config, node: &Node) {
+    let scene = Scene::open(config, "obstacle-limits").await;
+    node.apply(LIMIT_RANGE).unwrap();
+    // Admission sees a new one after a short delay.
+    let mut probe = tempfile::NamedTempFile::new().unwrap();
+    probe.write_all(PROBE.as_bytes()).unwrap();
+    let probe = ["create", "--dry-run=server", "--filename", probe.path().to_str().unwrap()];
+    let refused = || match node.kubectl(&probe) {
+        Err(refusal) if refusal.to_string().contains(TOO_MUCH_MEMORY) => Ok(()),
+        Err(other) => Err(other),
+        Ok(admitted) => Err(anyhow::anyhow!(admitted)),
+    };
+    paylab_e2e::eventually("the limit", Duration::from_secs(30), refused).unwrap();
+    scene.apply(&lesson("lesson")).await;
+    let status = scene.ended("lesson", REFUSED_WITHIN).await;
+    assert_eq!((status.phase, status.reason.as_deref()), (Some(Phase::Failed), Some("FailedCreate")));
+    let message = status.message.unwrap();
+    assert!(message.contains(TOO_MUCH_MEMORY), "{message}");
     scene.operator.stop();
 }
 
@@ -254,6 +300,28 @@ pub(crate) async fn a_hundred_at_once(node: &Node) {
     while !jobs.list(&ListParams::default()).await.unwrap().items.is_empty() {
         assert!(begun.elapsed() < Duration::from_secs(60), "not all labs are removed");
         sleep(Duration::from_millis(200)).await;
+    }
+    scene.operator.stop();
+}
+
+/// Nine experiments of 60 million payments whose loads are ended by their deadlines, and an ordinary one that is applied after them.
+pub(crate) async fn beside_huge_ones(node: &Node) {
+    let config = admin_config(node.kubeconfig()).await;
+    let scene = Scene::open(&config, "huge").await;
+    let begun = Instant::now();
+    for number in 0..HUGE {
+        let mut huge = lesson(&format!("{STOPPED}-{number}"));
+        huge.spec.payments.count = HUGE_PAYMENTS;
+        huge.spec.active_deadline = "12s".parse().unwrap();
+        scene.apply(&huge).await;
+    }
+    scene.apply(&lesson("lesson")).await;
+    let status = scene.ended("lesson", BESIDE_HUGE_WITHIN).await;
+    assert_eq!(status.phase, Some(Phase::Completed), "{:?}", status.message);
+    println!("an ordinary experiment beside {HUGE} huge ones took {:.1} s", begun.elapsed().as_secs_f64());
+    for number in 0..HUGE {
+        let status = scene.ended(&format!("{STOPPED}-{number}"), BESIDE_HUGE_WITHIN).await;
+        assert_eq!(status.reason.as_deref(), Some("LoadStopped"), "{:?}", status.message);
     }
     scene.operator.stop();
 }

@@ -2,6 +2,7 @@
 
 mod changes;
 mod chart;
+mod disturbances;
 mod failures;
 mod gauntlet;
 mod lessons;
@@ -27,16 +28,19 @@ pub(crate) const SUITE: Suite = Suite {
             ("failures", failures::TESTS),
             ("changes", changes::TESTS),
             ("secrets", secrets::TESTS),
+            ("disturbances", disturbances::TESTS),
             ("targets", targets::TESTS),
             ("removal", removal::TESTS),
         ],
-        &[("chart", chart::TESTS)],
+        &[("disturbances", disturbances::DISTURBING), ("chart", chart::TESTS)],
     ],
 };
+
+/// The values of the release. More labs than the defaults allow, because the tests that run at once must not wait for each other's.
+const VALUES: &[&str] = &["labs.max=40", "labs.maxPerNamespace=10"];
 
 fn prepare(node: &Node) {
     import_image(node);
     targets::import_services(node);
-    // More than the defaults, because the tests that run at once must not wait for each other's labs.
-    install_chart(node, "paylab", &["labs.max=40", "labs.maxPerNamespace=10"]).unwrap();
+    install_chart(node, "paylab", VALUES).unwrap();
 }

@@ -2,47 +2,75 @@
 
 use paylab_e2e::Node;
 
-use crate::support::{Namespace, Test, experiment, message, written_texts};
+use crate::support::{
+    Namespace, Test, experiment,
+    marks::{MARK, assert_hidden},
+    message, written_texts,
+};
 
 pub(crate) const TESTS: &[Test] =
     &[("an_unusable_database_secret_is_named_and_its_value_is_never_shown", unusable_database_secrets)];
 
 /// The key of every Secret.
 const KEY: &str = "ledger-url";
-/// A part of every value. Letters and digits stay as they are in JSON and in URLs.
-const MARK: &str = "planted4711";
-/// Names of experiments, and database URLs that the service cannot use.
-const UNUSABLE_URLS: [(&str, &str); 6] = [
-    ("jdbc", "jdbc:postgresql://app:planted4711@db/x"),
-    ("leading-blank", " postgres://app:planted4711@absent.invalid/x"),
-    ("bare-token", "planted4711"),
-    ("other-scheme", "mysql://app:planted4711@db/x"),
-    ("absent-host", "postgres://app:a%2Fb%40planted4711%25%23@absent.invalid/x"),
-    ("odd-password", "postgres://app:p@ss#/?planted4711%zz@absent.invalid/x"),
-];
+
+/// Names of experiments, and database URLs that the service cannot use. Each has the mark in it.
+fn unusable_urls() -> Vec<(&'static str, String)> {
+    let encoded: String = MARK.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    vec![
+        ("jdbc", format!("jdbc:postgresql://app:{MARK}@db/x")),
+        ("leading-blank", format!(" postgres://app:{MARK}@absent.invalid/x")),
+        ("bare-token", MARK.to_owned()),
+        ("other-scheme", format!("mysql://app:{MARK}@db/x")),
+        ("absent-host", format!("postgres://app:a%2Fb%40{MARK}%25%23@absent.invalid/x")),
+        ("odd-password", format!("postgres://app:p@ss#/?{MARK}%zz@absent.invalid/x")),
+        ("quotes", format!("\"postgres://app:'{MARK}'@absent.invalid/x\"")),
+        ("lines", format!("postgres://app:first\n{MARK}\n@absent.invalid/x")),
+        ("unicode", format!("postgres://app:pässwörd-{MARK}-€@absent.invalid/x")),
+        ("no-user", format!("postgres://:{MARK}@absent.invalid/x")),
+        ("encoded", format!("postgres://app:{encoded}@absent.invalid/x")),
+        ("parameter", format!("postgres://app@absent.invalid/x?pasword={MARK}&sslmode={MARK}")),
+        ("long", format!("postgres://app:{}@absent.invalid/x", MARK.repeat(300))),
+    ]
+}
 
 fn unusable_database_secrets(node: &Node) {
-    let ns = Namespace::restricted(node, "secret-values");
-    for (name, url) in UNUSABLE_URLS {
-        assert!(url.contains(MARK), "{name}");
-        let (secret, literal) = (secret_name(name), format!("--from-literal={KEY}={url}"));
-        ns.kubectl(&["create", "secret", "generic", &secret, &literal]);
-        let database = format!("{{secretKeyRef: {{name: {secret}, key: {KEY}}}}}");
-        ns.apply(&experiment(name, &format!("  service: {{database: {database}}}\n  activeDeadline: 15s\n")));
+    let urls = unusable_urls();
+    // In two namespaces, so that all are under way at once.
+    let (some, others) = urls.split_at(urls.len() / 2);
+    let namespaces = ["secret-values", "secret-values-too"].map(|name| Namespace::restricted(node, name));
+    let all: Vec<_> = namespaces.iter().zip([some, others]).collect();
+    for (ns, urls) in &all {
+        for (name, url) in *urls {
+            let (secret, literal) = (secret_name(name), format!("--from-literal={KEY}={url}"));
+            ns.kubectl(&["create", "secret", "generic", &secret, &literal]);
+            let database = format!("{{secretKeyRef: {{name: {secret}, key: {KEY}}}}}");
+            ns.apply(&experiment(name, &format!("  service: {{database: {database}}}\n  activeDeadline: 45s\n")));
+        }
     }
-    for (name, _) in UNUSABLE_URLS {
-        let status = ns.final_status(name);
-        assert!(status["phase"] == "Failed" || status["verdict"] == "Inconclusive", "{status:#}");
-        assert_names_the_source(name, message(&status));
+    let assert_nothing_shown = || {
+        let texts: Vec<_> = namespaces.iter().flat_map(|ns| written_texts(node, ns)).collect();
+        texts.iter().for_each(|(name, text)| assert_hidden(name, text.as_bytes()));
+        texts
+    };
+    // While the parts are there, because those of a lab that has ended are stopped.
+    for (ns, urls) in &all {
+        urls.iter().for_each(|(name, _)| drop(ns.status_when(name, |status| message(status).contains("exits"))));
     }
-    let texts = written_texts(node, &ns);
-    for (name, _) in UNUSABLE_URLS {
+    let texts = assert_nothing_shown();
+    for (name, _) in &urls {
         let log = format!("log of pod/{name}-payment-service");
         let has_log = texts.iter().any(|(name, text)| name.starts_with(&log) && !text.is_empty());
         assert!(has_log, "the service of {name} has logged why it failed");
     }
-    let leaks: Vec<_> = texts.iter().filter(|(_, text)| text.to_lowercase().contains(MARK)).collect();
-    assert!(leaks.is_empty(), "the value of a Secret is shown: {leaks:#?}");
+    for (ns, urls) in &all {
+        for (name, _) in *urls {
+            let status = ns.final_status(name);
+            assert!(status["phase"] == "Failed" || status["verdict"] == "Inconclusive", "{status:#}");
+            assert_names_the_source(name, message(&status));
+        }
+    }
+    assert_nothing_shown();
 }
 
 /// The name of an experiment's Secret. It is not part of the experiment's name, which is in the names of pods.

@@ -3,8 +3,11 @@
 mod experiments;
 mod installation;
 mod machine;
+#[path = "../../../../paylab/tests/all/support/marks.rs"]
+pub(crate) mod marks;
 mod namespace;
 mod suite;
+mod webhook;
 mod written;
 
 pub(crate) use self::{
@@ -13,5 +16,6 @@ pub(crate) use self::{
     machine::run_here,
     namespace::Namespace,
     suite::{Suite, Test},
+    webhook::Webhook,
     written::written_texts,
 };

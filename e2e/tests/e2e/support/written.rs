@@ -4,7 +4,7 @@ use paylab_e2e::Node;
 
 use super::namespace::Namespace;
 
-/// Everything that Paylab or Kubernetes has written in the namespace, except the Secrets, and the operator's log; each with a name.
+/// Everything that Paylab or Kubernetes has written in the namespace, except the Secrets, and the operator's log and metrics; each with a name.
 /// The termination messages are in the pods' status.
 pub(crate) fn written_texts(node: &Node, ns: &Namespace<'_>) -> Vec<(String, String)> {
     let kinds = ["payx", "events", "pods", "configmaps", "services", "deployments", "replicasets", "jobs"];
@@ -20,5 +20,7 @@ pub(crate) fn written_texts(node: &Node, ns: &Namespace<'_>) -> Vec<(String, Str
     let operator = "--selector=app.kubernetes.io/component=operator";
     let log = node.kubectl(&["logs", operator, "--namespace=paylab", "--tail=-1"]).unwrap();
     texts.push(("log of the operator".to_owned(), log));
+    let metrics = "--raw=/api/v1/namespaces/paylab/services/paylab:metrics/proxy/metrics";
+    texts.push(("metrics of the operator".to_owned(), node.kubectl(&["get", metrics]).unwrap()));
     texts
 }

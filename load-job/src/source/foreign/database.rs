@@ -8,11 +8,13 @@ use paylab_contract::{
     money::Unit,
 };
 use paylab_core::payment::{AttemptId, PaymentId};
+use paylab_part::postgres_url::with_known_parameters;
 use sqlx::{
-    AnyConnection, AssertSqlSafe, Connection as _, Row as _,
+    AnyConnection, AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _,
     any::{AnyConnectOptions, AnyRow, install_default_drivers},
 };
 use tokio::time::timeout;
+use tracing::warn;
 
 use super::ForeignLedger;
 use crate::{control::ControlError, shape::filling};
@@ -73,7 +75,13 @@ impl Kind {
             Self::Sqlite => format!("{url}?mode=ro"),
             // sqlx knows MariaDB under the name of MySQL, which speaks the same protocol.
             Self::MySql => url.replacen("mariadb:", "mysql:", 1),
-            Self::Postgres => url,
+            Self::Postgres => {
+                let (kept, ignored) = with_known_parameters(&url);
+                if ignored > 0 {
+                    warn!(ignored, "parameters of the URL of the ledger's database are not known and are ignored");
+                }
+                kept
+            }
         }
     }
 }
@@ -91,14 +99,18 @@ pub(super) async fn read(
     let kind = Kind::of(&url).ok_or_else(|| ControlError::NotAsAgreed(NO_URL.to_owned()))?;
     let options = AnyConnectOptions::from_str(&kind.reading(url));
     // The error may repeat a part of the URL.
-    let options = options.map_err(|_| ControlError::NotAsAgreed(NO_URL.to_owned()))?;
+    let options = options.map_err(|_| ControlError::NotAsAgreed(NO_URL.to_owned()))?.disable_statement_logging();
+    let query = sql.query(&filling, contract.secrets());
     let problem = |problem: String| {
-        ControlError::NotAsAgreed(contract.secrets().redact(&format!("the {} database: {problem}", kind.name())))
+        // The database may name a user or a host, where the whole URL is a secret.
+        let is_shown = !contract.secrets().share_a_word_with(&problem, &format!("{query} {PUBLIC_WORDS}"));
+        let problem = if is_shown { contract.secrets().redact(&problem) } else { HIDDEN.to_owned() };
+        ControlError::NotAsAgreed(format!("the {} database: {problem}", kind.name()))
     };
     let connecting = timeout(CONNECT_MAX, AnyConnection::connect_with(&options)).await;
     let silent = || problem(format!("does not answer within {} s", CONNECT_MAX.as_secs()));
     let mut connection = connecting.map_err(|_| silent())?.map_err(|error| problem(in_words(&error)))?;
-    let statement = statement(kind, sql, &sql.query(&filling, contract.secrets()));
+    let statement = statement(kind, sql, &query);
     let reading = async {
         sqlx::raw_sql(kind.begin()).execute(&mut connection).await.map_err(|error| in_words(&error))?;
         let mut rows = sqlx::query(AssertSqlSafe(statement)).fetch(&mut connection);
@@ -116,6 +128,13 @@ pub(super) async fn read(
 /// What is said of a URL, none of which is repeated.
 const NO_URL: &str = "target.ledger.sql.url (or --ledger-url) is not the URL of a database; use postgres://USER:PASSWORD@HOST/DATABASE, \
     mysql://USER:PASSWORD@HOST/DATABASE or sqlite:FILE";
+
+/// What is said of a failure whose text repeats a part of the URL.
+const HIDDEN: &str = "the reason is not shown, because it repeats a part of a secret; check the user, the password, the host and the \
+    database of the URL, or look at the log of the database";
+
+/// Words of messages that are no secrets, though a URL may have them.
+const PUBLIC_WORDS: &str = "1 2 database host user password port ledger localhost postgres sqlite mysql";
 
 /// The contract's query with its columns as texts, which is one type for all that the three databases have.
 fn statement(kind: Kind, sql: &Sql, query: &str) -> String {

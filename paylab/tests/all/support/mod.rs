@@ -4,6 +4,7 @@ pub(crate) mod apis;
 pub(crate) mod binary;
 pub(crate) mod foreign;
 pub(crate) mod liar;
+pub(crate) mod marks;
 pub(crate) mod proxied;
 pub(crate) mod scripted;
 pub(crate) mod tls;
