@@ -45,7 +45,7 @@ fn unusable_database_secrets(node: &Node) {
             let (secret, literal) = (secret_name(name), format!("--from-literal={KEY}={url}"));
             ns.kubectl(&["create", "secret", "generic", &secret, &literal]);
             let database = format!("{{secretKeyRef: {{name: {secret}, key: {KEY}}}}}");
-            ns.apply(&experiment(name, &format!("  service: {{database: {database}}}\n  activeDeadline: 45s\n")));
+            ns.apply(&experiment(name, &format!("  service: {{database: {database}}}\n  activeDeadline: 100s\n")));
         }
     }
     let assert_nothing_shown = || {
@@ -53,7 +53,7 @@ fn unusable_database_secrets(node: &Node) {
         texts.iter().for_each(|(name, text)| assert_hidden(name, text.as_bytes()));
         texts
     };
-    // While the parts are there, because those of a lab that has ended are stopped.
+    // While the parts are there, because those of a lab that has ended are stopped: the deadline leaves time for all to start.
     for (ns, urls) in &all {
         urls.iter().for_each(|(name, _)| drop(ns.status_when(name, |status| message(status).contains("exits"))));
     }
