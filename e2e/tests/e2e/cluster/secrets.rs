@@ -1,9 +1,10 @@
 //! Tests that the value of a Secret is written nowhere else, whatever the value is.
 
-use paylab_e2e::Node;
+use anyhow::ensure;
+use paylab_e2e::{Node, eventually};
 
 use crate::support::{
-    Namespace, Test, experiment,
+    COMPLETED_WITHIN, Namespace, Test, experiment,
     marks::{MARK, assert_hidden},
     message, written_texts,
 };
@@ -53,16 +54,17 @@ fn unusable_database_secrets(node: &Node) {
         texts.iter().for_each(|(name, text)| assert_hidden(name, text.as_bytes()));
         texts
     };
-    // While the parts are there, because those of a lab that has ended are stopped: the deadline leaves time for all to start.
-    for (ns, urls) in &all {
-        urls.iter().for_each(|(name, _)| drop(ns.status_when(name, |status| message(status).contains("exits"))));
-    }
-    let texts = assert_nothing_shown();
-    for (name, _) in &urls {
-        let log = format!("log of pod/{name}-payment-service");
-        let has_log = texts.iter().any(|(name, text)| name.starts_with(&log) && !text.is_empty());
-        assert!(has_log, "the service of {name} has logged why it failed");
-    }
+    // Again and again while the parts are there, because those of a lab that has ended are stopped.
+    let mut logs = String::new();
+    let all_have_logged = || {
+        let texts = assert_nothing_shown().into_iter().filter(|(_, text)| !text.is_empty());
+        logs.extend(texts.map(|(name, _)| name + "\n"));
+        let silent: Vec<_> =
+            urls.iter().filter(|(name, _)| !logs.contains(&format!("log of pod/{name}-payment-service"))).collect();
+        ensure!(silent.is_empty(), "{silent:?} have not logged why they failed");
+        Ok(())
+    };
+    eventually("the logs of the services", COMPLETED_WITHIN, all_have_logged).unwrap();
     for (ns, urls) in &all {
         for (name, _) in *urls {
             let status = ns.final_status(name);
