@@ -69,7 +69,7 @@ class Cluster:
         replicas = self.create("replicasets", namespace, replicas)
         for number in range(item["spec"]["replicas"]):
             metadata = {"name": f"{item['metadata']['name']}-{number}", "labels": labels, "ownerReferences": [controller(replicas)]}
-            ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}], "containerStatuses": [container(True, {})]}
+            ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}], "containerStatuses": [container(template, True, {})]}
             self.create("pods", namespace, {"metadata": metadata, "spec": template["spec"], "status": ready})
 
     def run_job(self, item):
@@ -77,7 +77,7 @@ class Cluster:
         labels = dict(template["metadata"]["labels"], **{"batch.kubernetes.io/job-completion-index": "0"})
         report = dict(self.reports[labels["paylab.dev/experiment"]], runId=labels["paylab.dev/run-id"])
         ended = {"terminated": {"exitCode": 0, "reason": "Completed", "message": json.dumps(report)}}
-        status = {"phase": "Succeeded", "containerStatuses": [container(False, ended)]}
+        status = {"phase": "Succeeded", "containerStatuses": [container(template, False, ended)]}
         pod = {"name": metadata["name"] + "-0", "labels": labels, "ownerReferences": [controller(item)]}
         self.create("pods", metadata["namespace"], {"metadata": pod, "spec": template["spec"], "status": status})
 
@@ -96,8 +96,8 @@ def controller(item):
     return {"apiVersion": item["apiVersion"], "kind": item["kind"], "name": metadata["name"], "uid": metadata["uid"], "controller": True}
 
 
-def container(ready, state):
-    return {"name": "part", "image": "", "imageID": "", "ready": ready, "restartCount": 0, "state": state}
+def container(template, ready, state):
+    return {"name": template["spec"]["containers"][0]["name"], "image": "", "imageID": "", "ready": ready, "restartCount": 0, "state": state}
 
 
 def failure(code, reason):
