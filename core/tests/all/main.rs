@@ -1,4 +1,5 @@
-//! The tests of the judge, the prediction and the theory, in one program, which is linked once. `cargo test --package paylab-core --test all chronicle` runs the tests of one module.
+//! The tests of the judge, the prediction and the theory, in one program, which is linked once.
+//! `cargo test --package paylab-core --test all chronicle` runs the tests of one module.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod chronicle;

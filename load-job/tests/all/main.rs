@@ -1,4 +1,5 @@
-//! The tests of the load against scripted servers, in one program, which is linked once. `cargo test --package load-job --test all evidence` runs the tests of one module.
+//! The tests of the load against scripted servers, in one program, which is linked once.
+//! `cargo test --package load-job --test all evidence` runs the tests of one module.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod evidence;
