@@ -12,8 +12,16 @@ use super::{installation::root, namespace::Namespace};
 pub(crate) const COMPLETED_WITHIN: Duration = Duration::from_secs(120);
 /// The time limit for the deletion of a lab's objects.
 const DELETED_WITHIN: Duration = Duration::from_secs(60);
-/// The kinds of a lab's objects.
-const KINDS: &str = "configmaps,networkpolicies,services,deployments,replicasets,jobs,pods";
+/// The kinds of a lab's objects: the API, the path in it, and the name that kubectl gives to one.
+const KINDS: [(&str, &str, &str); 7] = [
+    ("api/v1", "configmaps", "configmap"),
+    ("apis/networking.k8s.io/v1", "networkpolicies", "networkpolicy.networking.k8s.io"),
+    ("api/v1", "services", "service"),
+    ("apis/apps/v1", "deployments", "deployment.apps"),
+    ("apis/apps/v1", "replicasets", "replicaset.apps"),
+    ("apis/batch/v1", "jobs", "job.batch"),
+    ("api/v1", "pods", "pod"),
+];
 /// Selects every object that belongs to a lab.
 pub(crate) const LAB_OBJECTS: &str = "--selector=app.kubernetes.io/managed-by=paylab";
 
@@ -58,14 +66,18 @@ pub(crate) fn message(status: &Value) -> &str {
 impl Namespace<'_> {
     /// The present status of an experiment.
     pub(crate) fn status(&self, name: &str) -> Value {
-        let text = self.kubectl(&["get", "payx", name, "--output=json"]);
-        serde_json::from_str::<Value>(&text).unwrap()["status"].take()
+        self.try_status(name).unwrap()
+    }
+
+    /// As [`Self::status`], but returns the error.
+    fn try_status(&self, name: &str) -> anyhow::Result<Value> {
+        Ok(self.read("apis/paylab.dev/v1alpha1", &format!("chaosexperiments/{name}"))?["status"].take())
     }
 
     /// Waits until the status of an experiment fulfils a condition, and returns it.
     pub(crate) fn status_when(&self, name: &str, condition: impl Fn(&Value) -> bool) -> Value {
         let result = eventually(name, COMPLETED_WITHIN, || {
-            let status = self.status(name);
+            let status = self.try_status(name)?;
             ensure!(condition(&status), "{status:#}");
             Ok(status)
         });
@@ -82,9 +94,17 @@ impl Namespace<'_> {
         self.status_when(name, |status| status["progress"]["acknowledged"].as_i64().is_some_and(|done| done > 0))
     }
 
-    /// The names of the labs' objects, one in each line.
+    /// The names of the labs' objects, one in each line, as kubectl prints them.
     pub(crate) fn lab_objects(&self) -> String {
-        self.kubectl(&["get", KINDS, LAB_OBJECTS, "--output=name"])
+        let mut names = String::new();
+        for (api, kind, shown) in KINDS {
+            let selected = format!("{kind}?labelSelector=app.kubernetes.io%2Fmanaged-by%3Dpaylab");
+            let list = self.read(api, &selected).unwrap();
+            for object in list["items"].as_array().unwrap() {
+                names += &format!("{shown}/{}\n", object["metadata"]["name"].as_str().unwrap());
+            }
+        }
+        names
     }
 
     /// Waits until the names of the labs' objects fulfil a condition.

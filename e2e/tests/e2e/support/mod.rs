@@ -6,6 +6,7 @@ mod machine;
 #[path = "../../../../paylab/tests/all/support/marks.rs"]
 pub(crate) mod marks;
 mod namespace;
+mod reader;
 mod suite;
 mod webhook;
 mod written;

@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use paylab_e2e::{Node, eventually};
+use serde_json::Value;
+
+use super::reader::Reader;
 
 /// The time limit for the controllers to create the default service account.
 const ACCOUNT_WITHIN: Duration = Duration::from_secs(20);
@@ -11,20 +14,19 @@ const ACCOUNT_WITHIN: Duration = Duration::from_secs(20);
 pub(crate) struct Namespace<'a> {
     node: &'a Node,
     name: &'static str,
+    reader: Reader,
 }
 
 impl<'a> Namespace<'a> {
     /// Creates it and waits until it is ready for pods. The labels are `NAME=VALUE`.
     pub(crate) fn new(node: &'a Node, name: &'static str, labels: &[&str]) -> Self {
         node.kubectl(&["create", "namespace", name]).unwrap();
-        let namespace = Self { node, name };
+        let namespace = Self { node, name, reader: Reader::new(node.kubeconfig()) };
         for label in labels {
             node.kubectl(&["label", "namespace", name, label]).unwrap();
         }
-        eventually("default service account", ACCOUNT_WITHIN, || {
-            namespace.try_kubectl(&["get", "serviceaccount", "default"])
-        })
-        .unwrap();
+        eventually("default service account", ACCOUNT_WITHIN, || namespace.read("api/v1", "serviceaccounts/default"))
+            .unwrap();
         namespace
     }
 
@@ -35,6 +37,11 @@ impl<'a> Namespace<'a> {
 
     pub(crate) fn name(&self) -> &str {
         self.name
+    }
+
+    /// Reads an object or a list of this namespace, such as `apis/apps/v1` and `deployments`.
+    pub(crate) fn read(&self, api: &str, what: &str) -> anyhow::Result<Value> {
+        self.reader.get(&format!("/{api}/namespaces/{}/{what}", self.name))
     }
 
     /// Runs kubectl in this namespace and returns its standard output.
