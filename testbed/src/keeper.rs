@@ -4,8 +4,9 @@
 use std::{
     ffi::OsString,
     fs,
+    hash::{BuildHasher as _, RandomState},
     io::{self, Read as _},
-    net::TcpListener,
+    net::{Ipv4Addr, TcpListener},
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -42,9 +43,17 @@ pub(crate) fn directory(server: &str) -> Result<PathBuf, String> {
     Ok(made.map_err(|error| format!("there is no temporary directory: {error}; check TMPDIR"))?.keep())
 }
 
-/// A port of the loopback interface that nobody uses.
+/// A port of the loopback interface that nobody uses. It is below those that Linux gives to connections and to whoever listens at
+/// port 0, and those that Paylab itself chooses, so that nobody is given it while the server starts.
 pub(crate) fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    const FIRST: u16 = 10_000;
+    const NUMBER: u16 = 10_000;
+    // A place to begin that other tests do not begin at.
+    let random = RandomState::new().hash_one(()) % u64::from(NUMBER);
+    let begin = u16::try_from(random).unwrap_or_default();
+    let mut ports = (0..NUMBER).map(|index| FIRST + (begin + index) % NUMBER);
+    let unused = ports.find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
+    unused.ok_or_else(|| io::ErrorKind::AddrInUse.into())
 }
 
 /// Whether this process runs as root.
