@@ -58,7 +58,7 @@ pub(crate) fn read(directory: &Path) -> Result<Kept, Misuse> {
             "says {verdict}, and this version of paylab concludes {now} from it; use paylab {made_by}, which has written it"
         )));
     }
-    let attempts = File::open(directory.join(ATTEMPTS)).map_err(|error| in_file(ATTEMPTS)(in_words(&error)))?;
+    let attempts = open(directory, ATTEMPTS).map_err(|error| in_file(ATTEMPTS)(in_words(&error)))?;
     let stories = attempts::read(attempts, &run_id).map_err(|error| in_file(ATTEMPTS)(error.to_string()))?;
     Ok(Kept { outcome, chronicle: Chronicle { counts: chronicle, stories }, yaml, comparison: None })
 }
@@ -79,8 +79,14 @@ pub(crate) fn read_all(directory: &Path) -> Result<Vec<Kept>, Misuse> {
 
 fn text(directory: &Path, name: &str) -> io::Result<String> {
     let mut text = String::new();
-    File::open(directory.join(name))?.take(LEN_MAX).read_to_string(&mut text)?;
+    open(directory, name)?.take(LEN_MAX).read_to_string(&mut text)?;
     Ok(text)
+}
+
+/// Opens a file of the evidence. Whoever opens a named pipe waits until somebody writes into it.
+fn open(directory: &Path, name: &str) -> io::Result<File> {
+    let path = directory.join(name);
+    if fs::metadata(&path)?.is_file() { File::open(path) } else { Err(io::Error::other("it is not a regular file")) }
 }
 
 fn outcome_file(json: &str) -> Result<OutcomeFile, String> {

@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Output,
+    process::{Command, Output},
 };
 
 use serde_json::{Value, json};
@@ -269,6 +269,13 @@ fn what_is_no_whole_evidence_is_refused_with_a_sentence() {
         check(&format!("{name}: is "));
         fs::remove_file(evidence.join(name)).unwrap();
         check(if *name == "outcome.json" { "is no evidence" } else { "there is no such file" });
+        // Nobody ever writes into this pipe.
+        fs::remove_file(evidence.join(name)).unwrap();
+        assert!(Command::new("mkfifo").arg(evidence.join(name)).status().unwrap().success());
+        let refused = refusal(&on("report", &evidence, &[]));
+        assert!(refused.contains(&format!("{name}: it is not a regular file")), "{refused}");
+        fs::remove_file(evidence.join(name)).unwrap();
+        restore();
     }
     fs::copy(other.join("attempts.ndjson.zst"), evidence.join("attempts.ndjson.zst")).unwrap();
     check("attempts.ndjson.zst: is of run ");
