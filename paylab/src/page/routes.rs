@@ -119,6 +119,12 @@ async fn stop(State(desk): State<Desk>, Said(Empty {}): Said<Empty>) -> StatusCo
 
 async fn set_toxics(State(desk): State<Desk>, Said(shares): Said<Shares>) -> Result<StatusCode, Refusal> {
     let Shares { request_lost, answer_lost } = shares;
+    // Before any of them is set.
+    for (field, share) in [("requestLost", request_lost), ("answerLost", answer_lost)] {
+        if !(0.0..=1.0).contains(&share) {
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, format!("{field}: {share} is no share from 0 to 1")));
+        }
+    }
     let parts = &desk.shared.parts;
     // Two pages that look for a toxic before either has made it would make it twice.
     let _one_at_a_time = desk.shared.setting_toxics.lock().await;

@@ -150,6 +150,21 @@ fn only_the_page_itself_can_drive_the_lesson() {
 }
 
 #[test]
+fn shares_of_which_one_is_none_are_refused_before_any_is_set() {
+    let lesson = Lesson::start();
+    for (shares, problem) in [
+        (json!({"requestLost": 0.3, "answerLost": 7}), "answerLost: 7 is no share from 0 to 1"),
+        (json!({"requestLost": -0.1, "answerLost": 0.3}), "requestLost: -0.1 is no share from 0 to 1"),
+    ] {
+        let (status, answer) = lesson.press("/api/toxics", &shares);
+        assert!(status == 400 && answer.to_string().contains(problem), "{status} {answer}");
+        let toxics = ask(&lesson.api, "GET /proxies/payment HTTP/1.0\r\n\r\n");
+        assert!(toxics.contains("\"toxics\":[]"), "{toxics}");
+    }
+    assert_eq!(lesson.running.terminate().0, Some(0));
+}
+
+#[test]
 fn its_buttons_book_the_totals_of_the_lesson() {
     let lesson = Lesson::start();
     lesson.break_connections();
