@@ -5,12 +5,22 @@
 
 mod api;
 mod cluster;
+mod lanes;
 mod namespaced;
 mod support;
 
 use std::process::ExitCode;
 
+use self::lanes::Lane;
+
+/// The lanes run at the same time, because a node waits for most of its time; the suites of one run one after another.
+const LANES: &[Lane] =
+    &[Lane { name: "api", suites: &[api::SUITE] }, Lane { name: "pods", suites: &[cluster::SUITE, namespaced::SUITE] }];
+
 fn main() -> ExitCode {
-    let passed = [api::SUITE, cluster::SUITE, namespaced::SUITE].map(support::Suite::run);
-    if passed.contains(&false) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    let passed = match lanes::chosen(LANES) {
+        Some(lane) => !lane.suites.iter().map(|suite| suite.run()).collect::<Vec<_>>().contains(&false),
+        None => lanes::run_each(LANES),
+    };
+    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
