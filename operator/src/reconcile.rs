@@ -88,7 +88,8 @@ pub(crate) async fn reconcile(
     };
     let Reconciled { known, next } = match glance {
         Glance::Enough(reconciled) => reconciled,
-        Glance::Look(occasion) => look(&context, &resource, occasion).await?,
+        // Boxed, because most reconciles end before it.
+        Glance::Look(occasion) => Box::pin(look(&context, &resource, occasion)).await?,
     };
     if let Some(known) = known {
         context.memory.remember(uid, known);

@@ -117,7 +117,7 @@ async fn step(
     };
     let observed = answered(observe(&context.client, experiment)).await?;
     let Acted { status, plan, answered, progress_at } =
-        act(context, &resource, experiment, &observed, occasion, now).await?;
+        Box::pin(act(context, &resource, experiment, &observed, occasion, now)).await?;
     let resource = if status::is_final(Some(&status)) {
         finish(context, api, &resource, status).await?
     } else {
