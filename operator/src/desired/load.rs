@@ -162,7 +162,18 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::fixtures::planned;
+    use crate::fixtures::{PROXY, planned};
+
+    #[test]
+    fn the_proxy_is_reached_by_the_address_of_its_pod_whatever_its_family() {
+        let of = |proxy: IpAddr| {
+            let arguments = arguments(&planned(&json!({})), proxy);
+            let after = |option: &str| arguments.iter().skip_while(|one| *one != option).nth(1).unwrap().clone();
+            [after("--proxy"), after("--control")]
+        };
+        assert_eq!(of(PROXY), ["10.244.0.7:8888", "10.244.0.7:8474"]);
+        assert_eq!(of("fd00::7".parse().unwrap()), ["[fd00::7]:8888", "[fd00::7]:8474"]);
+    }
 
     #[test]
     fn a_slow_service_and_many_payments_give_the_evidence_more_time() {
