@@ -124,7 +124,8 @@ pub(crate) async fn delete_lab(client: &Client, experiment: &PlannedExperiment) 
     let this_plan = Preconditions { uid: plan.uid(), resource_version: None };
     let background = DeleteParams::background().preconditions(this_plan);
     match plans.delete(&plan.name_any(), &background).await {
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        // After a conflict, the next reconcile reads whose plan it is now.
         deleted => deleted.map(|_| ()),
     }
 }

@@ -264,6 +264,21 @@ async fn after_a_failure_nothing_is_known() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lab_whose_deletion_has_failed_is_not_taken_for_removed() {
+    for failure in [StatusCode::CONFLICT, StatusCode::INTERNAL_SERVER_ERROR] {
+        let stage = Stage::loading(&json!({"retain": "Never"})).await;
+        let over = loaded(ended(0, "Completed", "{}"));
+        stage.exists(&over);
+        stage.told(&over);
+        stage.api.refuse("DELETE configmaps/lesson-plan", failure);
+        assert!(reconcile(Arc::clone(&stage.experiment), Arc::clone(&stage.context)).await.is_err());
+        stage.api.asked();
+        assert!(reconcile(Arc::clone(&stage.experiment), Arc::clone(&stage.context)).await.is_err());
+        assert!(stage.api.asked().contains(&"DELETE configmaps/lesson-plan".to_owned()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn progress_is_told_without_a_look_and_a_load_that_lasts_with_an_event() {
     let stage = Stage::loading(&json!({})).await;
     let line =
