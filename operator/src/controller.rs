@@ -113,21 +113,12 @@ pub(crate) async fn control(
         }
         result
     };
+    let Writers { pods, deployments, jobs, replica_sets } = writers;
     let reconciles = Controller::for_stream(changed, reader)
-        .watches_stream(
-            lab_objects(scope(&client, options), writers.deployments, trimmed::deployment, &context),
-            |object| experiment_of(&object),
-        )
-        .watches_stream(lab_objects(scope(&client, options), writers.jobs, trimmed::job, &context), |object| {
-            experiment_of(&object)
-        })
-        .watches_stream(lab_objects(scope(&client, options), writers.pods, trimmed::pod, &context), |object| {
-            experiment_of(&object)
-        })
-        .watches_stream(
-            lab_objects(scope(&client, options), writers.replica_sets, trimmed::metadata, &context),
-            |object| experiment_of(&object),
-        )
+        .watches_stream(lab_objects(scope(&client, options), deployments, trimmed::deployment, &context), experiment_of)
+        .watches_stream(lab_objects(scope(&client, options), jobs, trimmed::job, &context), experiment_of)
+        .watches_stream(lab_objects(scope(&client, options), pods, trimmed::pod, &context), experiment_of)
+        .watches_stream(lab_objects(scope(&client, options), replica_sets, trimmed::metadata, &context), experiment_of)
         .watches_stream(calls, |experiment: ExperimentMeta| Some(ObjectRef::from(&experiment)))
         .with_config(controller::Config::default().concurrency(CONCURRENT_RECONCILES))
         .graceful_shutdown_on(shutdown.clone().cancelled_owned())
@@ -179,7 +170,7 @@ fn forget_deleted(context: &Context, existing: &Store<ExperimentMeta>, event: &w
 }
 
 /// The experiment that an object of a lab belongs to.
-fn experiment_of(object: &impl Resource) -> Option<ObjectRef<ExperimentMeta>> {
+fn experiment_of<K: Resource>(object: K) -> Option<ObjectRef<ExperimentMeta>> {
     let name = object.labels().get(EXPERIMENT_LABEL)?;
     Some(ObjectRef::new(name).within(&object.namespace()?))
 }
