@@ -6,6 +6,7 @@ mod completed_experiments;
 mod table;
 mod timeline;
 mod variants;
+mod waiting_experiments;
 
 use std::{
     env, fs,
@@ -16,8 +17,8 @@ use anyhow::{Context as _, ensure};
 
 use self::{
     cluster::{Cluster, IMAGE, Memory},
-    timeline::Timeline,
-    variants::{AFTER_RUNS, EXPERIMENT, IDLE, IMAGE_ARCHIVE, MANY_COMPLETED},
+    timeline::{RequestCounts, Timeline},
+    variants::{AFTER_RUNS, EXPERIMENT, IDLE, IMAGE_ARCHIVE, MANY_COMPLETED, MANY_WAITING, START, WAITING_ALONE},
 };
 use crate::samples::Samples;
 
@@ -36,6 +37,7 @@ pub(crate) fn measure(image: Option<PathBuf>, rounds: usize, samples: Option<&Pa
     let size_mb = fs::metadata(&image)?.len() as f64 / 1e6;
     samples.record(IMAGE_ARCHIVE, "size_mb", size_mb)?;
     let cluster = Cluster::start(&image)?;
+    record_requests(&mut samples, START, cluster.requests_of_start())?;
     record_memory(&mut samples, IDLE, cluster.memory()?)?;
     // The first run fills caches and is not measured.
     cluster.run("warm")?;
@@ -45,6 +47,10 @@ pub(crate) fn measure(image: Option<PathBuf>, rounds: usize, samples: Option<&Pa
     }
     record_idle_requests(&mut samples, &cluster, AFTER_RUNS)?;
     record_memory(&mut samples, AFTER_RUNS, cluster.memory()?)?;
+    let waiting = waiting_experiments::measure(&cluster, "warm")?;
+    record_requests(&mut samples, MANY_WAITING, waiting.all)?;
+    record_requests(&mut samples, WAITING_ALONE, waiting.alone)?;
+    record_memory(&mut samples, MANY_WAITING, waiting.memory)?;
     let first = completed_experiments::create(&cluster, "warm")?;
     samples.record(MANY_COMPLETED, "first_writes", first.writes)?;
     samples.record(MANY_COMPLETED, "first_reads", first.reads)?;
@@ -84,7 +90,11 @@ fn record_memory(samples: &mut Samples, variant: &str, memory: Memory) -> anyhow
 
 /// Records the operator's requests while nothing happens.
 fn record_idle_requests(samples: &mut Samples, cluster: &Cluster, variant: &str) -> anyhow::Result<()> {
-    let requests = cluster.count_idle_requests()?;
+    record_requests(samples, variant, cluster.count_idle_requests()?)
+}
+
+fn record_requests(samples: &mut Samples, variant: &str, requests: RequestCounts) -> anyhow::Result<()> {
     samples.record(variant, "writes", requests.writes)?;
-    samples.record(variant, "reads", requests.reads)
+    samples.record(variant, "reads", requests.reads)?;
+    samples.record(variant, "watches", requests.watches)
 }

@@ -1,20 +1,16 @@
 //! Watches experiments and the objects of their labs, and reconciles an experiment whenever one of them changes.
 
 use std::{
-    fmt::Debug,
+    collections::HashSet,
     num::NonZero,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use futures::{
-    Stream, StreamExt as _, TryStreamExt as _,
+    StreamExt as _, TryStreamExt as _,
     channel::mpsc::UnboundedReceiver,
     future::{BoxFuture, ready},
-};
-use k8s_openapi::{
-    NamespaceResourceScope,
-    api::{apps::v1::Deployment, batch::v1::Job, core::v1::Pod},
 };
 use kube::{
     Api, Client, Resource, ResourceExt as _,
@@ -35,17 +31,18 @@ use crate::{
     desired::Settings,
     error::Error,
     failures::Failures,
-    names::{EXPERIMENT_LABEL, MANAGED_BY_LABEL, MANAGER},
+    memory::Memory,
+    names::EXPERIMENT_LABEL,
+    observe::{Writers, trimmed},
     options::Options,
     queue::{Bounds, Name, Queue},
     reconcile::{Context, after_error, reconcile},
     serve::{Health, Metrics},
+    watches::{PAGE_LEN, lab_objects, missing_right, scope},
 };
 
 /// How many experiments are reconciled at the same time.
 const CONCURRENT_RECONCILES: u16 = 8;
-/// How many objects one page of a list response holds.
-const PAGE_LEN: u32 = 50;
 /// How long a shutdown waits for reconciles in flight.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -76,11 +73,14 @@ pub(crate) async fn control(
     shutdown: &CancellationToken,
 ) -> Result<(), Error> {
     let (queue, calls) = filled_queue(&client, options).await?;
+    let writers = Writers::default();
     let context = Arc::new(Context {
         client: client.clone(),
         settings: Settings::of(options),
         metrics: Arc::clone(metrics),
         queue,
+        watched: writers.watched(),
+        memory: Memory::default(),
         keep_labs_for: options.keep_labs_for.duration(),
         failures: Failures::default(),
         identity: options.leadership.identity.clone().unwrap_or_else(|| "operator".to_owned()),
@@ -93,7 +93,8 @@ pub(crate) async fn control(
         .default_backoff()
         .modify(strip)
         .reflect(writer)
-        .inspect_ok(move |event| forget_deleted(&waiting.queue, &existing, event))
+        .inspect_err(missing_right::<ExperimentMeta>())
+        .inspect_ok(move |event| forget_deleted(&waiting, &existing, event))
         .applied_objects()
         .predicate_filter(predicates::generation, Default::default());
     // This is the only place that sets the store, so it cannot be set already.
@@ -112,10 +113,12 @@ pub(crate) async fn control(
         }
         result
     };
+    let Writers { pods, deployments, jobs, replica_sets } = writers;
     let reconciles = Controller::for_stream(changed, reader)
-        .watches_stream(lab_objects::<Deployment>(&client, options), |object| experiment_of(&object))
-        .watches_stream(lab_objects::<Job>(&client, options), |object| experiment_of(&object))
-        .watches_stream(lab_objects::<Pod>(&client, options), |object| experiment_of(&object))
+        .watches_stream(lab_objects(scope(&client, options), deployments, trimmed::deployment, &context), experiment_of)
+        .watches_stream(lab_objects(scope(&client, options), jobs, trimmed::job, &context), experiment_of)
+        .watches_stream(lab_objects(scope(&client, options), pods, trimmed::pod, &context), experiment_of)
+        .watches_stream(lab_objects(scope(&client, options), replica_sets, trimmed::metadata, &context), experiment_of)
         .watches_stream(calls, |experiment: ExperimentMeta| Some(ObjectRef::from(&experiment)))
         .with_config(controller::Config::default().concurrency(CONCURRENT_RECONCILES))
         .graceful_shutdown_on(shutdown.clone().cancelled_owned())
@@ -148,44 +151,26 @@ async fn filled_queue(client: &Client, options: &Options) -> Result<(Queue, Unbo
     }
 }
 
-/// Takes experiments out of the queue that were deleted, while this operator watched or while it did not.
-fn forget_deleted(queue: &Queue, existing: &Store<ExperimentMeta>, event: &watcher::Event<ExperimentMeta>) {
+/// Forgets experiments that were deleted, while this operator watched or while it did not.
+fn forget_deleted(context: &Context, existing: &Store<ExperimentMeta>, event: &watcher::Event<ExperimentMeta>) {
+    let Context { queue, memory, .. } = context;
     match event {
         watcher::Event::Delete(experiment) => {
             queue.leave(&(experiment.namespace().unwrap_or_default(), experiment.name_any()));
+            // Nothing is known any more.
+            let _ = experiment.uid().and_then(|uid| memory.take(&uid));
         }
         watcher::Event::InitDone => {
             queue.keep(|(namespace, name)| existing.get(&ObjectRef::new(name).within(namespace)).is_some());
+            let existing: HashSet<_> = existing.state().iter().filter_map(|experiment| experiment.uid()).collect();
+            memory.keep(|uid| existing.contains(uid));
         }
         watcher::Event::Apply(_) | watcher::Event::Init | watcher::Event::InitApply(_) => {}
     }
 }
 
-/// Changes of the lab's objects of one kind; only their metadata is read.
-fn lab_objects<K>(
-    client: &Client,
-    options: &Options,
-) -> impl Stream<Item = Result<PartialObjectMeta<K>, watcher::Error>> + Send + 'static
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
-{
-    let managed = watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGER}")).page_size(PAGE_LEN);
-    watcher(scope::<PartialObjectMeta<K>>(client, options), managed).default_backoff().touched_objects()
-}
-
-/// All objects of a kind in the namespaces that this operator watches.
-fn scope<K>(client: &Client, options: &Options) -> Api<K>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
-{
-    match &options.watch_namespace {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
-    }
-}
-
 /// The experiment that an object of a lab belongs to.
-fn experiment_of(object: &impl Resource) -> Option<ObjectRef<ExperimentMeta>> {
+fn experiment_of<K: Resource>(object: K) -> Option<ObjectRef<ExperimentMeta>> {
     let name = object.labels().get(EXPERIMENT_LABEL)?;
     Some(ObjectRef::new(name).within(&object.namespace()?))
 }

@@ -42,7 +42,7 @@ pub(crate) struct Lab {
 
 /// The lab of an experiment; `owner` is its plan.
 pub(crate) fn lab(experiment: &PlannedExperiment, settings: &Settings, owner: &OwnerReference) -> Lab {
-    let (mut services, mut deployments) = match experiment.paid() {
+    let (services, mut deployments) = match experiment.paid() {
         Paid::Ours => (service::services(experiment, owner), vec![service::deployment(experiment, settings, owner)]),
         Paid::Image(image) => (
             vec![target::service(experiment, image, owner)],
@@ -50,7 +50,6 @@ pub(crate) fn lab(experiment: &PlannedExperiment, settings: &Settings, owner: &O
         ),
         Paid::Service(_) | Paid::Elsewhere(_) => (Vec::new(), Vec::new()),
     };
-    services.push(proxy::service(experiment, owner));
     deployments.push(proxy::deployment(experiment, settings, owner));
     Lab {
         policies: if settings.network_policies { network::policies(experiment, owner) } else { Vec::new() },
@@ -65,7 +64,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        fixtures::{planned, settings},
+        fixtures::{PROXY, planned, settings},
         names,
     };
 
@@ -82,7 +81,7 @@ mod tests {
             block_owner_deletion: Some(true),
         };
         let Lab { policies, services, deployments } = lab(&experiment, settings, &owner);
-        let job = job(&experiment, settings, &owner, "the fingerprint of the lab");
+        let job = job(&experiment, settings, &owner, "the fingerprint of the lab", PROXY);
         let mut objects = vec![json!(root)];
         objects.extend(policies.iter().map(|one| json!(one)));
         objects.extend(services.iter().map(|one| json!(one)));
@@ -199,7 +198,7 @@ mod tests {
     fn a_service_that_exists_gets_only_proxy_and_load() {
         let objects = all(&target(&json!({"service": {"name": "shop", "port": 80}})), &settings());
         let kinds: Vec<_> = objects.iter().map(|one| one["kind"].as_str().unwrap().to_owned()).collect();
-        assert_eq!(kinds, ["ConfigMap", "NetworkPolicy", "NetworkPolicy", "Service", "Deployment", "Job"]);
+        assert_eq!(kinds, ["ConfigMap", "NetworkPolicy", "NetworkPolicy", "Deployment", "Job"]);
         let arguments =
             |object: &serde_json::Value| object["spec"]["template"]["spec"]["containers"][0]["args"].clone();
         let says = |object, option: &str, value: &str| {
@@ -207,8 +206,8 @@ mod tests {
             let words: Vec<_> = arguments.as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
             assert!(words.windows(2).any(|pair| pair == [option, value]), "{words:?}");
         };
-        says(&objects[4], "--upstream", "shop:80");
-        says(&objects[5], "--target", "http://shop:80");
+        says(&objects[3], "--upstream", "shop:80");
+        says(&objects[4], "--target", "http://shop:80");
         assert_eq!(objects[1]["spec"]["ingress"].as_array().unwrap().len(), 1, "only the proxy is the lab's own");
     }
 

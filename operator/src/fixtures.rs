@@ -1,5 +1,9 @@
 //! Fixtures for the tests of this crate: an experiment, and objects of its lab in various states.
 
+mod api;
+
+use std::net::{IpAddr, Ipv4Addr};
+
 use k8s_openapi::{
     api::{
         apps::v1::{Deployment, ReplicaSet},
@@ -9,9 +13,11 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
     jiff::Timestamp,
 };
+use kube::api::PartialObjectMeta;
 use paylab_resource::spec::ChaosExperiment;
 use serde_json::{Value, json};
 
+pub(crate) use self::api::FakeApi;
 use crate::{
     decide::lab_changes::Fingerprint,
     desired::Settings,
@@ -20,7 +26,10 @@ use crate::{
     planned::PlannedExperiment,
 };
 
-const UID: &str = "7c1f2d9e-0000-4000-8000-000000000001";
+/// The address of the reset proxy's pod, as that of all pods here.
+pub(crate) const PROXY: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 244, 0, 7));
+
+pub(crate) const UID: &str = "7c1f2d9e-0000-4000-8000-000000000001";
 
 /// The resource of a lesson, with these changes of its spec.
 pub(crate) fn resource(changes: &Value) -> ChaosExperiment {
@@ -83,7 +92,7 @@ pub(crate) fn deployment(part: Part, available: i32) -> Deployment {
 }
 
 /// The ReplicaSet of a part's Deployment.
-pub(crate) fn replica_set(part: Part) -> ReplicaSet {
+pub(crate) fn replica_set(part: Part) -> PartialObjectMeta<ReplicaSet> {
     serde_json::from_value(json!({
         "metadata": {"name": format!("{}-set", names::part("lesson", part)), "uid": format!("uid-of-{}-set", part.name()),
             "generation": 1, "ownerReferences": controlled_by("Deployment", &format!("uid-of-{}", part.name()))},
@@ -125,7 +134,7 @@ fn controlled_by(kind: &str, uid: &str) -> Value {
 
 /// The status of a pod that is ready.
 pub(crate) fn ready() -> Value {
-    json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}],
+    json!({"phase": "Running", "podIP": PROXY, "conditions": [{"type": "Ready", "status": "True"}],
         "containerStatuses": [{"name": "c", "image": "", "imageID": "", "ready": true, "restartCount": 0}]})
 }
 

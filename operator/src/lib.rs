@@ -19,6 +19,7 @@ mod failures;
 #[cfg(test)]
 mod fixtures;
 mod leader;
+mod memory;
 mod names;
 mod observe;
 mod operator;
@@ -31,5 +32,6 @@ mod reconcile;
 mod serve;
 mod status;
 pub mod wait;
+mod watches;
 
 pub use crate::{controller::reconcile_all, error::Error, leader::LeaderError, operator::run};

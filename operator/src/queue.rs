@@ -68,7 +68,7 @@ pub(crate) struct Place {
 pub(crate) struct Queue {
     bounds: Bounds,
     line: Mutex<Line>,
-    /// Takes the names of experiments whose turn has come.
+    /// Takes the names of experiments that are to be reconciled, because their turn has come or because a change of their lab may have been missed.
     called: UnboundedSender<Name>,
 }
 
@@ -174,6 +174,14 @@ impl Queue {
         line.under_way.retain(&exists);
         line.waiting.retain(|waiting| exists(&waiting.name));
         self.call(&line);
+    }
+
+    /// Calls all that are under way, because something about them may have been missed.
+    pub(crate) fn recall(&self) {
+        for name in &self.lock().under_way {
+            // Nobody listens any more when the operator ends.
+            let _ = self.called.unbounded_send(name.clone());
+        }
     }
 
     fn call(&self, line: &Line) {

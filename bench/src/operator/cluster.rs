@@ -34,6 +34,8 @@ pub(crate) const IDLE_PERIOD: Duration = Duration::from_secs(20);
 
 pub(crate) struct Cluster {
     node: Node,
+    /// The requests of the operator's start.
+    start: RequestCounts,
 }
 
 /// Resident memory of the operator's process: now, and its peak.
@@ -51,10 +53,16 @@ impl Cluster {
         let chart = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("charts").join("paylab").display().to_string();
         let set = format!("--set=image.repository={},image.tag={}", IMAGE.0, IMAGE.1);
         let namespace = format!("--namespace={RELEASE}");
+        let audit_log = node.audit_log_from_now()?;
         node.helm(&["install", RELEASE, &chart, &namespace, "--create-namespace", "--wait", "--timeout=3m", &set])?;
-        let cluster = Self { node };
+        let cluster = Self { node, start: RequestCounts::default() };
         cluster.wait_until_idle()?;
-        Ok(cluster)
+        Ok(Self { start: RequestCounts::of_operator(&audit_log.requests()?), ..cluster })
+    }
+
+    /// The operator's requests from its start until it was idle.
+    pub(crate) fn requests_of_start(&self) -> RequestCounts {
+        self.start
     }
 
     pub(crate) fn stop(self) -> anyhow::Result<()> {
@@ -124,7 +132,7 @@ impl Cluster {
     }
 
     /// Waits until the operator makes no more requests.
-    fn wait_until_idle(&self) -> anyhow::Result<()> {
+    pub(crate) fn wait_until_idle(&self) -> anyhow::Result<()> {
         eventually("idle operator", IDLE_WITHIN, || {
             let requests = self.count_requests(IDLE_AFTER)?;
             ensure!(requests.is_zero(), "{requests:?}");

@@ -3,7 +3,8 @@
 use super::{
     cluster::IDLE_PERIOD,
     completed_experiments,
-    variants::{AFTER_RUNS, EXPERIMENT, IDLE, IMAGE_ARCHIVE, MANY_COMPLETED},
+    variants::{AFTER_RUNS, EXPERIMENT, IDLE, IMAGE_ARCHIVE, MANY_COMPLETED, MANY_WAITING, START, WAITING_ALONE},
+    waiting_experiments,
 };
 use crate::samples::Samples;
 
@@ -56,17 +57,41 @@ fn print_memory(samples: &Samples) {
         first("first_reads"),
         first("first_writes")
     );
+    print_waiting(samples);
+}
+
+/// The requests at the start, and while many wait.
+fn print_waiting(samples: &Samples) {
+    println!("| requests | reads | writes | watches | resident MiB |");
+    println!("|---|---|---|---|---|");
+    let (count, seconds) = (waiting_experiments::COUNT, waiting_experiments::PERIOD.as_secs());
+    let rows = [
+        ("the start of an operator that finds nothing".to_owned(), START, None),
+        (format!("{count} experiments that wait, in {seconds} s"), WAITING_ALONE, None),
+        ("the same with the labs before them".to_owned(), MANY_WAITING, Some("rss_mib")),
+    ];
+    for (what, variant, memory) in rows {
+        let [reads, writes, watches] = ["reads", "writes", "watches"].map(|measure| samples.median(variant, measure));
+        let memory = memory.map_or_else(String::new, |measure| format!("{:.1}", samples.median(variant, measure)));
+        println!("| {what} | {reads:.0} | {writes:.0} | {watches:.0} | {memory} |");
+    }
+    println!();
 }
 
 fn print_targets(samples: &Samples) {
     let row = |what: &str, measured, target| TargetRow { what: what.to_owned(), measured, target };
     let share_s = samples.median(EXPERIMENT, "operator_ms") / 1e3;
-    let idle_writes = samples.median(AFTER_RUNS, "writes") + samples.median(MANY_COMPLETED, "writes");
+    let requests = |variant| samples.median(variant, "writes") + samples.median(variant, "reads");
+    let idle = requests(AFTER_RUNS) + requests(MANY_COMPLETED);
+    let waiting = requests(MANY_WAITING) / waiting_experiments::PERIOD.as_secs_f64();
     let rows = [
         row("operator's share of an experiment, s, median", share_s, 1.5),
         row("the same, compared with the goal", share_s, 0.3),
         row("writes for an experiment, most", samples.largest(EXPERIMENT, "writes"), 12.0),
-        row("writes while idle", idle_writes, 0.0),
+        row("reads for an experiment, most", samples.largest(EXPERIMENT, "reads"), 40.0),
+        row("reads and writes while idle", idle, 0.0),
+        row(&format!("requests a second while {} wait", waiting_experiments::COUNT), waiting, 1.0),
+        row("operator with them, MiB", samples.median(MANY_WAITING, "rss_mib"), 40.0),
         row("operator idle, MiB", samples.median(IDLE, "rss_mib"), 20.0),
         row(
             &format!("operator with {} completed, MiB", completed_experiments::COUNT),

@@ -35,7 +35,7 @@ OwnerReferencesPermissionEnforcement demands the right on `finalizers` from ever
   verbs: [create, get, list, patch, watch]
 - apiGroups: [apps]
   resources: [replicasets]
-  verbs: [list]
+  verbs: [list, watch]
 - apiGroups: [batch]
   resources: [jobs]
   verbs: [create, get, list, watch]

@@ -43,20 +43,33 @@ pub(super) async fn create<K>(client: &Client, object: &K, owner_uid: &str) -> k
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,
 {
+    Ok(created(client, object, owner_uid).await?.map_or_else(Creation::Blocked, |_| Creation::Complete))
+}
+
+/// The same, and returns the object as it is on the cluster, or what blocks its creation.
+///
+/// # Errors
+/// A request to the API failed.
+pub(super) async fn created<K>(client: &Client, object: &K, owner_uid: &str) -> kube::Result<Result<K, PodProblem>>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,
+{
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
     let api = Api::<K>::namespaced(client.clone(), &namespace);
     match api.create(&PostParams::default(), object).await {
-        Ok(_) => Ok(Creation::Complete),
+        Ok(created) => Ok(Ok(created)),
         Err(kube::Error::Api(status)) if status.is_already_exists() => {
-            Ok(match api.get_opt(&name).await?.map(|existing| Ownership::of(&existing, owner_uid)) {
-                Some(Ownership::Ours) => Creation::Complete,
-                Some(Ownership::Orphan) => Creation::Blocked(PodProblem::orphan(&K::kind(&()), &namespace, &name)),
-                Some(Ownership::Former) | None => Creation::Blocked(PodProblem::former_run()),
-                Some(Ownership::Foreign) => Creation::Blocked(PodProblem::name_taken(&K::kind(&()), Some(&name))),
+            let existing = api.get_opt(&name).await?;
+            let ownership = existing.as_ref().map(|existing| Ownership::of(existing, owner_uid));
+            Ok(match (existing, ownership) {
+                (Some(existing), Some(Ownership::Ours)) => Ok(existing),
+                (_, Some(Ownership::Orphan)) => Err(PodProblem::orphan(&K::kind(&()), &namespace, &name)),
+                (_, Some(Ownership::Foreign)) => Err(PodProblem::name_taken(&K::kind(&()), Some(&name))),
+                (_, Some(Ownership::Former | Ownership::Ours) | None) => Err(PodProblem::former_run()),
             })
         }
         Err(kube::Error::Api(status)) if !status.is_conflict() => {
-            Ok(Creation::Blocked(PodProblem::refused(&format!("the {} {name}", K::kind(&())), &status)))
+            Ok(Err(PodProblem::refused(&format!("the {} {name}", K::kind(&())), &status)))
         }
         Err(error) => Err(error),
     }

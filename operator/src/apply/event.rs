@@ -1,4 +1,4 @@
-//! The Events of an experiment: one for each phase and each reason to wait, and one for its end. Their names are made from the run and the reason,
+//! The Events of an experiment: one for each phase that lasts, one for each reason to wait, and one for its end. Their names are made from the run and the reason,
 //! so a repeated reconcile does not create a second one.
 
 use std::time::Duration;
@@ -72,9 +72,26 @@ struct News {
     concern: &'static str,
 }
 
-/// Whether a status says something that no Event has told yet: another phase, or another reason to wait.
+/// Whether a status says something that an Event should tell: the end, another reason to wait, or a phase that lasts. A phase that nobody had to
+/// wait for, and that is over in a moment, is told by the times of the conditions alone.
 pub(crate) fn is_news(previous: Option<&ChaosExperimentStatus>, status: &ChaosExperimentStatus) -> bool {
-    previous.is_none_or(|previous| previous.phase != status.phase || news(previous).reason != news(status).reason)
+    let was = |phase| previous.and_then(|previous| previous.phase) == Some(phase);
+    if status.completion_time.is_some() {
+        return previous.is_none_or(|previous| previous.completion_time.is_none());
+    }
+    match status.phase {
+        Some(Phase::Preparing) if !is_problem(status) => was(Phase::Pending),
+        Some(Phase::Loading) if !is_problem(status) => {
+            status.progress.is_some() && previous.is_none_or(|previous| previous.progress.is_none())
+        }
+        _ => previous
+            .is_none_or(|previous| previous.phase != status.phase || news(previous).reason != news(status).reason),
+    }
+}
+
+/// Whether something keeps an experiment from going on.
+fn is_problem(status: &ChaosExperimentStatus) -> bool {
+    status.message.is_some() && status.phase != Some(Phase::Pending)
 }
 
 fn news(status: &ChaosExperimentStatus) -> News {
@@ -87,11 +104,10 @@ fn news(status: &ChaosExperimentStatus) -> News {
     let waits_for = |kind: &str| status.conditions.iter().find(|one| one.type_ == kind && one.status == "False");
     let waits_for = waits_for("EnvironmentReady").or_else(|| waits_for("LoadComplete"));
     let (reason, words) = waits_for.map_or(("Accepted", ""), |one| (one.reason.as_str(), one.message.as_str()));
-    let is_problem = message.is_some() && status.phase != Some(Phase::Pending);
     News {
         reason: reason.to_owned(),
         note: message.unwrap_or_else(|| words.to_owned()),
-        concern: if is_problem { WARNING } else { NORMAL },
+        concern: if is_problem(status) { WARNING } else { NORMAL },
     }
 }
 
@@ -129,6 +145,7 @@ mod tests {
 
     use http::{Request, Response};
     use kube::client::Body;
+    use paylab_resource::status::ProgressStatus;
     use serde_json::json;
     use tokio::time::Instant;
     use tower::service_fn;
@@ -142,7 +159,7 @@ mod tests {
     };
 
     #[test]
-    fn each_phase_and_each_reason_to_wait_is_told_once() {
+    fn each_phase_that_lasts_and_each_reason_to_wait_is_told_once() {
         let (experiment, resource) = (planned(&json!({})), resource(&json!({})));
         let builder = |previous| StatusBuilder { previous, generation: Some(1), now: at(1) };
         let place = |number| Place { number, of: 9, under_way: 8 };
@@ -152,8 +169,11 @@ mod tests {
         let preparing = builder(Some(&nearer)).preparing(&experiment, None);
         let hindered = builder(Some(&preparing)).preparing(&experiment, Some(&problem));
         let loading = builder(Some(&hindered)).loading(&experiment, None, None);
-        let failed = builder(Some(&loading)).failed(&experiment, &problem);
-        let all = [&waiting, &nearer, &preparing, &hindered, &loading, &failed];
+        let progress = |acknowledged| Some(ProgressStatus { payments: 20, acknowledged, attempts: 9 });
+        let lasting = builder(Some(&loading)).loading(&experiment, None, progress(3));
+        let longer = builder(Some(&lasting)).loading(&experiment, None, progress(4));
+        let failed = builder(Some(&longer)).failed(&experiment, &problem);
+        let all = [&waiting, &nearer, &preparing, &hindered, &loading, &lasting, &longer, &failed];
         let told: Vec<_> = all
             .iter()
             .enumerate()
@@ -166,6 +186,17 @@ mod tests {
         let names: std::collections::BTreeSet<_> =
             all.iter().filter_map(|status| event(&resource, status, "operator").metadata.name).collect();
         assert_eq!(names.len(), 5, "{names:?}");
+    }
+
+    #[test]
+    fn an_experiment_that_waits_for_nothing_and_is_over_soon_tells_its_end_alone() {
+        let experiment = planned(&json!({}));
+        let builder = |previous| StatusBuilder { previous, generation: Some(1), now: at(1) };
+        let preparing = builder(None).preparing(&experiment, None);
+        let loading = builder(Some(&preparing)).loading(&experiment, None, None);
+        let ended = builder(Some(&loading)).failed(&experiment, &PodProblem::former_run());
+        assert!(!is_news(None, &preparing) && !is_news(Some(&preparing), &loading));
+        assert!(is_news(Some(&loading), &ended) && !is_news(Some(&ended), &ended));
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! The next action for an experiment, from everything that was observed.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use k8s_openapi::api::{apps::v1::Deployment, batch::v1::Job};
 use paylab_resource::status::Phase;
@@ -24,8 +24,13 @@ pub(crate) enum Decision {
     CreateLab,
     /// Wait until all parts are ready.
     AwaitReady(Option<PodProblem>),
-    /// Create the load's Job, with this fingerprint of the lab.
-    LaunchLoad(Fingerprint),
+    /// Create the load's Job.
+    LaunchLoad {
+        /// The fingerprint of the lab.
+        lab: Fingerprint,
+        /// The address of the reset proxy's pod.
+        proxy: IpAddr,
+    },
     /// Wait until the load has ended.
     AwaitLoad(Option<PodProblem>),
     /// Judge the evidence: the load has ended, or never will.
@@ -100,8 +105,11 @@ fn preparing(experiment: &PlannedExperiment, observed: &Observed, timeline: &Tim
         (Paid::Service(wanted), Some(found)) => paid_service::problem(wanted, found),
         _ => None,
     };
-    if available && only_wanted && unpaid.is_none() {
-        return Decision::LaunchLoad(fingerprint);
+    let proxy = lab.iter().find(|pod| pods::is_part(pod, Part::ResetProxy) && pods::is_ready(pod));
+    if let Some(proxy) =
+        proxy.and_then(|pod| pods::address(pod)).filter(|_| available && only_wanted && unpaid.is_none())
+    {
+        return Decision::LaunchLoad { lab: fingerprint, proxy };
     }
     let of_deployments = found.iter().filter_map(|(deployment, _)| problem::of_deployment((*deployment)?));
     let problems = of_deployments.chain(problem::worst(lab)).chain(unpaid);
@@ -155,7 +163,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        fixtures::{at, deployment, ended, foreign, job, lab, loaded, plan, planned, pod, ready, replica_set, waiting},
+        fixtures::{
+            PROXY, at, deployment, ended, foreign, job, lab, loaded, plan, planned, pod, ready, replica_set, waiting,
+        },
         observe::PaidService,
     };
 
@@ -173,7 +183,7 @@ mod tests {
         match decision {
             Decision::AwaitReady(problem) | Decision::AwaitLoad(problem) => Some(&problem.as_ref()?.reason),
             Decision::Fail(problem) => Some(&problem.reason),
-            Decision::CreateLab | Decision::LaunchLoad(_) | Decision::Judge => None,
+            Decision::CreateLab | Decision::LaunchLoad { .. } | Decision::Judge => None,
         }
     }
 
@@ -192,7 +202,7 @@ mod tests {
         };
         assert_eq!(decided(&starting, Some(Phase::Preparing), 1), Decision::AwaitReady(None));
         let launched = decided(&lab(), Some(Phase::Preparing), 1);
-        assert_eq!(launched, Decision::LaunchLoad(Fingerprint::of(&lab())));
+        assert_eq!(launched, Decision::LaunchLoad { lab: Fingerprint::of(&lab()), proxy: PROXY });
         assert_eq!(decided(&loaded(ready()), Some(Phase::Loading), 2), Decision::AwaitLoad(None));
         assert_eq!(decided(&loaded(ended(0, "Completed", "{}")), Some(Phase::Loading), 3), Decision::Judge);
     }
@@ -375,7 +385,7 @@ mod tests {
         assert!(matches!(decided(&growing, Some(Phase::Preparing), 1), Decision::AwaitReady(_)));
         let mut evicted = lab();
         evicted.pods.push(pod(Part::PaymentService, "first", json!({"phase": "Failed", "reason": "Evicted"})));
-        assert!(matches!(decided(&evicted, Some(Phase::Preparing), 1), Decision::LaunchLoad(_)));
+        assert!(matches!(decided(&evicted, Some(Phase::Preparing), 1), Decision::LaunchLoad { .. }));
         let mut forged = lab();
         forged.pods.push(foreign(pod(Part::PaymentService, "forged", ready())));
         assert_eq!(reason(&decided(&forged, Some(Phase::Preparing), 1)), Some("ForeignPod"));
@@ -407,7 +417,7 @@ mod tests {
         assert!(matches!(decision(PaidService::Absent, 61), Decision::Fail(_)));
         assert_eq!(reason(&decision(shop(Vec::new()), 1)), Some("NoEndpoints"));
         let ready = pod(Part::Target, "shop-0", ready());
-        assert!(matches!(decision(shop(vec![ready]), 1), Decision::LaunchLoad(_)));
+        assert!(matches!(decision(shop(vec![ready]), 1), Decision::LaunchLoad { .. }));
     }
 
     #[test]

@@ -12,8 +12,8 @@ use crate::planned::PlannedExperiment;
 const REPORT_AFTER: Duration = Duration::from_secs(10);
 /// How long a problem of short tolerance may last.
 const SHORT_TOLERANCE: Duration = Duration::from_secs(60);
-/// The time between two reconciles while the lab starts, in case a watch event is missed: the least and the most.
-const POLL_INTERVAL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(2));
+/// The least time until a limit is looked at.
+const LIMIT_PASSED: Duration = Duration::from_secs(1);
 /// The time between two reads of the load's progress is a tenth of its age, but at least and at most this.
 const PROGRESS_INTERVAL: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(60));
 
@@ -70,35 +70,28 @@ pub(super) fn is_lasting(
     }
 }
 
-/// The time until the next look at a lab that starts, if no watch event comes first: 2 s, or less if a time limit is reached
-/// before, but at least 1 s.
-pub(crate) fn poll_interval(experiment: &PlannedExperiment, waited: Duration) -> Duration {
+/// The time until the next time limit of an experiment that has waited for so long, if there is one.
+pub(crate) fn next_limit(experiment: &PlannedExperiment, waited: Duration) -> Option<Duration> {
     let limits = [REPORT_AFTER, SHORT_TOLERANCE, experiment.plan.deadline];
-    let next = limits.into_iter().filter(|limit| *limit > waited).min().unwrap_or(waited);
-    (next - waited).clamp(POLL_INTERVAL.0, POLL_INTERVAL.1)
+    let next = limits.into_iter().filter(|limit| *limit >= waited).min()?;
+    // A limit is passed after it, and times in a status are whole seconds.
+    Some((next - waited).max(LIMIT_PASSED))
 }
 
-/// When to read the progress of a load of this age. It has reported none before the first interval is over.
-pub(crate) fn progress_schedule(age: Duration) -> ProgressSchedule {
+/// The time from one read of the progress of a load of this age to the next.
+pub(crate) fn progress_interval(age: Duration) -> Duration {
     let (least, most) = PROGRESS_INTERVAL;
-    if age < least {
-        ProgressSchedule::Later(least - age)
-    } else {
-        ProgressSchedule::Now { next: (age / 10).clamp(least, most) }
-    }
+    (age / 10).clamp(least, most)
 }
 
-/// When to read the load's progress.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ProgressSchedule {
-    /// Not now, because the load has just begun, but after this time.
-    Later(Duration),
-    /// Now, and again after this time.
-    Now { next: Duration },
-}
-
-/// The time from the launch of a load to the first read of its progress.
+/// The time from the launch of a load to the first read of its progress: it has reported none before.
 pub(crate) const FIRST_PROGRESS: Duration = PROGRESS_INTERVAL.0;
+/// A look is repeated after this time, whatever the watches say, because they may have missed something.
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_secs(60);
+/// The same where a look has seen something else than the watches, or what is not watched: a Service of the user's own, an Event.
+pub(crate) const LOOK_AGAIN_SOON: Duration = Duration::from_secs(5);
+/// The same where the watches say nothing: of the plan of another run, or to an operator that may not watch everything or has just begun to.
+pub(crate) const LOOK_AGAIN_UNWATCHED: Duration = Duration::from_secs(2);
 
 fn elapsed(since: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(now.duration_since(since)).unwrap_or_default()

@@ -1,6 +1,9 @@
 //! The load: an indexed Job with one pod for each worker. Only Paylab's client may retry, so no pod is started twice.
 
-use std::time::Duration;
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use k8s_openapi::{
     api::{
@@ -45,11 +48,18 @@ const PAYMENTS_READ_PER_SEC: u64 = 20_000;
 /// The longest deadline of a Job, in seconds. Kubernetes counts in nanoseconds, and a larger number overflows.
 const DEADLINE_SECS_MAX: u64 = 2_147_483_647;
 
-/// The Job; `lab` is the fingerprint of the lab that its evidence will be about.
-pub(crate) fn job(experiment: &PlannedExperiment, settings: &Settings, owner: &OwnerReference, lab: &str) -> Job {
+/// The Job; `lab` is the fingerprint of the lab that its evidence will be about, and `proxy` the address of the reset proxy's pod. It needs no
+/// Service: there is one such pod, and if another takes its place, the evidence is void.
+pub(crate) fn job(
+    experiment: &PlannedExperiment,
+    settings: &Settings,
+    owner: &OwnerReference,
+    lab: &str,
+    proxy: IpAddr,
+) -> Job {
     let workers = experiment.spec.client.workers;
     let options = PodOptions {
-        arguments: arguments(experiment),
+        arguments: arguments(experiment, proxy),
         environment: [target::secrets(experiment), vec![evidence_len_max(experiment)]].concat(),
         volume: Some(file(experiment)),
         restart_policy: Some("Never"),
@@ -81,13 +91,13 @@ fn evidence_len_max(experiment: &PlannedExperiment) -> EnvVar {
     variable(EVIDENCE_BYTES_ENV, &share_len_max(experiment).to_string())
 }
 
-fn arguments(experiment: &PlannedExperiment) -> Vec<String> {
-    let proxy = names::part(&experiment.name, Part::ResetProxy);
+fn arguments(experiment: &PlannedExperiment, proxy: IpAddr) -> Vec<String> {
+    let at = |port| SocketAddr::new(proxy, port).to_string();
     let options = [
         ("--run-id", experiment.id.to_string()),
         ("--seed", experiment.plan.seed().to_string()),
-        ("--proxy", format!("{proxy}:{PROXY_PORT}")),
-        ("--control", format!("{proxy}:{CONTROL_PORT}")),
+        ("--proxy", at(PROXY_PORT)),
+        ("--control", at(CONTROL_PORT)),
     ];
     let patience = [("--patience", PATIENCE.to_owned())];
     let options = options
@@ -152,7 +162,18 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::fixtures::planned;
+    use crate::fixtures::{PROXY, planned};
+
+    #[test]
+    fn the_proxy_is_reached_by_the_address_of_its_pod_whatever_its_family() {
+        let of = |proxy: IpAddr| {
+            let arguments = arguments(&planned(&json!({})), proxy);
+            let after = |option: &str| arguments.iter().skip_while(|one| *one != option).nth(1).unwrap().clone();
+            [after("--proxy"), after("--control")]
+        };
+        assert_eq!(of(PROXY), ["10.244.0.7:8888", "10.244.0.7:8474"]);
+        assert_eq!(of("fd00::7".parse().unwrap()), ["[fd00::7]:8888", "[fd00::7]:8474"]);
+    }
 
     #[test]
     fn a_slow_service_and_many_payments_give_the_evidence_more_time() {

@@ -1,10 +1,7 @@
 //! The reset proxy, which every payment passes through. The load tells it the faults.
 
 use k8s_openapi::{
-    api::{
-        apps::v1::Deployment,
-        core::v1::{EnvVar, Service, ServiceSpec},
-    },
+    api::{apps::v1::Deployment, core::v1::EnvVar},
     apimachinery::pkg::apis::meta::v1::OwnerReference,
 };
 use paylab_part::{
@@ -15,9 +12,7 @@ use paylab_part::{
 
 use super::{
     deployment,
-    metadata::part_meta,
     pod::{PodOptions, directory, started, template, variable},
-    service::port,
     settings::Settings,
     supervisor, target,
 };
@@ -61,19 +56,6 @@ pub(super) fn deployment(experiment: &PlannedExperiment, settings: &Settings, ow
         template(experiment, settings, Part::ResetProxy, options),
         owner,
     )
-}
-
-/// The Service through which the load reaches the proxy.
-pub(super) fn service(experiment: &PlannedExperiment, owner: &OwnerReference) -> Service {
-    Service {
-        metadata: part_meta(experiment, Part::ResetProxy, owner),
-        spec: Some(ServiceSpec {
-            selector: Some(names::part_labels(&experiment.name, experiment.id.as_str(), Part::ResetProxy)),
-            ports: Some(vec![port("payments", PROXY_PORT), port("control", CONTROL_PORT)]),
-            ..ServiceSpec::default()
-        }),
-        status: None,
-    }
 }
 
 /// Where the proxy orders that the service dies, if a fault can order that.

@@ -12,7 +12,10 @@ use k8s_openapi::{
         events::v1::Event,
     },
 };
-use kube::{Api, Client, Resource, api::ListParams};
+use kube::{
+    Api, Client, Resource,
+    api::{ListParams, PartialObjectMeta},
+};
 use serde::de::DeserializeOwned;
 
 use super::{
@@ -32,7 +35,7 @@ pub(crate) struct Observed {
     /// The Deployments that the plan controls.
     pub(crate) deployments: Vec<Deployment>,
     /// The ReplicaSets that these Deployments control.
-    pub(crate) replica_sets: Vec<ReplicaSet>,
+    pub(crate) replica_sets: Vec<PartialObjectMeta<ReplicaSet>>,
     /// The load's Job, if the plan controls it.
     pub(crate) job: Option<Job>,
     /// All pods with the labels of the run, whoever controls them; see [`Observed::run_pods`].
@@ -63,7 +66,7 @@ impl Observed {
     }
 
     /// Drops the objects that have a name or the labels of this run, but another controller.
-    fn without_foreign_objects(mut self) -> Self {
+    pub(super) fn without_foreign_objects(mut self) -> Self {
         let plan = self.plan.as_ref().filter(|(ownership, _)| *ownership == Ownership::Ours);
         let plan = plan.and_then(|(_, plan)| plan.metadata.uid.as_deref());
         self.deployments.retain(|deployment| controls(plan, deployment));
@@ -74,24 +77,28 @@ impl Observed {
     }
 }
 
-/// Reads everything that belongs to a run. Objects with a known name are read by that name, because the API server answers a
-/// list only when its cache has caught up.
+/// Reads everything that belongs to a run, first its plan: without one of its own nothing else is the run's. Objects with a known name are read by
+/// that name, because the API server answers a list only when its cache has caught up.
 ///
 /// # Errors
 /// A request to the API failed.
 pub(crate) async fn observe(client: &Client, experiment: &PlannedExperiment) -> kube::Result<Observed> {
     let name = |part| names::part(&experiment.name, part);
+    let plan = read::<ConfigMap>(client, experiment, names::plan(&experiment.name)).await?;
+    let plan = plan.map(|plan| (Ownership::of(&plan, &experiment.owner.uid), plan));
+    if !matches!(plan, Some((Ownership::Ours, _))) {
+        return Ok(Observed { plan, ..Observed::default() });
+    }
     let of_this_run = ListParams::default().labels(&names::selector(experiment.id.as_str()));
     let pods = Api::<Pod>::namespaced(client.clone(), &experiment.namespace);
-    let replica_sets = Api::<ReplicaSet>::namespaced(client.clone(), &experiment.namespace);
+    let replica_sets = Api::<PartialObjectMeta<ReplicaSet>>::namespaced(client.clone(), &experiment.namespace);
     let pods_and_controllers = async {
         // In this order: a ReplicaSet exists before its pods, so none of the pods lacks its controller in the second list.
         let pods = pods.list(&of_this_run).await?;
         Ok((pods, replica_sets.list(&of_this_run).await?))
     };
     let parts = experiment.lab_parts().into_iter().map(|(part, _)| read::<Deployment>(client, experiment, name(part)));
-    let (plan, deployments, job, (pods, replica_sets)) = tokio::try_join!(
-        read::<ConfigMap>(client, experiment, names::plan(&experiment.name)),
+    let (deployments, job, (pods, replica_sets)) = tokio::try_join!(
         try_join_all(parts),
         read::<Job>(client, experiment, name(Part::LoadJob)),
         pods_and_controllers,
@@ -102,7 +109,7 @@ pub(crate) async fn observe(client: &Client, experiment: &PlannedExperiment) -> 
     };
     let observed = Observed {
         load_refusal: load_refusal(client, experiment, job.as_ref()).await,
-        plan: plan.map(|plan| (Ownership::of(&plan, &experiment.owner.uid), plan)),
+        plan,
         deployments: deployments.into_iter().flatten().collect(),
         replica_sets: replica_sets.items,
         job,

@@ -1,5 +1,7 @@
 //! What a pod says: which part a pod is, whether it serves, how it ended, how often it was restarted. Pure.
 
+use std::net::IpAddr;
+
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
 use kube::ResourceExt as _;
 
@@ -64,6 +66,11 @@ pub(crate) fn last_termination(pod: &Pod) -> Option<&ContainerStateTerminated> {
 pub(crate) fn container(pod: &Pod) -> Option<&ContainerStatus> {
     let containers = pod.status.as_ref()?.container_statuses.as_ref()?;
     containers.iter().find(|container| container.name == part_name(pod))
+}
+
+/// The address of a pod, in the family that the cluster prefers.
+pub(crate) fn address(pod: &Pod) -> Option<IpAddr> {
+    pod.status.as_ref()?.pod_ip.as_deref()?.parse().ok()
 }
 
 /// How often a pod's container was restarted.

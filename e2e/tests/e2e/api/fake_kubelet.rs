@@ -34,6 +34,9 @@ pub(crate) struct FakeKubelet {
 /// The name of experiments whose load is ended by the deadline.
 pub(crate) const STOPPED: &str = "stopped";
 
+/// The name of experiments whose pods never start.
+pub(crate) const UNREADY: &str = "unready";
+
 /// What such a load reports: nothing was predicted, because it did not come to its end.
 fn stopped() -> Report {
     let mut report = Report::default();
@@ -71,6 +74,9 @@ impl FakeKubelet {
     fn next_status(&self, pod: &Pod) -> Option<Value> {
         let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default();
         let labels = pod.labels();
+        if labels.get("paylab.dev/experiment").is_some_and(|experiment| experiment.starts_with(UNREADY)) {
+            return None;
+        }
         let is_load = labels.get("app.kubernetes.io/component").is_some_and(|component| component == "load-job");
         match (pod.metadata.deletion_timestamp.is_some(), phase) {
             (false, "Pending") => Some(running(pod)),
@@ -87,8 +93,12 @@ impl FakeKubelet {
 
 fn running(pod: &Pod) -> Value {
     let state = json!({"running": {"startedAt": "2026-01-01T00:00:00Z"}});
+    // Nothing connects to it.
+    let address = "10.244.0.7";
     json!({"status": {
         "phase": "Running",
+        "podIP": address,
+        "podIPs": [{"ip": address}],
         "conditions": [{"type": "Ready", "status": "True"}, {"type": "ContainersReady", "status": "True"}],
         "containerStatuses": [container(pod, true, &state)],
     }})

@@ -6,6 +6,7 @@ mod crash;
 mod fake_kubelet;
 mod obstacles;
 mod request_faults;
+mod requests;
 mod yaml_reading;
 
 use std::{collections::BTreeSet, io::Write as _, path::Path, time::Duration};
@@ -30,7 +31,7 @@ pub(crate) const SUITE: Suite = Suite {
     prepare,
     parallel: 1,
     groups: &[
-        &[("admission", ADMISSION), ("obstacles", OBSTACLES), ("crash", CRASH)],
+        &[("admission", ADMISSION), ("obstacles", OBSTACLES), ("requests", REQUESTS), ("crash", CRASH)],
         &[("rights", RIGHTS)],
         &[("chart", CHART)],
     ],
@@ -60,6 +61,18 @@ const OBSTACLES: &[Test] = &[
     }),
     ("an_ordinary_experiment_does_not_wait_until_huge_ones_are_computed", |node| {
         Runtime::new().unwrap().block_on(obstacles::beside_huge_ones(node));
+    }),
+];
+
+const REQUESTS: &[Test] = &[
+    ("an_experiment_costs_few_requests_and_one_that_has_ended_costs_none", |node| {
+        Runtime::new().unwrap().block_on(requests::of_one_experiment(node));
+    }),
+    ("five_hundred_that_wait_cost_less_than_one_request_a_second", |node| {
+        Runtime::new().unwrap().block_on(requests::of_many_that_wait(node));
+    }),
+    ("an_operator_that_may_not_watch_goes_on_and_does_not_spin", |node| {
+        Runtime::new().unwrap().block_on(requests::without_the_right_to_watch(node));
     }),
 ];
 

@@ -20,7 +20,7 @@ use paylab_resource::{
 use tokio::time::sleep;
 
 use super::{
-    crash::{LESSON, Operator, admin_config},
+    crash::{LESSON, OPERATOR, Operator, admin_config},
     fake_kubelet::STOPPED,
     request_faults::FaultInjector,
 };
@@ -92,29 +92,33 @@ spec: {containers: [{name: probe, image: "probe:1", resources: {limits: {memory:
 "#;
 
 /// A namespace with an operator of its own.
-struct Scene {
-    client: Client,
-    experiments: Api<ChaosExperiment>,
-    operator: Operator,
+pub(super) struct Scene {
+    pub(super) client: Client,
+    pub(super) experiments: Api<ChaosExperiment>,
+    pub(super) operator: Operator,
 }
 
 impl Scene {
-    async fn open(config: &Config, namespace: &str) -> Self {
+    pub(super) async fn open(config: &Config, namespace: &str) -> Self {
         let client = Client::try_from(config.clone()).unwrap();
         create_namespace(&client, namespace).await;
         Self::start(config, namespace)
     }
 
-    fn start(config: &Config, namespace: &str) -> Self {
+    pub(super) fn start(config: &Config, namespace: &str) -> Self {
+        Self::start_as(OPERATOR, config, namespace)
+    }
+
+    pub(super) fn start_as(user: &str, config: &Config, namespace: &str) -> Self {
         let client = Client::try_from(config.clone()).unwrap();
         Self {
             experiments: Api::namespaced(client.clone(), namespace),
-            operator: Operator::start(config, namespace, &FaultInjector::new(None)),
+            operator: Operator::start_as(user, config, namespace, &FaultInjector::new(None)),
             client,
         }
     }
 
-    async fn apply(&self, experiment: &ChaosExperiment) {
+    pub(super) async fn apply(&self, experiment: &ChaosExperiment) {
         self.experiments.create(&PostParams::default(), experiment).await.unwrap();
     }
 
@@ -122,7 +126,7 @@ impl Scene {
         self.experiments.get(name).await.unwrap().status.unwrap_or_default()
     }
 
-    async fn status_when(
+    pub(super) async fn status_when(
         &self,
         name: &str,
         within: Duration,
@@ -139,19 +143,19 @@ impl Scene {
         }
     }
 
-    async fn ended(&self, name: &str, within: Duration) -> ChaosExperimentStatus {
+    pub(super) async fn ended(&self, name: &str, within: Duration) -> ChaosExperimentStatus {
         self.status_when(name, within, |status| status.completion_time.is_some()).await
     }
 }
 
-async fn create_namespace(client: &Client, name: &str) {
+pub(super) async fn create_namespace(client: &Client, name: &str) {
     let head = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
     let namespace = Namespace { metadata: head, ..Namespace::default() };
     Api::all(client.clone()).create(&PostParams::default(), &namespace).await.unwrap();
 }
 
 /// The lesson with another name.
-fn lesson(name: &str) -> ChaosExperiment {
+pub(super) fn lesson(name: &str) -> ChaosExperiment {
     let mut experiment: ChaosExperiment = serde_saphyr::from_str(LESSON.text).unwrap();
     experiment.metadata.name = Some(name.to_owned());
     experiment

@@ -83,10 +83,10 @@ fn quota(node: &Node) {
 
 fn taken_name(node: &Node) {
     let ns = Namespace::restricted(node, "taken");
-    ns.kubectl(&["create", "service", "clusterip", "shop-reset-proxy", "--tcp=80:80"]);
+    ns.kubectl(&["create", "service", "clusterip", "shop-payment-service", "--tcp=80:80"]);
     ns.apply(&experiment("shop", ""));
-    assert_failed(&ns.final_status("shop"), "NameTaken", "a Service named shop-reset-proxy already exists");
-    let owners = ns.kubectl(&["get", "service/shop-reset-proxy", "--output=jsonpath={.metadata.ownerReferences}"]);
+    assert_failed(&ns.final_status("shop"), "NameTaken", "a Service named shop-payment-service already exists");
+    let owners = ns.kubectl(&["get", "service/shop-payment-service", "--output=jsonpath={.metadata.ownerReferences}"]);
     assert_eq!(owners, "");
 }
 
