@@ -124,7 +124,7 @@ pub fn gauntlet(options: &Options) -> anyhow::Result<Exit> {
     let shutdown = CancellationToken::new();
     signals::listen(shutdown.clone(), Told::Person)?;
     let plans = cells.iter().filter_map(|cell| cell.plan.as_ref().ok());
-    let started = startable.map(|startable| startable.start_for(plans)).transpose()?;
+    let started = startable.map(|startable| startable.start_for(plans, &shutdown)).transpose()?;
     let orders_to = started.as_ref().and_then(TheirProcess::orders_to);
     let begun = Instant::now();
     let attended = Attended {

@@ -70,7 +70,7 @@ pub fn shrink(options: &Options) -> anyhow::Result<Exit> {
         .map_err(|problem| source.refuse("spec.client.concurrency", problem))?;
     let shutdown = CancellationToken::new();
     signals::listen(shutdown.clone(), Told::Person)?;
-    let started = startable.map(|startable| startable.start_for([&experiment.plan])).transpose()?;
+    let started = startable.map(|startable| startable.start_for([&experiment.plan], &shutdown)).transpose()?;
     let orders_to = started.as_ref().and_then(TheirProcess::orders_to);
     let mut resource = experiment.resource;
     resource.spec.seed = i64::try_from(experiment.plan.seed()).ok();

@@ -20,6 +20,7 @@ mod lies;
 mod nemeses;
 mod odd_answers;
 mod page;
+mod orphans;
 mod planted;
 mod properties;
 mod readme;
