@@ -6,8 +6,8 @@ mod smallest;
 
 use std::{sync::Arc, time::Duration};
 
-use paylab_contract::Contract;
-use paylab_core::{claim::Verdict, field_error::FieldError, outcome::Outcome, plan::Plan};
+use paylab_contract::{Contract, spec::Place};
+use paylab_core::{claim::Verdict, fault::effect::Effect, field_error::FieldError, outcome::Outcome, plan::Plan};
 use paylab_present::{gauntlet::Finding, sentence};
 use paylab_resource::{
     nemesis::{Company, Expected, Nemesis, Subject},
@@ -74,6 +74,36 @@ impl Planned {
     /// What a run shows about it.
     pub(crate) fn find(&self, outcome: &Outcome) -> Finding {
         match (outcome.verdict, outcome.broken.first()) {
+    /// Why its service cannot be killed wherever its file alone says where that is, though it must be; `None`: it can be, or need not.
+    pub(crate) fn unkillable(&self) -> Option<&'static str> {
+        self.plan.as_ref().ok()?.kills().next()?;
+        match self.experiment.spec.target.as_ref()?.place() {
+            Some(Place::Image(image)) if !image.command.is_empty() => None,
+            Some(Place::Image(_)) => {
+                Some("it kills the service, and nobody knows how to start it again; say spec.target.image.command")
+            }
+            Some(Place::Url(_) | Place::Service(_)) | None => Some(
+                "it kills the service, and nobody has its process there; on a cluster let the operator deploy it (spec.target.image), and on this machine run `paylab gauntlet` with --target-command",
+            ),
+        }
+    }
+
+    /// How long it takes, as far as its plan shows that. It decides nothing but the order.
+    pub(crate) fn expected_time(&self) -> Duration {
+        let Ok(plan) = &self.plan else { return Duration::ZERO };
+        let waits = plan.faults().iter().map(|fault| {
+            let waited = match fault.effect {
+                Effect::Reset(_) => Duration::ZERO,
+                Effect::Delay(delay) => delay.lasts.duration().min(plan.client.attempt_timeout),
+                Effect::Kill(kill) => kill.after() + START,
+            };
+            waited.mul_f64(fault.probability.min(1.0))
+        });
+        let each = plan.target.processing_time() + waits.sum::<Duration>();
+        let in_flight = u32::try_from(plan.client.concurrency).unwrap_or(u32::MAX).saturating_mul(plan.client.workers);
+        each.saturating_mul(u32::try_from(plan.count).unwrap_or(u32::MAX)) / in_flight.max(1)
+    }
+
             (Verdict::Violated, Some(worst)) => {
                 Finding::Broken { anomaly: *worst, payments: outcome.report.count(*worst) }
             }
