@@ -251,6 +251,10 @@ impl Options {
             _ => None,
         });
         let Some((cell, outcome)) = broken.filter(|_| self.file.is_some()) else { return Ok(None) };
+        if attended.shutdown.is_cancelled() {
+            let reason = "it was not looked for, because the gauntlet was interrupted".to_owned();
+            return Ok(Some(Smallest::Missing { reason }));
+        }
         if attended.bar == Bar::Shown {
             tell(format_args!("looking for the smallest run that shows {}", cell.nemesis.name));
         }
