@@ -21,6 +21,9 @@ pub(crate) use self::{
     smallest::{Wanted, smallest},
 };
 
+/// About how long a service takes to start again.
+const START: Duration = Duration::from_millis(100);
+
 /// A subject under a nemesis, before it is run.
 #[derive(Debug, Clone)]
 pub(crate) struct Planned {
@@ -71,9 +74,6 @@ impl Planned {
         self.contract.is_some() && (shows_total || self.nemesis.company == Company::Alone)
     }
 
-    /// What a run shows about it.
-    pub(crate) fn find(&self, outcome: &Outcome) -> Finding {
-        match (outcome.verdict, outcome.broken.first()) {
     /// Why its service cannot be killed wherever its file alone says where that is, though it must be; `None`: it can be, or need not.
     pub(crate) fn unkillable(&self) -> Option<&'static str> {
         self.plan.as_ref().ok()?.kills().next()?;
@@ -104,6 +104,9 @@ impl Planned {
         each.saturating_mul(u32::try_from(plan.count).unwrap_or(u32::MAX)) / in_flight.max(1)
     }
 
+    /// What a run shows about it.
+    pub(crate) fn find(&self, outcome: &Outcome) -> Finding {
+        match (outcome.verdict, outcome.broken.first()) {
             (Verdict::Violated, Some(worst)) => {
                 Finding::Broken { anomaly: *worst, payments: outcome.report.count(*worst) }
             }
