@@ -88,9 +88,10 @@ impl Planned {
         }
     }
 
-    /// How long it takes, as far as its plan shows that. It decides nothing but the order.
+    /// How long it takes, as far as its plan shows that. It decides nothing but the order. A service of a user's that has just started may be
+    /// slow, so that its cells keep the order of the nemeses: the first ones have long timeouts.
     pub(crate) fn expected_time(&self) -> Duration {
-        let Ok(plan) = &self.plan else { return Duration::ZERO };
+        let (Ok(plan), None) = (&self.plan, &self.contract) else { return Duration::ZERO };
         let waits = plan.faults().iter().map(|fault| {
             let waited = match fault.effect {
                 Effect::Reset(_) => Duration::ZERO,

@@ -1,5 +1,5 @@
-//! Runs cells side by side, as far as the processor's cores allow, those that take longest first, and those that need the service for themselves
-//! after the others.
+//! Runs cells side by side, as far as the processor's cores allow, and those that need the service for themselves after the others. Of Paylab's own
+//! service, the cells come first that take longest.
 
 use std::{
     cmp::Reverse,
