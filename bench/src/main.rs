@@ -21,7 +21,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    lab::{lesson, scale, target, tcp_baseline, throughput},
+    lab::{kills, lesson, scale, target, tcp_baseline, throughput},
     settings::Settings,
 };
 
@@ -63,6 +63,8 @@ enum Measurement {
     },
     /// The duration of `paylab run` of the lesson
     Lesson,
+    /// The time from the order to kill the service until it is dead, and until it serves again
+    Kills,
     /// The operator on a real Kubernetes node: its share of an experiment's time, its requests and its memory; needs root,
     /// and has at least 7 rounds
     Operator {
@@ -95,6 +97,7 @@ fn main() -> anyhow::Result<()> {
             throughput::measure(&settings)?;
             target::measure(&settings)?;
             lesson::measure(&settings)?;
+            kills::measure(&settings)?;
             proxy::measure(&settings)?;
             booking::measure(&settings)?;
             scale::measure(&settings, &scale::PAYMENTS)
@@ -105,6 +108,7 @@ fn main() -> anyhow::Result<()> {
         Measurement::Booking => booking::measure(&settings),
         Measurement::Scale { payments } => scale::measure(&settings, &payments),
         Measurement::Lesson => lesson::measure(&settings),
+        Measurement::Kills => kills::measure(&settings),
         Measurement::Operator { .. } | Measurement::TcpBaseline(_) => Ok(()),
     }
 }

@@ -37,6 +37,21 @@ impl Samples {
         median(self.values.get(&key).map_or(&[], Vec::as_slice))
     }
 
+    /// The sample below which this part of them is, such as 0.95; NaN without samples.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "few samples"
+    )]
+    pub(crate) fn quantile(&self, variant: &str, measure: &str, part: f64) -> f64 {
+        let key = (variant.to_owned(), measure.to_owned());
+        let mut sorted = self.values.get(&key).cloned().unwrap_or_default();
+        sorted.sort_by(f64::total_cmp);
+        let place = (sorted.len() as f64 * part).ceil() as usize;
+        sorted.get(place.saturating_sub(1)).copied().unwrap_or(f64::NAN)
+    }
+
     /// The largest sample; NaN without samples.
     pub(crate) fn largest(&self, variant: &str, measure: &str) -> f64 {
         let key = (variant.to_owned(), measure.to_owned());

@@ -183,6 +183,12 @@ pub(crate) async fn missing_from_ledger(
     })
 }
 
+/// Whether a ledger has lost the first payment of the check, which it has shown before the load.
+pub(crate) async fn has_forgotten(load: &Load, contract: &Arc<Contract>) -> bool {
+    let Ok(checking) = Checking::new(load, contract).await else { return false };
+    checking.entries_of(FIRST).await.is_ok_and(|entries| entries.is_empty())
+}
+
 impl<'a> Checking<'a> {
     async fn new(load: &'a Load, contract: &'a Arc<Contract>) -> Result<Self, Error> {
         let service = resolve_patiently(&contract.origin.address, load.patience).await?;

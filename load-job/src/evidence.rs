@@ -20,7 +20,7 @@ use tokio::{
 use tracing::{debug, warn};
 
 use crate::{
-    check::missing_from_ledger,
+    check::{has_forgotten, missing_from_ledger},
     chronicle::Telling,
     control::{self, ControlError, ControlRequest, SILENCE_MAX, read_lines},
     error::Error,
@@ -222,6 +222,7 @@ impl Gathering<'_> {
         if self.patience == Patience::Short {
             return ledger;
         }
+        let mut was_forgotten = false;
         // Bounded by `until`.
         loop {
             sleep(pause).await;
@@ -238,9 +239,16 @@ impl Gathering<'_> {
             let is_same = same_lines && (same_counters || !is_alone);
             ledger = again;
             let is_over = Instant::now() >= until;
-            if is_same && (counters.in_flight == 0 || !is_alone) && (is_over || !self.is_late(&ledger, course)) {
+            let is_quiet = is_same && (counters.in_flight == 0 || !is_alone);
+            if is_quiet && (is_over || !self.is_late(&ledger, course)) {
                 break;
             }
+            // What a death has wiped out comes late never. That it is gone is said by `missing_from_ledger`.
+            let is_forgotten = is_quiet && self.has_forgotten().await;
+            if is_forgotten && was_forgotten {
+                break;
+            }
+            was_forgotten = is_forgotten;
             if is_over {
                 let cause = "its entries or its counters changed from one reading to the next".to_owned();
                 ledger.stream.reject(Flaw::Unsettled, cause);
@@ -248,6 +256,14 @@ impl Gathering<'_> {
             }
         }
         ledger
+    }
+
+    /// Whether the service was killed, and its ledger does not show any more what it has shown before the load.
+    async fn has_forgotten(&self) -> bool {
+        match &self.load.contract {
+            Some(contract) if self.load.plan.kills().next().is_some() => has_forgotten(self.load, contract).await,
+            Some(_) | None => false,
+        }
     }
 
     /// The pause between two readings, and how long the ledger may take to settle. A ledger that was late once may be so again.

@@ -15,6 +15,7 @@ use paylab_resource::definition::definition;
 use crate::{
     commands::{check, explain, gauntlet, init, part, predict, report, run, serve, shrink, supervise, wait},
     exit::{Exit, INTERNAL, USAGE, code_of},
+    guard,
     output::{in_words, print_text, tell},
     source::InvalidExperiment,
     stray,
@@ -220,6 +221,9 @@ enum Command {
     /// Wait until an experiment on a cluster, or all that a selector matches, have their verdicts
     #[command(after_help = WAIT_EXAMPLES)]
     Wait(operator::wait::Options),
+    /// End the process groups that standard input names, once it is closed (started by this program itself)
+    #[command(name = guard::COMMAND, hide = true)]
+    Guard,
     /// Print completions for a shell
     #[command(after_help = "Example:\n  paylab completions bash > /etc/bash_completion.d/paylab")]
     Completions {
@@ -290,6 +294,10 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
             Ok(Exit::AsExpected)
         }
         Command::PaymentService(options) => part::payment_service(options),
+        Command::Guard => {
+            guard::run(io::stdin().lock());
+            Ok(Exit::AsExpected)
+        }
         Command::ResetProxy(options) => part::reset_proxy(options),
         Command::Supervise(options) => supervise::supervise(options),
         Command::LoadJob(options) => part::load_job(options),

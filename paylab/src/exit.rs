@@ -6,6 +6,8 @@ use payment_service::OpenError;
 
 use crate::source::InvalidExperiment;
 
+/// There is no verdict.
+const INCONCLUSIVE: u8 = 2;
 /// The command line or the experiment's file is wrong.
 pub const USAGE: u8 = 64;
 /// The lab could not do its work.
@@ -29,6 +31,11 @@ pub enum Exit {
 /// A command line that cannot be carried out, and the reason.
 #[derive(Debug)]
 pub(crate) struct Misuse(pub(crate) String);
+
+/// A signal has ended a command before it had a result.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("interrupted before the service had started; nothing was run")]
+pub(crate) struct Interrupted;
 
 impl Exit {
     /// The exit of an experiment whose verdict is the expected one or not; `None`: the verdict is inconclusive.
@@ -54,7 +61,7 @@ impl From<Exit> for ExitCode {
         Self::from(match exit {
             Exit::AsExpected => 0,
             Exit::NotAsExpected => 1,
-            Exit::Inconclusive => 2,
+            Exit::Inconclusive => INCONCLUSIVE,
             Exit::Unwritten => INTERNAL,
             Exit::Of(code) => code,
         })
@@ -71,6 +78,9 @@ impl std::error::Error for Misuse {}
 
 /// The exit code of a command that has failed: whether its caller can mend it, or the lab could not do its work.
 pub(crate) fn code_of(error: &anyhow::Error) -> u8 {
+    if error.is::<Interrupted>() {
+        return INCONCLUSIVE;
+    }
     let is_usage = error.is::<InvalidExperiment>()
         || error.is::<Misuse>()
         || error.downcast_ref().is_some_and(is_of_service_options)

@@ -6,8 +6,8 @@ mod smallest;
 
 use std::{sync::Arc, time::Duration};
 
-use paylab_contract::Contract;
-use paylab_core::{claim::Verdict, field_error::FieldError, outcome::Outcome, plan::Plan};
+use paylab_contract::{Contract, spec::Place};
+use paylab_core::{claim::Verdict, fault::effect::Effect, field_error::FieldError, outcome::Outcome, plan::Plan};
 use paylab_present::{gauntlet::Finding, sentence};
 use paylab_resource::{
     nemesis::{Company, Expected, Nemesis, Subject},
@@ -20,6 +20,9 @@ pub(crate) use self::{
     queue::{Attended, run_all},
     smallest::{Wanted, smallest},
 };
+
+/// About how long a service takes to start again.
+const START: Duration = Duration::from_millis(100);
 
 /// A subject under a nemesis, before it is run.
 #[derive(Debug, Clone)]
@@ -69,6 +72,37 @@ impl Planned {
     pub(crate) fn is_alone(&self) -> bool {
         let shows_total = self.plan.as_ref().is_ok_and(|plan| plan.target.shows_total_only());
         self.contract.is_some() && (shows_total || self.nemesis.company == Company::Alone)
+    }
+
+    /// Why its service cannot be killed wherever its file alone says where that is, though it must be; `None`: it can be, or need not.
+    pub(crate) fn unkillable(&self) -> Option<&'static str> {
+        self.plan.as_ref().ok()?.kills().next()?;
+        match self.experiment.spec.target.as_ref()?.place() {
+            Some(Place::Image(image)) if !image.command.is_empty() => None,
+            Some(Place::Image(_)) => {
+                Some("it kills the service, and nobody knows how to start it again; say spec.target.image.command")
+            }
+            Some(Place::Url(_) | Place::Service(_)) | None => Some(
+                "it kills the service, and nobody has its process there; on a cluster let the operator deploy it (spec.target.image), and on this machine run `paylab gauntlet` with --target-command",
+            ),
+        }
+    }
+
+    /// How long it takes, as far as its plan shows that. It decides nothing but the order. A service of a user's that has just started may be
+    /// slow, so that its cells keep the order of the nemeses: the first ones have long timeouts.
+    pub(crate) fn expected_time(&self) -> Duration {
+        let (Ok(plan), None) = (&self.plan, &self.contract) else { return Duration::ZERO };
+        let waits = plan.faults().iter().map(|fault| {
+            let waited = match fault.effect {
+                Effect::Reset(_) => Duration::ZERO,
+                Effect::Delay(delay) => delay.lasts.duration().min(plan.client.attempt_timeout),
+                Effect::Kill(kill) => kill.after() + START,
+            };
+            waited.mul_f64(fault.probability.min(1.0))
+        });
+        let each = plan.target.processing_time() + waits.sum::<Duration>();
+        let in_flight = u32::try_from(plan.client.concurrency).unwrap_or(u32::MAX).saturating_mul(plan.client.workers);
+        each.saturating_mul(u32::try_from(plan.count).unwrap_or(u32::MAX)) / in_flight.max(1)
     }
 
     /// What a run shows about it.

@@ -12,7 +12,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 
-use crate::output::tell;
+use crate::{guard, output::tell};
 
 /// How long a process that must end at once may take to remove folders.
 const REMOVAL_TIMEOUT: Duration = Duration::from_secs(1);
@@ -50,6 +50,7 @@ impl ProcessGroup {
     pub(crate) fn of(leader: u32) -> Self {
         let group = i32::try_from(leader).ok().and_then(Pid::from_raw);
         leftovers().groups.extend(group);
+        group.into_iter().for_each(guard::watch);
         Self(group)
     }
 
@@ -73,6 +74,7 @@ impl ProcessGroup {
 
 impl Drop for ProcessGroup {
     fn drop(&mut self) {
+        self.0.into_iter().for_each(guard::forget);
         leftovers().groups.retain(|group| Some(*group) != self.0);
     }
 }

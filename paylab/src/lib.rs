@@ -6,6 +6,7 @@ mod database;
 mod evidence;
 pub mod exit;
 mod gauntlet;
+mod guard;
 pub mod lab;
 mod leftovers;
 pub mod logs;

@@ -14,9 +14,11 @@ use paylab_core::{
 };
 use payment_service::{DATABASE_ENV, PaymentService, options::Options};
 use tokio::net::TcpSocket;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     database::Ledger,
+    guard,
     lab::{Part, loopback, one_thread},
     supervisor::{OrdersTo, Reaped, Service, Supervised},
 };
@@ -80,9 +82,9 @@ impl OurProcess {
         let spawn = Box::new(move || {
             let mut command = Command::new(&binary);
             command.args(&arguments).env(DATABASE_ENV, &database).env("PAYLAB_LOG", "warn").process_group(0);
-            command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()
+            command.env(guard::HELD_ENV, "1").stdin(Stdio::piped()).stdout(Stdio::null()).spawn()
         });
-        let supervised = Supervised::start(Service { spawn, address, reaped: Reaped::Own })?;
+        let supervised = Supervised::start(Service { spawn, address, reaped: Reaped::Own }, &CancellationToken::new())?;
         Ok(Self::Supervised { supervised, _port: port })
     }
 

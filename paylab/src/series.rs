@@ -121,6 +121,11 @@ pub(crate) fn measure_series(
             break Some(format!("another run would make more payments than --payments-most {most}"));
         }
         let (outcome, chronicle) = measure_until(&running.next_plan(), paid, setting.clone(), attendance)?;
+        let is_cut_short = attendance.shutdown.is_cancelled() && outcome.verdict == Verdict::Inconclusive;
+        if is_cut_short && running.runs > 0 {
+            // What the runs before it have shown stays true.
+            break Some("it was interrupted".to_owned());
+        }
         if !running.take(&outcome) {
             let (before, [_, kinds]) = (running.exposures(), kind.words());
             if running.runs > 1 && outcome.verdict == Verdict::Violated {

@@ -7,6 +7,6 @@ mod search;
 mod steps;
 
 pub(crate) use self::{
-    probe::{Budget, Prober},
-    search::{Shrunk, Violation, shrink, violation},
+    probe::{Budget, Exhausted, Prober},
+    search::{Found, Shrunk, Violation, shrink, violation},
 };

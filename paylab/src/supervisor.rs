@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use crate::{lab::Part, leftovers::ProcessGroup};
+use crate::{exit::Interrupted, guard, lab::Part, leftovers::ProcessGroup};
 
 /// The pause between two tries to reach the port of a service that starts.
 const START_PAUSE: Duration = Duration::from_micros(500);
@@ -46,7 +46,7 @@ pub(crate) type Spawn = Box<dyn Fn() -> io::Result<Child> + Send>;
 
 /// A service that can be started again and again.
 pub(crate) struct Service {
-    /// Starts its process, which must lead a process group of its own.
+    /// Starts its process, which must lead a process group of its own. If its standard input is a pipe, it waits for a line on it.
     pub(crate) spawn: Spawn,
     /// Where it serves.
     pub(crate) address: SocketAddr,
@@ -100,14 +100,15 @@ impl Supervised {
     /// Starts a service and its supervisor.
     ///
     /// # Errors
-    /// The service does not serve.
-    pub(crate) fn start(service: Service) -> anyhow::Result<Self> {
+    /// The service does not serve, or nobody wants that any more.
+    pub(crate) fn start(service: Service, unwanted: &CancellationToken) -> anyhow::Result<Self> {
+        let unwanted = unwanted.clone();
         let token = Token::new(Uuid::new_v4().simple().to_string());
         let (address, expected) = (service.address, token.clone());
         let part = Part::start("supervisor of the service", async move |addresses, shutdown| {
             let listener = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
             let local = listener.local_addr()?;
-            let supervisor = Supervisor::start(service, listener, expected).await?;
+            let supervisor = Supervisor::start(service, listener, expected, &unwanted).await?;
             addresses.send(local)?;
             let ended = supervisor.serve(shutdown.clone()).await?;
             if shutdown.is_cancelled() {
@@ -136,17 +137,30 @@ impl Supervisor {
     /// Starts a service, and returns once it serves.
     ///
     /// # Errors
-    /// It cannot be started, ends, or does not answer in time.
-    pub(crate) async fn start(service: Service, listener: TcpListener, token: Token) -> anyhow::Result<Self> {
+    /// It cannot be started, ends, or does not answer in time; or nobody wants that any more, and it has ended again.
+    pub(crate) async fn start(
+        service: Service,
+        listener: TcpListener,
+        token: Token,
+        unwanted: &CancellationToken,
+    ) -> anyhow::Result<Self> {
         adopt_orphans();
         let running = Running::start(&service)?;
         let now = Arc::new(AtomicU32::new(running.leader));
         let mut supervisor = Self { service, running, now, listener, token };
-        match supervisor.await_serving().await {
-            Ok(()) => Ok(supervisor),
-            Err(error) => {
+        let serving = tokio::select! {
+            serving = supervisor.await_serving() => Some(serving),
+            () = unwanted.cancelled() => None,
+        };
+        match serving {
+            Some(Ok(())) => Ok(supervisor),
+            Some(Err(error)) => {
                 supervisor.running.group.kill();
                 Err(error)
+            }
+            None => {
+                supervisor.running.stop().await?;
+                Err(Interrupted.into())
             }
         }
     }
@@ -225,9 +239,10 @@ impl Supervisor {
 
 impl Running {
     fn start(service: &Service) -> anyhow::Result<Self> {
-        let child = (service.spawn)().context("the service cannot be started")?;
+        let mut child = (service.spawn)().context("the service cannot be started")?;
         let leader = child.id();
         let group = ProcessGroup::of(leader);
+        guard::release(&mut child).context("the service has ended before it began")?;
         let (sender, ended) = oneshot::channel();
         let reaped = service.reaped;
         thread::Builder::new().name("reaper".to_owned()).spawn(move || {

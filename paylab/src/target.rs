@@ -27,9 +27,11 @@ use paylab_core::{
     targets::Target,
 };
 use paylab_resource::file::Experiment;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
-    exit::Misuse,
+    exit::{Interrupted, Misuse},
+    guard,
     lab::Database,
     leftovers::ProcessGroup,
     source::{Source, Sourced, Sources, quoted},
@@ -268,32 +270,37 @@ impl Startable {
     /// Starts the command in the way that the plans need.
     ///
     /// # Errors
-    /// The command cannot be started, ends, or does not answer in time.
-    pub(crate) fn start_for<'a>(self, plans: impl IntoIterator<Item = &'a Plan>) -> anyhow::Result<TheirProcess> {
+    /// The command cannot be started, ends, or does not answer in time; or nobody wants that any more.
+    pub(crate) fn start_for<'a>(
+        self,
+        plans: impl IntoIterator<Item = &'a Plan>,
+        unwanted: &CancellationToken,
+    ) -> anyhow::Result<TheirProcess> {
         if plans.into_iter().any(|plan| plan.kills().next().is_some()) {
-            return self.start_supervised();
+            return self.start_supervised(unwanted);
         }
-        Ok(TheirProcess::Started { _started: self.start()? })
+        Ok(TheirProcess::Started { _started: self.start(unwanted)? })
     }
 
     /// Starts the command as a child that faults can kill, and waits until the service accepts connections.
     ///
     /// # Errors
-    /// The command cannot be started, ends, or does not answer in time.
-    fn start_supervised(self) -> anyhow::Result<TheirProcess> {
+    /// The command cannot be started, ends, or does not answer in time; or nobody wants that any more.
+    fn start_supervised(self, unwanted: &CancellationToken) -> anyhow::Result<TheirProcess> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
         let output = tempfile::tempfile().context("cannot make a temporary file for the output of --target-command")?;
         let (shown, secrets) = (output.try_clone()?, self.secrets.clone());
         let spawn = Box::new(move || self.spawn(&output));
-        let supervised = Supervised::start(Service { spawn, address, reaped: Reaped::Own });
-        supervised
-            .map(TheirProcess::Supervised)
-            .map_err(|problem| Misuse(format!("--target-command: {problem:#}{}", last_of(shown, &secrets))).into())
+        let supervised = Supervised::start(Service { spawn, address, reaped: Reaped::Own }, unwanted);
+        supervised.map(TheirProcess::Supervised).map_err(|problem| match problem.downcast() {
+            Ok(interrupted @ Interrupted) => interrupted.into(),
+            Err(problem) => Misuse(format!("--target-command: {problem:#}{}", last_of(shown, &secrets))).into(),
+        })
     }
 
     fn spawn(&self, output: &File) -> io::Result<Child> {
         let mut shell = Command::new("sh");
-        shell.arg("-c").arg(&self.command).env("PORT", self.port.to_string()).stdin(Stdio::null());
+        shell.args(["-c", guard::HELD_SHELL, &self.command]).env("PORT", self.port.to_string()).stdin(Stdio::piped());
         shell.stdout(output.try_clone()?).stderr(output.try_clone()?).process_group(0);
         shell.spawn()
     }
@@ -301,26 +308,41 @@ impl Startable {
     /// Starts the command, and waits until the service accepts connections.
     ///
     /// # Errors
-    /// The command cannot be started, ends, or does not answer in time.
-    pub(crate) fn start(self) -> anyhow::Result<Started> {
+    /// The command cannot be started, ends, or does not answer in time; or nobody wants that any more.
+    pub(crate) fn start(self, unwanted: &CancellationToken) -> anyhow::Result<Started> {
         let output = tempfile::tempfile().context("cannot make a temporary file for the output of --target-command")?;
         let child = self.spawn(&output).context("cannot start the shell for --target-command")?;
         let group = ProcessGroup::of(child.id());
         let mut started = Started { child, group };
-        started
-            .wait_until_ready(self.port, output, &self.secrets)
-            .map_err(|problem| Misuse(format!("--target-command: {problem}")))?;
-        Ok(started)
+        guard::release(&mut started.child).context("the shell for --target-command has ended")?;
+        if started
+            .wait_until_ready(self.port, output, &self.secrets, unwanted)
+            .map_err(|problem| Misuse(format!("--target-command: {problem}")))?
+        {
+            Ok(started)
+        } else {
+            Err(Interrupted.into())
+        }
     }
 }
 
 impl Started {
-    fn wait_until_ready(&mut self, port: u16, output: File, secrets: &Secrets) -> Result<(), anyhow::Error> {
+    /// Waits until something answers at a port. False: nobody wants that any more.
+    fn wait_until_ready(
+        &mut self,
+        port: u16,
+        output: File,
+        secrets: &Secrets,
+        unwanted: &CancellationToken,
+    ) -> anyhow::Result<bool> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let begun = Instant::now();
         loop {
             if TcpStream::connect_timeout(&address, START_TIMEOUT).is_ok() {
-                return Ok(());
+                return Ok(true);
+            }
+            if unwanted.is_cancelled() {
+                return Ok(false);
             }
             if let Some(status) = self.child.try_wait()? {
                 return Err(anyhow!(

@@ -106,6 +106,8 @@ pub enum Smallest {
         attempts: u64,
         /// How many of its last runs have shown the violation, and of how many.
         shown: (u32, u32),
+        /// Why the search has ended early; `None`: nothing that is left can be made smaller.
+        ended_early: Option<String>,
     },
     /// There is none, and why.
     Missing {
@@ -137,20 +139,29 @@ impl Gauntlet {
             several => format!(" Of {several} nothing is known."),
         };
         if self.rows.len() == 1 && self.rows[0].cells.iter().all(|cell| cell.expected == Expected::Holds) {
-            let tried = self.cells().filter(|(_, cell)| !matches!(cell.finding, Finding::Impossible { .. })).count();
-            let claim = self.claim;
-            return match (unexpected, tried) {
-                (0, 1) => format!("The nemesis does not break {claim}.{unknown}"),
-                (0, _) => format!("None of {tried} nemeses breaks {claim}.{unknown}"),
-                (1, _) => format!("1 of {tried} nemeses breaks {claim}.{unknown}"),
-                (broken, _) => format!("{broken} of {tried} nemeses break {claim}.{unknown}"),
-            };
+            return self.count_of_one(unexpected, &unknown);
         }
         match unexpected {
             0 => format!("{} of {all} cells are as expected.{unknown}", all - self.unknown()),
             1 => format!("1 of {all} cells is not as expected.{unknown}"),
             several => format!("{several} of {all} cells are not as expected.{unknown}"),
         }
+    }
+
+    /// What became of a service of a user's, of which only that is said which is known.
+    fn count_of_one(&self, broken: usize, unknown: &str) -> String {
+        let is_known = |finding: &Finding| !matches!(finding, Finding::Impossible { .. } | Finding::Unknown { .. });
+        let known = self.cells().filter(|(_, cell)| is_known(&cell.finding)).count();
+        let claim = self.claim;
+        let known = match (broken, known) {
+            (0, 0) if self.unknown() == 0 => "No nemesis can strike here.".to_owned(),
+            (0, 0) => String::new(),
+            (0, 1) => format!("The nemesis does not break {claim}."),
+            (0, _) => format!("None of {known} nemeses breaks {claim}."),
+            (1, _) => format!("1 of {known} nemeses breaks {claim}."),
+            (_, _) => format!("{broken} of {known} nemeses break {claim}."),
+        };
+        format!("{known}{unknown}").trim_start().to_owned()
     }
 
     fn unknown(&self) -> usize {
@@ -219,13 +230,15 @@ impl fmt::Display for Finding {
 impl fmt::Display for Smallest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Found { command, payments, attempts, shown: (shown, of) } => {
+            Self::Found { command, payments, attempts, shown: (shown, of), ended_early } => {
                 let payments = crate::counting::counted(*payments, "payment");
                 let attempts = crate::counting::counted(*attempts, "attempt");
                 let rate = if shown == of { String::new() } else { format!(", seen in {shown} of {of} runs") };
-                write!(f, "Smallest run that shows the first: {command} ({payments}, {attempts}{rate})")
+                let early = ended_early.as_ref().map(|reason| format!("; the search has ended early: {reason}"));
+                let early = early.unwrap_or_default();
+                write!(f, "Smallest run that shows the first: {command} ({payments}, {attempts}{rate}{early})")
             }
-            Self::Missing { reason } => write!(f, "There is no smaller run that shows the first: {reason}"),
+            Self::Missing { reason } => write!(f, "No smaller run that shows the first was written: {reason}"),
         }
     }
 }

@@ -236,6 +236,27 @@ mod tests {
     }
 
     #[test]
+    fn a_service_is_killed_often_enough_and_not_more_often_with_more_payments() {
+        let probabilities = |name: &str, payments: i64, subject: &Subject| {
+            let mut subject = subject.clone();
+            subject.base.spec.payments.count = payments;
+            let cell = Nemesis::named(name).unwrap().experiment(&subject).spec;
+            let kills = cell.faults.iter().filter(|fault| fault.kill.is_some());
+            (kills.map(|fault| fault.probability).collect::<Vec<_>>(), cell.client.concurrency)
+        };
+        let spec = "{claim: ExactTotal, client: {concurrency: 5}, target: {url: \"http://127.0.0.1:9\", pay: {post: /payments, \
+                    json: {amount: \"{amount.decimal}\"}, answers: [{status: [208], means: Repeat}]}, ledger: {total: {get: /stats, major: $}}}}";
+        let theirs = theirs(spec);
+        let ours = Subject::ours(Dedup::UniqueKey, 42);
+        assert_eq!(probabilities("killed", 40, &ours), (vec![0.1; 3], 1));
+        assert_eq!(probabilities("killed", 500, &ours), (vec![0.06; 3], 1));
+        assert_eq!(probabilities("killed", 500, &theirs), (vec![0.03; 3], 5), "each strikes several");
+        assert_eq!(probabilities("killed", 1_000_000, &theirs).0, [0.0001; 3]);
+        assert_eq!(probabilities("restarted", 100, &theirs), (vec![0.5], 1));
+        assert_eq!(probabilities("restarted", 500, &theirs), (vec![0.2], 1));
+    }
+
+    #[test]
     fn names_are_unique_and_stay_within_their_limit() {
         let names: BTreeSet<_> = ALL.iter().map(|nemesis| nemesis.name).collect();
         assert_eq!(names.len(), ALL.len());

@@ -2,11 +2,11 @@
 
 use paylab_core::{
     client::{BodyDrift, KeyPolicy},
-    fault::{point::Point, spec::FaultSpec},
+    fault::{kill::Kill, point::Point},
 };
 
 use crate::{
-    draft::{Draft, TIMEOUT_MS},
+    draft::Draft,
     faults::{fires, takes_effect},
     service::{Answer, Request, Row, Service},
 };
@@ -157,7 +157,7 @@ impl Model<'_> {
             }
             Some(index) => {
                 events.push(Event::Struck(index));
-                strike(&self.draft.faults[index], service, &request, &mut events);
+                strike(self.draft, index, service, &request, &mut events);
             }
         }
         Attempt { amount, events }
@@ -173,7 +173,11 @@ fn arrive(service: &mut Service, request: &Request, events: &mut Vec<Event>) -> 
 }
 
 /// Carries a fault out, as the tables of semantics.md say.
-fn strike(fault: &FaultSpec, service: &mut Service, request: &Request, events: &mut Vec<Event>) {
+fn strike(draft: &Draft, index: usize, service: &mut Service, request: &Request, events: &mut Vec<Event>) {
+    let fault = &draft.faults[index];
+    if let Some(kill) = fault.kill {
+        die(kill, service, request, events);
+    }
     if let Some(reset) = fault.reset {
         match reset.at {
             Point::Connect | Point::BeforeRequest | Point::MidRequest => events.push(Event::ConnectionReset),
@@ -198,8 +202,29 @@ fn strike(fault: &FaultSpec, service: &mut Service, request: &Request, events: &
             | Point::AfterRequest
             | Point::BeforeResponse
             | Point::MidResponse => {
-                events.push(if delay.lasts.ms() >= TIMEOUT_MS { Event::TimedOut } else { Event::Seen(answer) });
+                events.push(if delay.lasts.ms() >= draft.timeout_ms { Event::TimedOut } else { Event::Seen(answer) });
             }
         }
     }
+}
+
+/// The process of the service dies at a point of a request, and is started again, as the table of kills in semantics.md says.
+fn die(kill: Kill, service: &mut Service, request: &Request, events: &mut Vec<Event>) {
+    match kill.at {
+        Point::Connect | Point::BeforeRequest | Point::MidRequest => events.push(Event::ConnectionReset),
+        Point::AfterRequest => {
+            events.push(Event::Arrived);
+            service.half_book(request);
+            events.push(Event::ConnectionReset);
+        }
+        Point::BeforeResponse | Point::MidResponse => {
+            arrive(service, request, events);
+            events.push(Event::ConnectionReset);
+        }
+        Point::AfterResponse => {
+            let answer = arrive(service, request, events);
+            events.push(Event::Seen(answer));
+        }
+    }
+    service.start_again();
 }

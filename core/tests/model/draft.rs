@@ -13,7 +13,7 @@ use paylab_core::{
     },
 };
 
-/// The timeout of every attempt. A delay of at least twice this surely makes the client give up; one of at most 400 ms surely does not.
+/// The timeout of every attempt where nothing is killed. A delay of at least twice this surely makes the client give up; one of at most 400 ms surely does not.
 pub(crate) const TIMEOUT_MS: u64 = 1_000;
 
 /// A plan as a user would write it.
@@ -29,6 +29,9 @@ pub(crate) struct Draft {
     /// Further attempts after the load.
     pub(crate) recovery: u32,
     pub(crate) hedge: u32,
+    /// Payments in flight.
+    pub(crate) concurrency: usize,
+    pub(crate) timeout_ms: u64,
     pub(crate) key: KeyPolicy,
     pub(crate) drift: BodyDrift,
     pub(crate) connection: ConnectionPolicy,
@@ -48,7 +51,8 @@ impl Draft {
         plan.count = self.count;
         plan.amount = MinorUnits(self.amount);
         plan.client.max_attempts = (self.max_attempts > 0).then_some(self.max_attempts);
-        plan.client.attempt_timeout = Duration::from_millis(TIMEOUT_MS);
+        plan.client.attempt_timeout = Duration::from_millis(self.timeout_ms);
+        plan.client.concurrency = self.concurrency;
         plan.client.hedge = self.hedge;
         plan.client.key = self.key;
         plan.client.body_drift = self.drift;

@@ -48,6 +48,8 @@ pub(crate) fn drafts() -> impl Strategy<Value = Draft> {
             max_attempts,
             recovery,
             hedge,
+            concurrency: 8,
+            timeout_ms: TIMEOUT_MS,
             key,
             drift,
             connection,
@@ -65,7 +67,7 @@ pub(crate) fn drafts() -> impl Strategy<Value = Draft> {
 }
 
 /// Changes what the custom resource refuses, and what would take too long.
-fn make_valid(draft: &mut Draft) {
+pub(crate) fn make_valid(draft: &mut Draft) {
     for (index, fault) in draft.faults.iter_mut().enumerate() {
         fault.name = format!("fault-{index}");
     }

@@ -50,10 +50,11 @@ pub(crate) fn fires(fault: &FaultSpec, seed: u64, payment: u64, attempt: u32) ->
 
 /// The point of a fault, which has one effect.
 pub(crate) fn point(fault: &FaultSpec) -> Point {
-    match (fault.reset, fault.delay) {
-        (Some(reset), None) => reset.at,
-        (None, Some(delay)) => delay.at,
-        (None, None) | (Some(_), Some(_)) => panic!("{fault:?} must have one effect"),
+    match (fault.reset, fault.delay, fault.kill) {
+        (Some(reset), None, None) => reset.at,
+        (None, Some(delay), None) => delay.at,
+        (None, None, Some(kill)) => kill.at,
+        _ => panic!("{fault:?} must have one effect"),
     }
 }
 

@@ -10,6 +10,7 @@ mod coverage;
 mod draft;
 mod drafts;
 mod faults;
+mod kills;
 mod mutants;
 mod service;
 mod totals;
@@ -35,7 +36,7 @@ use serde_json::json;
 use crate::{
     client::Model,
     coverage::Coverage,
-    draft::Draft,
+    draft::{Draft, TIMEOUT_MS},
     drafts::{drafts, runner},
     faults::{IN_TIME, coin, threshold},
     totals::{Certain, certain, totals},
@@ -137,6 +138,8 @@ fn lesson_draft(max_attempts: u32, dedup: Dedup) -> Draft {
         max_attempts,
         recovery: 0,
         hedge: 1,
+        concurrency: 8,
+        timeout_ms: TIMEOUT_MS,
         key: KeyPolicy::PerPayment,
         drift: BodyDrift::None,
         connection: ConnectionPolicy::PerAttempt,

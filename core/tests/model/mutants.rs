@@ -108,17 +108,17 @@ pub(crate) fn draw(runner: &mut TestRunner) -> Draft {
     drafts().new_tree(runner).unwrap().current()
 }
 
-fn with(draft: &Draft, change: impl FnOnce(&mut Draft)) -> Mutant {
+pub(crate) fn with(draft: &Draft, change: impl FnOnce(&mut Draft)) -> Mutant {
     let mut draft = draft.clone();
     change(&mut draft);
     Mutant { draft, order: IN_TIME }
 }
 
-fn each_fault(draft: &Draft, change: impl FnMut(&mut FaultSpec)) -> Mutant {
+pub(crate) fn each_fault(draft: &Draft, change: impl FnMut(&mut FaultSpec)) -> Mutant {
     with(draft, |draft| draft.faults.iter_mut().for_each(change))
 }
 
-fn other_mode(draft: &Draft, from: Dedup, to: Dedup) -> Mutant {
+pub(crate) fn other_mode(draft: &Draft, from: Dedup, to: Dedup) -> Mutant {
     with(draft, |draft| {
         if draft.dedup == from {
             draft.dedup = to;

@@ -76,6 +76,33 @@ impl Service {
         }
     }
 
+    /// The process dies in the middle of what it does with a whole request: after the first of two steps, where a booking has two.
+    pub(crate) fn half_book(&mut self, request: &Request) {
+        let Some(key) = request.key.clone() else {
+            // One transaction, which is not committed, or a refusal.
+            return;
+        };
+        if self.keys.iter().any(|(known, _)| *known == key) {
+            // A repeat has no steps.
+            return;
+        }
+        match self.dedup {
+            Dedup::None | Dedup::UniqueKey | Dedup::Replay | Dedup::CheckThenInsert | Dedup::Memory => {}
+            Dedup::KeyThenApply => self.keys.push((key, request.amount)),
+            Dedup::ApplyThenKey => {
+                self.book(request, BOOKED);
+            }
+            Dedup::AckThenApply => panic!("nobody can count what it has not booked yet"),
+        }
+    }
+
+    /// The process is started again: what was in its memory is gone.
+    pub(crate) fn start_again(&mut self) {
+        if self.dedup == Dedup::Memory {
+            self.keys.clear();
+        }
+    }
+
     fn book(&mut self, request: &Request, answer: Answer) -> Answer {
         let Request { payment, key: _, amount } = *request;
         self.ledger.push(Row { payment, amount });

@@ -12,7 +12,7 @@ use paylab_core::{
 
 use crate::{
     client::{Attempt, Event, Payment, Run},
-    draft::{Draft, TIMEOUT_MS},
+    draft::Draft,
     service::Row,
 };
 
@@ -111,7 +111,8 @@ pub(crate) fn certain(draft: &Draft) -> Certain {
         return Certain::No;
     }
     let keys_are_looked_at = draft.dedup != Dedup::None && draft.key == KeyPolicy::PerPayment;
-    let at_once = draft.hedge > 1 || draft.faults.iter().any(arrives_beside_the_next_attempt);
+    let at_once =
+        draft.hedge > 1 || draft.faults.iter().any(|fault| arrives_beside_the_next_attempt(fault, draft.timeout_ms));
     if !keys_are_looked_at {
         return Certain::All;
     }
@@ -134,10 +135,10 @@ pub(crate) fn certain(draft: &Draft) -> Certain {
 }
 
 /// Whether a request that a fault strikes can be at the service together with the next attempt.
-fn arrives_beside_the_next_attempt(fault: &FaultSpec) -> bool {
+pub(crate) fn arrives_beside_the_next_attempt(fault: &FaultSpec, timeout_ms: u64) -> bool {
     let reset = fault.reset.is_some_and(|reset| reset.at == Point::AfterRequest);
     let delay = fault.delay.is_some_and(|delay| {
-        delay.lasts.ms() >= TIMEOUT_MS && [Point::Connect, Point::BeforeRequest, Point::MidRequest].contains(&delay.at)
+        delay.lasts.ms() >= timeout_ms && [Point::Connect, Point::BeforeRequest, Point::MidRequest].contains(&delay.at)
     });
     fault.probability > 0.0 && (reset || delay)
 }

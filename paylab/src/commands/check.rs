@@ -58,7 +58,7 @@ pub fn check(options: &Options) -> anyhow::Result<Exit> {
     target::check_place(experiment.resource.spec.target.as_ref())
         .map_err(|(field, problem)| source.refuse(field, problem))?;
     let contract = target::with_secrets(contract).map_err(|problem| source.refuse("spec.target", problem))?;
-    let _started = startable.map(target::Startable::start).transpose()?;
+    let _started = startable.map(|startable| startable.start(&shutdown)).transpose()?;
     let within = contract.settle.within;
     let address = contract.origin.address.clone();
     let tls = Load::tls_of(Some(&contract)).map_err(|problem| source.refuse("spec.target", problem.to_string()))?;

@@ -1,6 +1,7 @@
 //! `paylab gauntlet`: runs a service under every nemesis and prints one table.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     time::Instant,
 };
@@ -124,7 +125,7 @@ pub fn gauntlet(options: &Options) -> anyhow::Result<Exit> {
     let shutdown = CancellationToken::new();
     signals::listen(shutdown.clone(), Told::Person)?;
     let plans = cells.iter().filter_map(|cell| cell.plan.as_ref().ok());
-    let started = startable.map(|startable| startable.start_for(plans)).transpose()?;
+    let started = startable.map(|startable| startable.start_for(plans, &shutdown)).transpose()?;
     let orders_to = started.as_ref().and_then(TheirProcess::orders_to);
     let begun = Instant::now();
     let attended = Attended {
@@ -166,7 +167,17 @@ fn write(directory: &Path, cells: &[Planned], gauntlet: &str) -> anyhow::Result<
     if let Some(problem) = cells.iter().find_map(|cell| cell.plan.as_ref().err()) {
         return Err(Misuse(format!("--emit: {problem}")).into());
     }
-    let written = emit(directory, cells.iter().map(|cell| (&cell.experiment, cell.nemesis.imitates)))?;
+    let mut left_out: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (cell, reason) in cells.iter().filter_map(|cell| Some((cell, cell.unkillable()?))) {
+        left_out.entry(reason).or_default().push(cell.name());
+    }
+    let runnable = cells.iter().filter(|cell| cell.unkillable().is_none());
+    let told = left_out.iter().map(|(reason, names)| format!("not written: {}: {reason}", names.join(", ")));
+    if runnable.clone().next().is_none() {
+        return Err(Misuse(format!("--emit: {}", told.collect::<Vec<_>>().join("; "))).into());
+    }
+    let written = emit(directory, runnable.map(|cell| (&cell.experiment, cell.nemesis.imitates)))?;
+    told.for_each(tell);
     tell(format_args!(
         "{written} files in {}; on a cluster: kubectl apply -f {0} && paylab wait --selector {GAUNTLET_LABEL}={gauntlet}",
         directory.display()
@@ -240,6 +251,10 @@ impl Options {
             _ => None,
         });
         let Some((cell, outcome)) = broken.filter(|_| self.file.is_some()) else { return Ok(None) };
+        if attended.shutdown.is_cancelled() {
+            let reason = "it was not looked for, because the gauntlet was interrupted".to_owned();
+            return Ok(Some(Smallest::Missing { reason }));
+        }
         if attended.bar == Bar::Shown {
             tell(format_args!("looking for the smallest run that shows {}", cell.nemesis.name));
         }

@@ -25,6 +25,7 @@ use crate::{
     commands::run::Output,
     evidence::encode_share,
     exit::Exit,
+    guard,
     lab::{draw_run_id, one_thread},
     logs::{self, Logs},
     machine,
@@ -50,6 +51,9 @@ pub struct Logged<T: Args> {
 /// # Errors
 /// It cannot start, or fails.
 pub fn payment_service(options: Logged<payment_service::options::Options>) -> anyhow::Result<Exit> {
+    if !guard::is_released() {
+        return Ok(Exit::Inconclusive);
+    }
     serve(&options.logs, async |shutdown| Ok(payment_service::run(options.part.clone(), shutdown).await?))
 }
 

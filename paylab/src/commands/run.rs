@@ -146,7 +146,7 @@ pub fn run(options: &Options) -> anyhow::Result<Exit> {
     let shutdown = CancellationToken::new();
     signals::listen(shutdown.clone(), Told::Person)?;
     let plans = experiments.iter().map(|experiment| &experiment.sourced.experiment.plan);
-    let started = startable.map(|startable| startable.start_for(plans)).transpose()?;
+    let started = startable.map(|startable| startable.start_for(plans, &shutdown)).transpose()?;
     let orders_to = started.as_ref().and_then(TheirProcess::orders_to);
     run_all(&experiments, options, (places.as_ref(), orders_to.as_ref()), &shutdown)
 }

@@ -18,7 +18,7 @@ use crate::{
     logs::{self, Logs},
     machine,
     output::{in_words, print_text, tell, tell_over_progress},
-    shrink::{Budget, Prober, Shrunk, shrink as search, violation},
+    shrink::{Budget, Exhausted, Found, Prober, Shrunk, shrink as search, violation},
     signals::{self, Told},
     source::{Source, quoted},
     target::{self, TheirProcess},
@@ -70,15 +70,23 @@ pub fn shrink(options: &Options) -> anyhow::Result<Exit> {
         .map_err(|problem| source.refuse("spec.client.concurrency", problem))?;
     let shutdown = CancellationToken::new();
     signals::listen(shutdown.clone(), Told::Person)?;
-    let started = startable.map(|startable| startable.start_for([&experiment.plan])).transpose()?;
+    let started = startable.map(|startable| startable.start_for([&experiment.plan], &shutdown)).transpose()?;
     let orders_to = started.as_ref().and_then(TheirProcess::orders_to);
     let mut resource = experiment.resource;
     resource.spec.seed = i64::try_from(experiment.plan.seed()).ok();
     let budget = Budget { runs: options.runs, time: options.budget.duration() };
     let mut prober = Prober::new(&Database::Temporary, (contract, orders_to.as_ref()), &shutdown, budget);
     let found = match violation(&experiment.plan, &mut prober)? {
-        Ok(found) => found,
-        Err(outcome) => return not_broken(&source.name(), &outcome),
+        Found::Broken(found) => found,
+        Found::Unbroken(outcome) => return not_broken(&source.name(), &outcome),
+        Found::Nothing(reason) => {
+            let reason = in_options(reason);
+            tell(format_args!(
+                "{}: nothing is known of it, because no run has come to its end: {reason}",
+                source.name()
+            ));
+            return Ok(Exit::Inconclusive);
+        }
     };
     let shrunk = search(&resource.spec, &found, &mut prober, |what, is_kept| {
         if !options.quiet {
@@ -89,8 +97,18 @@ pub fn shrink(options: &Options) -> anyhow::Result<Exit> {
     let head = told(&found.outcome, &shrunk, &prober);
     let written = source.target_as_written();
     resource.spec.target = written.or(resource.spec.target);
+    let exit = if shrunk.stopped == Some(Exhausted::Interrupted) { Exit::Inconclusive } else { Exit::AsExpected };
     write(options, &small(&resource, name, shrunk)?, &head)?;
-    Ok(Exit::AsExpected)
+    Ok(exit)
+}
+
+/// Why a search has ended early, with the option that lets it go on.
+fn in_options(reason: Exhausted) -> String {
+    match reason {
+        Exhausted::Interrupted => reason.to_string(),
+        Exhausted::Runs(_) => format!("{reason} (--runs)"),
+        Exhausted::Time(_) => format!("{reason} (--budget)"),
+    }
 }
 
 /// The experiment that a shrink has come to.
@@ -118,21 +136,18 @@ fn not_broken(file: &str, outcome: &Outcome) -> anyhow::Result<Exit> {
 
 /// What was done, in a few lines.
 fn told(before: &Outcome, shrunk: &Shrunk, prober: &Prober<'_>) -> Vec<String> {
-    let Shrunk { spec, rate, attempts, kept, needed, stopped } = shrunk;
+    let Shrunk { spec, seen, kept, needed, stopped } = shrunk;
     let class = before.broken.first().map_or("", |class| class_word(*class));
-    let rate = if rate.is_certain() {
-        format!("seen in {} of {} runs", rate.shown, rate.of)
-    } else {
-        format!("a race: seen in {} of {} runs", rate.shown, rate.of)
-    };
     let count = |count: u64, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
+    let rate = format!("seen in {} of {}", seen.shown, count(u64::from(seen.of), "run"));
+    let rate = if seen.is_certain() { rate } else { format!("a race: {rate}") };
     let (faults, faults_before) = (spec.faults.len(), before.plan.faults().len());
     let mut lines = vec![
         format!(
             "{class}, {rate}: {} of {}, {}, {faults} of {}",
             count(spec.payments.count.unsigned_abs(), "payment"),
             before.plan.count,
-            count(*attempts, "attempt"),
+            count(seen.attempts, "attempt"),
             count(faults_before as u64, "fault"),
         ),
         format!(
@@ -146,7 +161,7 @@ fn told(before: &Outcome, shrunk: &Shrunk, prober: &Prober<'_>) -> Vec<String> {
     if !needed.is_empty() {
         lines.push(format!("not possible without losing it: {}", needed.join(", ")));
     }
-    lines.extend(stopped.as_ref().map(|reason| format!("the search has ended early: {reason}")));
+    lines.extend(stopped.map(|reason| format!("the search has ended early: {}", in_options(reason))));
     lines
 }
 

@@ -69,7 +69,7 @@ pub fn supervise(options: Logged<Options>) -> anyhow::Result<Exit> {
     let mut exit = Exit::AsExpected;
     serve(&logs, async |shutdown: CancellationToken| {
         let listener = listen(part.listen).with_context(|| format!("cannot listen at {}", part.listen))?;
-        let supervisor = Supervisor::start(service(&part), listener, token.clone()).await?;
+        let supervisor = Supervisor::start(service(&part), listener, token.clone(), &shutdown).await?;
         info!(listen = %part.listen, serves = %part.serves, "the service serves, and can be killed");
         let signals = pass_signals(supervisor.passing());
         let ended = tokio::select! {

@@ -1,6 +1,8 @@
-//! Runs cells side by side, as far as the processor's cores allow, and those that need the service for themselves after the others.
+//! Runs cells side by side, as far as the processor's cores allow, and those that need the service for themselves after the others. Of Paylab's own
+//! service, the cells come first that take longest.
 
 use std::{
+    cmp::Reverse,
     collections::BTreeMap,
     num::NonZero,
     sync::{
@@ -52,7 +54,9 @@ pub(crate) struct Attended<'a> {
 /// Runs every cell, and returns what each has come to, in their order.
 pub(crate) fn run_all(cells: &[Planned], attended: Attended<'_>) -> Vec<Done> {
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    let (alone, together): (Vec<_>, Vec<_>) = (0..cells.len()).partition(|index| cells[*index].is_alone());
+    let (alone, mut together): (Vec<_>, Vec<_>) = (0..cells.len()).partition(|index| cells[*index].is_alone());
+    // Last of all, a long one would run while the other cores have nothing to do.
+    together.sort_by_key(|index| Reverse(cells[*index].expected_time()));
     let done = Mutex::new(BTreeMap::new());
     let ended = AtomicUsize::new(0);
     for (order, workers) in [(together, cores), (alone, 1)] {

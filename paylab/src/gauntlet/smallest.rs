@@ -58,8 +58,13 @@ pub(crate) fn smallest(
     let mut prober = Prober::new(attended.database, parties, attended.shutdown, BUDGET);
     let violation = Violation { class, outcome: Box::new(outcome.clone()) };
     let shrunk = shrink(&experiment.spec, &violation, &mut prober, |_, _| {})?;
-    if shrunk.rate.shown == 0 {
+    if shrunk.seen.shown == 0 {
         return Ok(Smallest::Missing { reason: "it was not seen again".to_owned() });
+    }
+    if let (true, Some(stopped)) = (shrunk.kept.is_empty(), shrunk.stopped) {
+        return Ok(Smallest::Missing {
+            reason: format!("nothing smaller was found before the search ended: {stopped}"),
+        });
     }
     experiment.spec = shrunk.spec;
     experiment.spec.target = wanted.written.clone().or(experiment.spec.target);
@@ -71,8 +76,9 @@ pub(crate) fn smallest(
     Ok(Smallest::Found {
         command: format!("paylab run {}{target}", quoted(file.display().to_string())),
         payments: experiment.spec.payments.count.unsigned_abs(),
-        attempts: shrunk.attempts,
-        shown: (shrunk.rate.shown, shrunk.rate.of),
+        attempts: shrunk.seen.attempts,
+        shown: (shrunk.seen.shown, shrunk.seen.of),
+        ended_early: shrunk.stopped.map(|stopped| stopped.to_string()),
     })
 }
 

@@ -2,9 +2,14 @@
 //! down: which fault strikes which of its attempts. The fate stays when everything else becomes smaller, also the number of payments.
 
 use paylab_core::{
-    fault::spec::FaultSpec,
+    fault::{
+        kill::{Death, Kill},
+        point::Point,
+        spec::FaultSpec,
+    },
     payment::{AttemptId, PaymentId},
     plan::Plan,
+    targets::ours::Dedup,
 };
 use paylab_resource::spec::{ChaosExperimentSpec, Redeliver};
 
@@ -42,18 +47,34 @@ impl Form {
             let draw = plan.sampler.draw(AttemptId { payment: PaymentId(payment), attempt });
             draw.effective.and_then(|index| spec.faults.get(index)).cloned()
         });
-        let mut form = Self { spec: spec.clone(), strikes: Strikes::Fate(fate.collect()) };
-        form.spec.payments.count = 1;
-        form.spec.client.workers = 1;
-        form.spec.client.concurrency = 1;
-        form.spec.client.rate = None;
-        form.spec.min_exposures = None;
+        let mut form = Self::of_fate(spec, fate.collect());
         // Whether a payment is asked for once more follows from its index too.
         let is_redelivered = plan.client.redelivered_after(plan.seed(), PaymentId(payment)).is_some();
         let redeliver = form.spec.client.redeliver.take().filter(|_| is_redelivered);
         form.spec.client.redeliver = redeliver.map(|redeliver| Redeliver { probability: 1.0, ..redeliver });
         form.trim();
         Some(form)
+    }
+
+    /// One payment of an experiment whose faults kill the service, with the first kill right after its answer; `None`: none of them does. What
+    /// a service has acknowledged and not booked is lost then, whichever payment's fault has killed it in the experiment.
+    pub(super) fn of_kill_after_answer(spec: &ChaosExperimentSpec) -> Option<Self> {
+        let kill = spec.faults.iter().find(|fault| fault.kill.is_some())?;
+        let after_answer = Kill { at: Point::AfterResponse, after: None };
+        let mut form = Self::of_fate(spec, vec![Some(FaultSpec { kill: Some(after_answer), ..kill.clone() })]);
+        form.spec.client.redeliver = None;
+        Some(form)
+    }
+
+    /// One payment with a fate.
+    fn of_fate(spec: &ChaosExperimentSpec, fate: Vec<Option<FaultSpec>>) -> Self {
+        let mut form = Self { spec: spec.clone(), strikes: Strikes::Fate(fate) };
+        form.spec.payments.count = 1;
+        form.spec.client.workers = 1;
+        form.spec.client.concurrency = 1;
+        form.spec.client.rate = None;
+        form.spec.min_exposures = None;
+        form
     }
 
     /// Leaves out what says nothing: attempts at the end that no fault strikes.
@@ -70,6 +91,24 @@ impl Form {
         match &self.strikes {
             Strikes::Coins(faults) => !faults.is_empty(),
             Strikes::Fate(fate) => fate.iter().any(Option::is_some),
+        }
+    }
+
+    /// Whether a kill strikes between two steps of a booking: while the service works on a request, or before it books what it has acknowledged.
+    pub(super) fn is_killed_in_between(&self) -> bool {
+        let kills: Vec<Kill> = match &self.strikes {
+            Strikes::Coins(faults) => faults.iter().filter_map(|fault| fault.kill).collect(),
+            Strikes::Fate(fate) => fate.iter().flatten().filter_map(|fault| fault.kill).collect(),
+        };
+        let books_later = self.spec.target.is_none() && self.spec.service.dedup == Dedup::AckThenApply;
+        kills.into_iter().any(|kill| books_later || kill.death() == Death::InProcessing)
+    }
+
+    /// The kills that strike.
+    pub(super) fn kills_mut(&mut self) -> Vec<&mut Kill> {
+        match &mut self.strikes {
+            Strikes::Coins(faults) => faults.iter_mut().filter_map(|fault| fault.kill.as_mut()).collect(),
+            Strikes::Fate(fate) => fate.iter_mut().flatten().filter_map(|fault| fault.kill.as_mut()).collect(),
         }
     }
 

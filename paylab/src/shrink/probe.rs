@@ -1,6 +1,7 @@
 //! Runs a candidate, as often as needed to tell a race from luck, within a budget.
 
 use std::{
+    fmt,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -9,7 +10,7 @@ use load_job::Telling;
 use paylab_contract::Contract;
 use paylab_core::{
     judge::anomaly::Anomaly,
-    outcome::{Outcome, Setting},
+    outcome::{Outcome, Setting, totals::Total},
     plan::Plan,
 };
 use paylab_resource::{plan::plan, spec::ChaosExperimentSpec};
@@ -50,16 +51,60 @@ pub(crate) struct Prober<'a> {
 
 /// How often something was seen, and of how many runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Rate {
+pub(crate) struct Seen {
     pub(crate) shown: u32,
     pub(crate) of: u32,
+    /// How many attempts the last run took that has shown it.
+    pub(crate) attempts: u64,
 }
 
-impl Rate {
+/// Why nothing more may be run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exhausted {
+    /// Somebody wants it to end.
+    Interrupted,
+    /// So many runs were made.
+    Runs(u32),
+    /// So much time has passed.
+    Time(Duration),
+}
+
+impl fmt::Display for Exhausted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Interrupted => f.write_str("it was interrupted"),
+            Self::Runs(runs) => write!(f, "{runs} runs were made"),
+            Self::Time(time) => write!(f, "{} s have passed", time.as_secs_f64()),
+        }
+    }
+}
+
+impl Seen {
+    /// It was not looked for.
+    pub(super) const NEVER: Self = Self { shown: 0, of: 0, attempts: 0 };
+
+    /// It was seen in one run.
+    pub(super) fn once(outcome: &Outcome) -> Self {
+        Self { shown: 1, of: 1, attempts: attempts_of(outcome) }
+    }
+
     /// Whether every run has shown it.
     pub(crate) const fn is_certain(self) -> bool {
         self.shown == self.of && self.of > 0
     }
+
+    /// Adds a run, in which it was shown or not.
+    fn add(&mut self, outcome: &Outcome, class: Anomaly) {
+        self.of += 1;
+        if outcome.broken.first() == Some(&class) {
+            self.shown += 1;
+            self.attempts = attempts_of(outcome);
+        }
+    }
+}
+
+fn attempts_of(outcome: &Outcome) -> u64 {
+    Total::Attempts.measured(&outcome.report).unwrap_or(0)
 }
 
 impl<'a> Prober<'a> {
@@ -83,14 +128,14 @@ impl<'a> Prober<'a> {
     }
 
     /// Why nothing more may be run; `None`: it may.
-    pub(crate) fn exhausted(&self) -> Option<String> {
+    pub(crate) fn exhausted(&self) -> Option<Exhausted> {
         if self.shutdown.is_cancelled() {
-            return Some("it was interrupted".to_owned());
+            return Some(Exhausted::Interrupted);
         }
         if self.runs >= self.budget.runs {
-            return Some(format!("{} runs were made (--runs)", self.runs));
+            return Some(Exhausted::Runs(self.runs));
         }
-        (self.elapsed() >= self.budget.time).then(|| format!("{} s have passed (--budget)", self.budget.time.as_secs()))
+        (self.elapsed() >= self.budget.time).then_some(Exhausted::Time(self.budget.time))
     }
 
     /// Adds runs to the budget, and the time for them, unless somebody wants it to end.
@@ -99,7 +144,7 @@ impl<'a> Prober<'a> {
         self.budget.time = self.elapsed() + CONFIRMATION_TIME;
     }
 
-    /// Runs a plan once; `None`: the budget is exhausted.
+    /// Runs a plan once; `None`: the budget is exhausted, or the run was interrupted, so that it shows nothing.
     ///
     /// # Errors
     /// The lab cannot do its work.
@@ -114,7 +159,8 @@ impl<'a> Prober<'a> {
         };
         let attendance =
             Attendance { name: "shrink", bar: Bar::Hidden, shutdown: self.shutdown, telling: Telling::Verdict };
-        Ok(Some(measure_until(plan, paid, Setting::default(), attendance)?.0))
+        let (outcome, _) = measure_until(plan, paid, Setting::default(), attendance)?;
+        Ok((!self.shutdown.is_cancelled()).then_some(outcome))
     }
 
     /// Runs an experiment so many times, and counts how often a class breaks the claim first of all. It ends early when more runs have not shown
@@ -128,15 +174,14 @@ impl<'a> Prober<'a> {
         class: Anomaly,
         times: u32,
         misses_most: u32,
-    ) -> anyhow::Result<Rate> {
-        let mut rate = Rate { shown: 0, of: 0 };
+    ) -> anyhow::Result<Seen> {
+        let mut seen = Seen::NEVER;
         // What is valid is decided once, because that takes longer than a run.
-        let Ok(plan) = plan(spec, 0) else { return Ok(rate) };
-        while rate.of < times && rate.of - rate.shown <= misses_most {
+        let Ok(plan) = plan(spec, 0) else { return Ok(seen) };
+        while seen.of < times && seen.of - seen.shown <= misses_most {
             let Some(outcome) = self.run(&plan)? else { break };
-            rate.of += 1;
-            rate.shown += u32::from(outcome.broken.first() == Some(&class));
+            seen.add(&outcome, class);
         }
-        Ok(rate)
+        Ok(seen)
     }
 }

@@ -1,8 +1,12 @@
 //! What can be made smaller about an experiment: each step changes one thing, and is pure.
 
+use paylab_core::duration_text::DurationText;
 use paylab_resource::spec::{Backoff, Client, Retry, Service};
 
 use super::form::{Form, Strikes};
+
+/// How much longer a booking takes in which a kill is to strike for certain.
+const MORE_TIME: u64 = 3;
 
 /// One change, and what it is called.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +26,26 @@ pub(super) fn steps(form: &Form) -> Vec<Step> {
     steps.extend(service(form));
     steps.retain(|step| step.form != *form);
     steps
+}
+
+/// The same with three times the time for a kill to strike in the middle of a booking: on a busy machine it may come before the first step of a
+/// booking, or after its last. `None`: no time would help, or attempts would time out.
+pub(super) fn with_more_time(form: &Form) -> Option<Step> {
+    let mut wider = form.clone();
+    let times = |time: DurationText| DurationText::from_ms(time.ms().saturating_mul(MORE_TIME));
+    let processing_time = times(wider.spec.service.processing_time);
+    wider.spec.service.processing_time = processing_time;
+    let kills = wider.kills_mut();
+    if kills.is_empty() || processing_time.ms() == 0 || form.spec.target.is_some() {
+        return None;
+    }
+    kills.into_iter().for_each(|kill| kill.after = kill.after.map(times));
+    // Where the prediction says that the result depends on which attempts time out, more time is no help.
+    let waits = |time: DurationText| time.ms().saturating_mul(2) < wider.spec.client.retry.attempt_timeout.ms();
+    waits(processing_time).then(|| {
+        let what = format!("{processing_time} for each booking, and the kill in the middle of it");
+        Step { what, form: wider }
+    })
 }
 
 /// Fewer payments of an experiment whose faults have coins: a payment keeps its index, and so its fate.
@@ -114,10 +138,11 @@ fn client(form: &Form) -> Vec<Step> {
 /// A simpler service of Paylab's own; there is nothing to be changed about a user's.
 fn service(form: &Form) -> Vec<Step> {
     let default = Service::default();
+    // A kill that strikes in between needs time for it: without, the violation would show by luck.
+    let processing_time =
+        if form.is_killed_in_between() { form.spec.service.processing_time } else { default.processing_time };
     vec![
-        changed(form, "no processing time".to_owned(), |form| {
-            form.spec.service.processing_time = default.processing_time;
-        }),
+        changed(form, "no processing time".to_owned(), |form| form.spec.service.processing_time = processing_time),
         changed(form, "no keyTtl".to_owned(), |form| form.spec.service.key_ttl = None),
         changed(form, "no failAfter".to_owned(), |form| form.spec.service.fail_after = None),
         changed(form, "one replica".to_owned(), |form| form.spec.service.replicas = default.replicas),

@@ -116,6 +116,41 @@ fn a_cell_is_reproduced_by_its_own_file() {
 }
 
 #[test]
+fn cells_that_kill_are_not_written_for_a_service_that_nobody_can_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let emitted = |name: &str, file: &str, more: &[&str], code: i32| {
+        let directory = folder.path().join(name);
+        let output = paylab(&[&["gauntlet", file, "--emit", directory.to_str().unwrap()], more].concat(), "");
+        assert_eq!(output.status.code(), Some(code), "{}", printed(&output));
+        let files = fs::read_dir(&directory).map_or(0, Iterator::count);
+        (files, text(&output.stderr))
+    };
+    let (files, told) = emitted("url", "examples/targets/stripe.yaml", &[], 0);
+    assert_eq!(files, 9, "{told}");
+    assert!(
+        told.contains("not written: stripe-killed, stripe-restarted: it kills the service, and nobody has"),
+        "{told}"
+    );
+    let (files, told) = emitted("none", "examples/targets/stripe.yaml", &["--only", "killed"], 64);
+    assert_eq!(files, 0, "{told}");
+    assert!(told.contains("--emit: not written: stripe-killed: "), "{told}");
+    // The operator can start an image again whose command it knows.
+    let stripe = fs::read_to_string("../examples/targets/stripe.yaml").unwrap();
+    let url = stripe.lines().find(|line| line.trim_start().starts_with("url:")).unwrap();
+    for (image, expected) in [
+        ("image: {image: registry.local/shop:1, port: 9000, command: [shop]}", 11),
+        ("image: {image: registry.local/shop:1, port: 9000}", 9),
+    ] {
+        let file = folder.path().join(format!("{expected}.yaml"));
+        fs::write(&file, stripe.replace(url, &format!("    {image}"))).unwrap();
+        let (files, told) = emitted(&format!("image-{expected}"), file.to_str().unwrap(), &[], 0);
+        assert_eq!((files, told.contains("say spec.target.image.command")), (expected, expected == 9), "{told}");
+    }
+    let (files, told) = emitted("ours", "examples/pay-exactly-once.yaml", &[], 0);
+    assert_eq!((files, told.contains("not written")), (11, false), "{told}");
+}
+
+#[test]
 fn the_table_for_people_names_the_columns_in_words_and_ends_with_the_conclusion() {
     let spec = "{claim: ExactlyOnce, seed: 42, payments: {count: 60}, client: {idempotencyKey: PerPayment}, service: {dedup: UniqueKey}}";
     let folder = tempfile::tempdir().unwrap();

@@ -1,7 +1,11 @@
 //! The service dies at a point of a request and is started again: the modes that are correct lose nothing, and each broken mode is caught
 //! as its description says. Late repeats, answers that fail after the booking, and replicas tell the others apart.
 
-use std::{fs, process::Output};
+use std::{
+    fs,
+    process::Output,
+    time::{Duration, Instant},
+};
 
 use paylab_testbed::{Durability, postgres};
 use serde_json::{Value, json};
@@ -100,6 +104,13 @@ fn what_was_in_flight_at_a_death_is_no_doubt_and_no_loss() {
         let depends = outcome["prediction"]["dependsOn"].as_str().unwrap();
         assert!(depends.contains("which other requests are in flight"), "{depends}");
     }
+}
+
+#[test]
+fn the_example_of_a_killed_service_loses_what_was_acknowledged() {
+    let output = command(&["run", "examples/killed.yaml", "--output", "json"]).output().unwrap();
+    let outcome = outcome(&output);
+    assert_eq!((output.status.code(), &outcome["reason"]), (Some(0), &json!("AcknowledgedButLost")), "{outcome:#}");
 }
 
 #[test]
@@ -246,6 +257,25 @@ fn an_answer_that_fails_after_the_booking_is_asked_again_and_only_a_key_helps() 
     // A client that gives up after the answer has paid for what it takes for unpaid.
     let (reason, unknown) = failing("UniqueKey", 1);
     assert!(reason == "ClaimHeld" && unknown > 20, "{reason} {unknown}");
+}
+
+#[test]
+fn a_ledger_that_died_with_its_service_is_not_waited_for() {
+    // The shop keeps its payments in memory, and its ledger may take a minute to settle.
+    let shop = ["--target-command", "python3 examples/targets/shop.py"];
+    let file = fs::read_to_string("../examples/targets/shop.yaml").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let killed = folder.path().join("x.yaml");
+    let kill = "{name: killed, probability: 0.2, kill: {at: BeforeResponse}}";
+    fs::write(&killed, file.replace("{name: cut-at-once, probability: 0.3, reset: {at: AfterRequest}}", kill)).unwrap();
+    let arguments = [&["run", killed.to_str().unwrap(), "--output", "json"], &shop[..]].concat();
+    let begun = Instant::now();
+    let output = command(&arguments).output().unwrap();
+    let (outcome, took) = (outcome(&output), begun.elapsed());
+    assert_eq!((output.status.code(), &outcome["verdict"]), (Some(2), &json!("Inconclusive")), "{outcome:#}");
+    let message = outcome["message"].as_str().unwrap();
+    assert!(message.contains("does not show payments that were made before and after the load"), "{message}");
+    assert!(took < Duration::from_secs(55), "{took:?}");
 }
 
 #[test]

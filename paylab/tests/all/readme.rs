@@ -65,6 +65,15 @@ fn its_commands_run_and_print_what_it_shows() {
 }
 
 #[test]
+fn it_names_every_example() {
+    let readme = readme();
+    let examples = fs::read_dir(root().join("examples")).unwrap().map(|entry| entry.unwrap().file_name());
+    let files = examples.map(|name| name.into_string().unwrap()).filter(|name| name.ends_with(".yaml"));
+    let missing: Vec<_> = files.filter(|name| !readme.contains(&format!("(examples/{name})"))).collect();
+    assert_eq!(missing, Vec::<String>::new());
+}
+
+#[test]
 fn its_experiment_is_one_that_can_be_run() {
     let yaml = &blocks(&readme(), "yaml")[0];
     assert!(paylab_resource::file::parse(yaml, 0).is_ok());

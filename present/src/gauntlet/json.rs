@@ -62,6 +62,7 @@ struct SmallestJson<'a> {
     attempts: Option<u64>,
     shown: Option<u32>,
     runs: Option<u32>,
+    ended_early: Option<&'a str>,
     message: String,
 }
 
@@ -127,16 +128,23 @@ fn cell(cell: &Cell) -> CellJson<'_> {
 fn smallest(smallest: &Smallest) -> SmallestJson<'_> {
     let message = smallest.to_string();
     match smallest {
-        Smallest::Found { command, payments, attempts, shown: (shown, runs) } => SmallestJson {
+        Smallest::Found { command, payments, attempts, shown: (shown, runs), ended_early } => SmallestJson {
             command: Some(command),
             payments: Some(*payments),
             attempts: Some(*attempts),
             shown: Some(*shown),
             runs: Some(*runs),
+            ended_early: ended_early.as_deref(),
             message,
         },
-        Smallest::Missing { .. } => {
-            SmallestJson { command: None, payments: None, attempts: None, shown: None, runs: None, message }
-        }
+        Smallest::Missing { .. } => SmallestJson {
+            command: None,
+            payments: None,
+            attempts: None,
+            shown: None,
+            runs: None,
+            ended_early: None,
+            message,
+        },
     }
 }

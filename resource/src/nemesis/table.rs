@@ -28,8 +28,12 @@ const OFTEN: f64 = 0.3;
 const LATER: DurationText = DurationText::from_ms(500);
 /// How long Paylab's own service remembers a key then, if it forgets any.
 const OUR_KEY_TTL: DurationText = DurationText::from_ms(100);
-/// How often the service is killed.
+/// How often the service is killed at each point, at the most.
 const NOW_AND_THEN: f64 = 0.1;
+/// About so many kills at each point are enough, however many payments there are: a service may take half a second to start.
+const KILLS_ENOUGH: f64 = 30.0;
+/// The same where each strikes several payments.
+const WIDE_KILLS_ENOUGH: f64 = 15.0;
 /// How long the service has worked on a payment when it is killed.
 const IN_THE_MIDDLE: DurationText = DurationText::from_ms(15);
 /// The same of Paylab's own service, which then works that long.
@@ -172,9 +176,10 @@ pub const ALL: [Nemesis; 11] = [
         turn: |spec| {
             spec.client.concurrency = 1;
             spec.client.workers = 1;
+            let restarts = enough(VERY_OFTEN, KILLS_ENOUGH, OFTEN * payments(spec));
             spec.faults = vec![
                 reset("response-lost", OFTEN, BeforeResponse),
-                FaultSpec { attempts: Some(vec![2]), ..kill("restarted", VERY_OFTEN, BeforeRequest, None) },
+                FaultSpec { attempts: Some(vec![2]), ..kill("restarted", restarts, BeforeRequest, None) },
             ];
         },
         ours: [TWICE, Holds, Holds, Holds, TWICE, Holds, Holds, FORGOTTEN],
@@ -203,18 +208,32 @@ fn kill(name: &str, probability: f64, at: Point, after: Option<DurationText>) ->
 }
 
 fn killed(spec: &mut ChaosExperimentSpec) {
-    spec.client.concurrency = 1;
     spec.client.workers = 1;
-    let mut at = IN_THE_MIDDLE;
+    let (mut at, mut kills) = (IN_THE_MIDDLE, WIDE_KILLS_ENOUGH);
     if spec.target.is_none() {
-        // Paylab's own service works so long that it is hit in the middle for certain.
+        // Paylab's own service works so long that it is hit in the middle for certain, and works on one payment at a time, so that what each
+        // kill leaves can be predicted. A service of a user's is hit in the middle of whatever is in flight.
         (at, spec.service.processing_time) = (OURS_IN_THE_MIDDLE, OUR_LONG_PROCESSING_TIME);
+        kills = KILLS_ENOUGH;
+        spec.client.concurrency = 1;
     }
+    let probability = enough(NOW_AND_THEN, kills, payments(spec));
     spec.faults = vec![
-        kill("killed-at-work", NOW_AND_THEN, AfterRequest, Some(at)),
-        kill("killed-before-answer", NOW_AND_THEN, BeforeResponse, None),
-        kill("killed-after-answer", NOW_AND_THEN, AfterResponse, None),
+        kill("killed-at-work", probability, AfterRequest, Some(at)),
+        kill("killed-before-answer", probability, BeforeResponse, None),
+        kill("killed-after-answer", probability, AfterResponse, None),
     ];
+}
+
+/// The probability with which so many attempts meet so many kills, with four decimals and at most this one.
+fn enough(most: f64, kills: f64, attempts: f64) -> f64 {
+    const DECIMALS: f64 = 10_000.0;
+    let enough = (kills / attempts * DECIMALS).round() / DECIMALS;
+    enough.clamp(1.0 / DECIMALS, most)
+}
+
+fn payments(spec: &ChaosExperimentSpec) -> f64 {
+    u32::try_from(spec.payments.count).map_or(f64::MAX, f64::from)
 }
 
 fn slow_timeout(spec: &mut ChaosExperimentSpec) {
