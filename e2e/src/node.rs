@@ -8,7 +8,7 @@ mod process;
 
 use std::{
     fs,
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     process::Command,
     sync::{Mutex, PoisonError},
@@ -32,7 +32,7 @@ use crate::{
     host::{
         namespaces::{self, Namespaces},
         programs::Programs,
-        slot::{Slot, SlotLock},
+        slot::{Family, Slot, SlotLock},
     },
 };
 
@@ -46,6 +46,8 @@ pub enum NodeKind {
     ControlPlane,
     /// All components: pods run, have logs, and find Services by name.
     Full,
+    /// The same on a network without IPv4: node, pods and Services have addresses of IPv6 only.
+    FullIpv6,
 }
 
 /// A running node. It stops when this is dropped, or when this process ends.
@@ -67,7 +69,7 @@ pub struct Node {
 /// # Errors
 /// No such node runs, or it has not stopped within the time limit.
 pub fn stop_node(name: &str) -> anyhow::Result<()> {
-    let slot = Slot::all()?.find(|slot| slot.name() == name);
+    let slot = Slot::all(Family::V4)?.find(|slot| slot.name() == name);
     namespaces::kill_init(&slot.with_context(|| format!("no node is called {name}"))?)
 }
 
@@ -78,7 +80,8 @@ impl Node {
     /// A program is missing on this machine, or a component does not get ready; the error contains the end of its log.
     pub fn start(kind: NodeKind) -> anyhow::Result<Self> {
         let programs = Programs::find()?;
-        let (slot, lock) = Slot::acquire()?;
+        let family = if kind == NodeKind::FullIpv6 { Family::V6 } else { Family::V4 };
+        let (slot, lock) = Slot::acquire(family)?;
         empty_directory(&slot)?;
         let mut namespaces = Namespaces::start(&slot, &lock)?;
         config::write_all(&slot)?;
@@ -94,7 +97,7 @@ impl Node {
         let bootstrap = Bootstrap { slot: &slot, programs: &programs, tools: &tools, init_pid };
         let components = match kind {
             NodeKind::ControlPlane => bootstrap.control_plane()?,
-            NodeKind::Full => bootstrap.all_components()?,
+            NodeKind::Full | NodeKind::FullIpv6 => bootstrap.all_components()?,
         };
         Ok(Self { slot, programs, tools, components: Mutex::new(components), init_pid, namespaces, _lock: lock })
     }
@@ -132,7 +135,7 @@ impl Node {
     ///
     /// # Errors
     /// The certificate cannot be created.
-    pub fn serving_certificate(&self, name: &str, address: Ipv4Addr) -> anyhow::Result<[PathBuf; 2]> {
+    pub fn serving_certificate(&self, name: &str, address: IpAddr) -> anyhow::Result<[PathBuf; 2]> {
         let address = format!("IP:{address}");
         certificates::issue(&self.slot, name, &Subject { user: name, groups: &[], alternative_names: &[&address] })?;
         Ok(["crt", "key"].map(|ending| self.slot.path(&format!("{name}.{ending}"))))
@@ -166,7 +169,7 @@ impl Node {
 
     /// The address of this machine, for the node's pods.
     #[must_use]
-    pub fn gateway(&self) -> Ipv4Addr {
+    pub fn gateway(&self) -> IpAddr {
         self.slot.gateway()
     }
 

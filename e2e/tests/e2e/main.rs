@@ -5,12 +5,13 @@
 
 mod api;
 mod cluster;
+mod ipv6;
 mod namespaced;
 mod support;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let passed = [api::SUITE, cluster::SUITE, namespaced::SUITE].map(support::Suite::run);
+    let passed = [api::SUITE, cluster::SUITE, namespaced::SUITE, ipv6::SUITE].map(support::Suite::run);
     if passed.contains(&false) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
