@@ -31,7 +31,7 @@ use crate::{
     },
     host::{
         namespaces::{self, Namespaces},
-        programs::Programs,
+        programs::{self, Programs},
         slot::{Family, Slot, SlotLock},
     },
 };
@@ -249,6 +249,37 @@ impl Node {
     /// As [`Self::kubectl`].
     pub fn helm(&self, arguments: &[&str]) -> anyhow::Result<String> {
         admin_tools::run(self.tools.helm(arguments), "")
+    }
+
+    /// As [`Self::helm`], with Helm 3.
+    ///
+    /// # Errors
+    /// As [`Self::kubectl`], or Helm 3 cannot be built.
+    pub fn helm3(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        self.run(&self.gitops_programs()?.join("helm3"), arguments, "")
+    }
+
+    /// The folder of Helm 3 (`helm3`), of Flux's controllers (`helm-controller`, `kustomize-controller`), of the definitions of Flux's resources
+    /// (`crds`), and of a program with Argo CD's health checks (`argocd-health`). They are built first if the cache lacks them.
+    ///
+    /// # Errors
+    /// They cannot be built.
+    pub fn gitops_programs(&self) -> anyhow::Result<&'static Path> {
+        programs::gitops()
+    }
+
+    /// Runs a program as the administrator, with this standard input, and returns its standard output.
+    ///
+    /// # Errors
+    /// As [`Self::kubectl`].
+    pub fn run(&self, program: &Path, arguments: &[&str], input: &str) -> anyhow::Result<String> {
+        admin_tools::run(self.command(program, arguments), input)
+    }
+
+    /// A command of the administrator for the caller to start; it is killed after five minutes.
+    #[must_use]
+    pub fn command(&self, program: &Path, arguments: &[&str]) -> Command {
+        self.tools.command(program, arguments)
     }
 
     /// Imports an image archive of `image/build` into containerd, so that pods need no registry.
