@@ -10,6 +10,7 @@ from pathlib import Path
 CHARTS = Path(__file__).resolve().parent
 CHART = CHARTS / "paylab"
 HELM = os.environ.get("HELM", "helm")
+HELM_3 = os.environ.get("HELM_3")
 PYYAML = "pyyaml==6.0.3"
 
 try:
@@ -27,16 +28,16 @@ def read(path):
     return yaml.safe_load(path.read_text()) or {}
 
 
-def helm(*arguments, values=None):
+def helm(*arguments, values=None, program=HELM):
     """Runs helm; `values` are passed as the last values file."""
     files = ["--values", "-"] if values is not None else []
     text = json.dumps(values) if values is not None else None
-    return subprocess.run([HELM, *arguments, *files], input=text, capture_output=True, text=True, check=False)
+    return subprocess.run([program, *arguments, *files], input=text, capture_output=True, text=True, check=False)
 
 
-def render(values):
+def render(values, program=HELM):
     """The documents of a release named `lab` in the namespace `here`. Fails with the error of helm."""
-    done = helm("template", "lab", str(CHART), "--namespace", "here", values=values)
+    done = helm("template", "lab", str(CHART), "--namespace", "here", values=values, program=program)
     if done.returncode != 0:
         raise AssertionError(done.stderr.strip())
     return [document for document in yaml.safe_load_all(done.stdout) if document is not None]

@@ -8,7 +8,7 @@ mod process;
 
 use std::{
     fs,
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     process::Command,
     sync::{Mutex, PoisonError},
@@ -31,8 +31,8 @@ use crate::{
     },
     host::{
         namespaces::{self, Namespaces},
-        programs::Programs,
-        slot::{Slot, SlotLock},
+        programs::{self, Programs},
+        slot::{Family, Slot, SlotLock},
     },
 };
 
@@ -46,6 +46,8 @@ pub enum NodeKind {
     ControlPlane,
     /// All components: pods run, have logs, and find Services by name.
     Full,
+    /// The same on a network without IPv4: node, pods and Services have addresses of IPv6 only.
+    FullIpv6,
 }
 
 /// A running node. It stops when this is dropped, or when this process ends.
@@ -67,7 +69,7 @@ pub struct Node {
 /// # Errors
 /// No such node runs, or it has not stopped within the time limit.
 pub fn stop_node(name: &str) -> anyhow::Result<()> {
-    let slot = Slot::all()?.find(|slot| slot.name() == name);
+    let slot = Slot::all(Family::V4)?.find(|slot| slot.name() == name);
     namespaces::kill_init(&slot.with_context(|| format!("no node is called {name}"))?)
 }
 
@@ -78,7 +80,8 @@ impl Node {
     /// A program is missing on this machine, or a component does not get ready; the error contains the end of its log.
     pub fn start(kind: NodeKind) -> anyhow::Result<Self> {
         let programs = Programs::find()?;
-        let (slot, lock) = Slot::acquire()?;
+        let family = if kind == NodeKind::FullIpv6 { Family::V6 } else { Family::V4 };
+        let (slot, lock) = Slot::acquire(family)?;
         empty_directory(&slot)?;
         let mut namespaces = Namespaces::start(&slot, &lock)?;
         config::write_all(&slot)?;
@@ -94,7 +97,7 @@ impl Node {
         let bootstrap = Bootstrap { slot: &slot, programs: &programs, tools: &tools, init_pid };
         let components = match kind {
             NodeKind::ControlPlane => bootstrap.control_plane()?,
-            NodeKind::Full => bootstrap.all_components()?,
+            NodeKind::Full | NodeKind::FullIpv6 => bootstrap.all_components()?,
         };
         Ok(Self { slot, programs, tools, components: Mutex::new(components), init_pid, namespaces, _lock: lock })
     }
@@ -132,7 +135,7 @@ impl Node {
     ///
     /// # Errors
     /// The certificate cannot be created.
-    pub fn serving_certificate(&self, name: &str, address: Ipv4Addr) -> anyhow::Result<[PathBuf; 2]> {
+    pub fn serving_certificate(&self, name: &str, address: IpAddr) -> anyhow::Result<[PathBuf; 2]> {
         let address = format!("IP:{address}");
         certificates::issue(&self.slot, name, &Subject { user: name, groups: &[], alternative_names: &[&address] })?;
         Ok(["crt", "key"].map(|ending| self.slot.path(&format!("{name}.{ending}"))))
@@ -166,7 +169,7 @@ impl Node {
 
     /// The address of this machine, for the node's pods.
     #[must_use]
-    pub fn gateway(&self) -> Ipv4Addr {
+    pub fn gateway(&self) -> IpAddr {
         self.slot.gateway()
     }
 
@@ -246,6 +249,37 @@ impl Node {
     /// As [`Self::kubectl`].
     pub fn helm(&self, arguments: &[&str]) -> anyhow::Result<String> {
         admin_tools::run(self.tools.helm(arguments), "")
+    }
+
+    /// As [`Self::helm`], with Helm 3.
+    ///
+    /// # Errors
+    /// As [`Self::kubectl`], or Helm 3 cannot be built.
+    pub fn helm3(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        self.run(&self.gitops_programs()?.join("helm3"), arguments, "")
+    }
+
+    /// The folder of Helm 3 (`helm3`), of Flux's controllers (`helm-controller`, `kustomize-controller`), of the definitions of Flux's resources
+    /// (`crds`), and of a program with Argo CD's health checks (`argocd-health`). They are built first if the cache lacks them.
+    ///
+    /// # Errors
+    /// They cannot be built.
+    pub fn gitops_programs(&self) -> anyhow::Result<&'static Path> {
+        programs::gitops()
+    }
+
+    /// Runs a program as the administrator, with this standard input, and returns its standard output.
+    ///
+    /// # Errors
+    /// As [`Self::kubectl`].
+    pub fn run(&self, program: &Path, arguments: &[&str], input: &str) -> anyhow::Result<String> {
+        admin_tools::run(self.command(program, arguments), input)
+    }
+
+    /// A command of the administrator for the caller to start; it is killed after five minutes.
+    #[must_use]
+    pub fn command(&self, program: &Path, arguments: &[&str]) -> Command {
+        self.tools.command(program, arguments)
     }
 
     /// Imports an image archive of `image/build` into containerd, so that pods need no registry.

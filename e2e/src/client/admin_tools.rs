@@ -46,7 +46,7 @@ impl AdminTools {
     }
 
     /// A command with the time limit and an environment of its own.
-    fn command(&self, program: &Path, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, program: &Path, arguments: &[&str]) -> Command {
         let home = &self.home;
         let mut command = Command::new("timeout");
         command

@@ -2,7 +2,7 @@
 # When the parent process ends, for whatever reason, standard input closes, the init process of the PID namespace ends, and the
 # kernel kills all other processes in it.
 set -eu
-directory=$1 node=$2 prefix=$3 services=$4 pods=$5 init=$6
+directory=$1 node=$2 address=$3 gateway=$4 length=$5 services=$6 pods=$7 init=$8
 
 clean_up() {
     ip link delete "$node" 2>/dev/null || true
@@ -19,21 +19,23 @@ finish() {
 }
 
 network() {
+    # An IPv6 address could not be used for a second, until nobody else has claimed it.
+    case $address in *:*) at_once=nodad forwarding=ipv6/conf/all/forwarding ;; *) at_once='' forwarding=ipv4/ip_forward ;; esac
     ip netns add "$node"
     ip link add "$node" type veth peer name uplink netns "$node"
-    ip address add "$prefix.254/24" dev "$node"
+    ip address add "$gateway/$length" dev "$node" $at_once
     ip link set "$node" up
     inside="ip -netns $node"
     $inside link set lo up
     $inside link add node type bridge
-    $inside address add "$prefix.1/24" dev node
+    $inside address add "$address/$length" dev node $at_once
     $inside link set uplink master node
     $inside link set uplink up
     $inside link set node up
-    $inside route add default via "$prefix.254"
-    ip route add "$services" via "$prefix.1"
-    ip route add "$pods" via "$prefix.1"
-    nsenter --net="/run/netns/$node" sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
+    $inside route add default via "$gateway"
+    ip route add "$services" via "$address"
+    ip route add "$pods" via "$address"
+    nsenter --net="/run/netns/$node" sh -c "echo 1 >/proc/sys/net/$forwarding"
 }
 
 # A control group for the kubelet alone, because it kills processes that it does not know in its group.

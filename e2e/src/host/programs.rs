@@ -5,9 +5,10 @@ use std::{
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::Command,
+    sync::OnceLock,
 };
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 
 /// The `PATH` of all processes of a node.
 pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -58,6 +59,14 @@ impl Programs {
             images: run_script("images/build")?,
         })
     }
+}
+
+/// The folder of Helm 3, of Flux's controllers and of Argo CD's health checks. They are built when a test asks for them first, which takes
+/// minutes if the cache lacks them.
+pub(crate) fn gitops() -> anyhow::Result<&'static Path> {
+    static FOLDER: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| run_script("gitops/build").map_err(|error| format!("{error:#}")));
+    folder.as_deref().map_err(|error| anyhow!("{error}"))
 }
 
 /// The packages of the missing programs, each once.

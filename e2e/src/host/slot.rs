@@ -4,7 +4,7 @@
 use std::{
     env,
     fs::{self, File, OpenOptions, TryLockError},
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::{self, Path, PathBuf},
 };
 
@@ -18,11 +18,19 @@ const LOCKS: &str = "/run/paylab-e2e";
 const DIRECTORY_ENV: &str = "PAYLAB_E2E_DIR";
 const DIRECTORY: &str = "/tmp/paylab-e2e";
 
+/// The family of all addresses of a node's network, its pods and its Services.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Family {
+    V4,
+    V6,
+}
+
 /// The number of a node, and the folder for its files.
 #[derive(Debug, Clone)]
 pub(crate) struct Slot {
     number: u8,
     directory: PathBuf,
+    family: Family,
 }
 
 /// Locks a slot until it is dropped, and every process that inherited the file has ended.
@@ -30,15 +38,15 @@ pub(crate) struct Slot {
 pub(crate) struct SlotLock(pub(crate) File);
 
 impl Slot {
-    /// All slots, locked or not.
-    pub(crate) fn all() -> anyhow::Result<impl Iterator<Item = Self>> {
+    /// All slots, locked or not, for nodes of this family.
+    pub(crate) fn all(family: Family) -> anyhow::Result<impl Iterator<Item = Self>> {
         let root = path::absolute(env::var_os(DIRECTORY_ENV).unwrap_or_else(|| DIRECTORY.into()))?;
-        Ok((0..SLOTS).map(move |number| Self { number, directory: root.join(number.to_string()) }))
+        Ok((0..SLOTS).map(move |number| Self { number, directory: root.join(number.to_string()), family }))
     }
 
     /// Locks the first free slot.
-    pub(crate) fn acquire() -> anyhow::Result<(Self, SlotLock)> {
-        for slot in Self::all()? {
+    pub(crate) fn acquire(family: Family) -> anyhow::Result<(Self, SlotLock)> {
+        for slot in Self::all(family)? {
             if let Some(lock) = slot.try_lock()? {
                 return Ok((slot, lock));
             }
@@ -66,34 +74,60 @@ impl Slot {
         format!("paylab-{}", self.number)
     }
 
-    /// The first three numbers of the addresses of the node's network: the node ends in 1, this machine in 254.
-    pub(crate) fn network_prefix(&self) -> String {
-        format!("10.200.{}", self.number)
+    /// Every address of the node's family, for servers.
+    pub(crate) fn everywhere(&self) -> IpAddr {
+        match self.family {
+            Family::V4 => Ipv4Addr::UNSPECIFIED.into(),
+            Family::V6 => Ipv6Addr::UNSPECIFIED.into(),
+        }
     }
 
     /// The node's address.
-    pub(crate) fn address(&self) -> Ipv4Addr {
-        Ipv4Addr::new(10, 200, self.number, 1)
+    pub(crate) fn address(&self) -> IpAddr {
+        self.host(200, 1)
     }
 
     /// This machine's address in the node's network.
-    pub(crate) fn gateway(&self) -> Ipv4Addr {
-        Ipv4Addr::new(10, 200, self.number, 254)
+    pub(crate) fn gateway(&self) -> IpAddr {
+        self.host(200, 254)
+    }
+
+    /// The length of the prefix of the node's network.
+    pub(crate) fn prefix_length(&self) -> &'static str {
+        match self.family {
+            Family::V4 => "24",
+            Family::V6 => "64",
+        }
     }
 
     /// The address range of Services.
     pub(crate) fn service_cidr(&self) -> String {
-        format!("10.{}.0.0/16", 96 + self.number)
+        match self.family {
+            Family::V4 => format!("10.{}.0.0/16", 96 + self.number),
+            // The API server refuses a larger range.
+            Family::V6 => format!("{}/112", self.host(96, 0)),
+        }
     }
 
     /// The address of the Service `kubernetes`.
-    pub(crate) fn kubernetes_service_address(&self) -> Ipv4Addr {
-        Ipv4Addr::new(10, 96 + self.number, 0, 1)
+    pub(crate) fn kubernetes_service_address(&self) -> IpAddr {
+        match self.family {
+            Family::V4 => Ipv4Addr::new(10, 96 + self.number, 0, 1).into(),
+            Family::V6 => self.host(96, 1),
+        }
     }
 
     /// The address range of pods.
     pub(crate) fn pod_cidr(&self) -> String {
-        format!("10.244.{}.0/24", self.number)
+        format!("{}/{}", self.host(244, 0), self.prefix_length())
+    }
+
+    /// An address in one of the node's networks.
+    fn host(&self, network: u8, host: u8) -> IpAddr {
+        match self.family {
+            Family::V4 => Ipv4Addr::new(10, network, self.number, host).into(),
+            Family::V6 => Ipv6Addr::new(0xfd00, network.into(), self.number.into(), 0, 0, 0, 0, host.into()).into(),
+        }
     }
 
     /// The folder of the node's files.

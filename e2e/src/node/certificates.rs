@@ -1,10 +1,11 @@
 //! The certificate authority of a node, the certificates that it issues, and the kubeconfig files that refer to them.
 //! It must not know what a user may do: roles decide that.
 
-use std::{fmt::Write as _, fs, path::PathBuf, process::Command};
+use std::{fmt::Write as _, fs, net::SocketAddr, path::PathBuf, process::Command};
 
 use anyhow::{Context as _, ensure};
 
+use super::bootstrap::API_SERVER_PORT;
 use crate::host::slot::Slot;
 
 /// Has no defaults: a certificate contains only what is asked for.
@@ -60,7 +61,7 @@ pub(crate) fn write_kubeconfig(slot: &Slot, file: &str) -> anyhow::Result<PathBu
 kind: Config
 clusters:
 - name: node
-  cluster: {{server: 'https://{}:6443', certificate-authority: '{directory}/ca.crt'}}
+  cluster: {{server: 'https://{}', certificate-authority: '{directory}/ca.crt'}}
 users:
 - name: user
   user: {{client-certificate: '{directory}/{file}.crt', client-key: '{directory}/{file}.key'}}
@@ -69,7 +70,7 @@ contexts:
   context: {{cluster: node, user: user}}
 current-context: node
 ",
-        slot.address()
+        SocketAddr::from((slot.address(), API_SERVER_PORT))
     );
     fs::write(&path, text)?;
     Ok(path)

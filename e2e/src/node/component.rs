@@ -77,7 +77,7 @@ impl Component {
 
 fn api_server_flags(slot: &Slot) -> String {
     format!(
-        "--etcd-servers=http://127.0.0.1:2379 --secure-port=6443 --advertise-address={} --service-cluster-ip-range={} \
+        "--etcd-servers=http://127.0.0.1:2379 --secure-port=6443 --bind-address={} --advertise-address={} --service-cluster-ip-range={} \
          --client-ca-file=@/ca.crt --tls-cert-file=@/server.crt --tls-private-key-file=@/server.key \
          --service-account-issuer=https://kubernetes.default.svc --service-account-key-file=@/sa.pub \
          --service-account-signing-key-file=@/sa.key --authorization-mode=Node,RBAC \
@@ -86,6 +86,7 @@ fn api_server_flags(slot: &Slot) -> String {
          --kubelet-certificate-authority=@/ca.crt --kubelet-preferred-address-types=InternalIP \
          --allow-privileged=true --anonymous-auth=false \
          --audit-policy-file=@/audit-policy.json --audit-log-path=@/audit.log --audit-log-maxsize=10000",
+        slot.everywhere(),
         slot.address(),
         slot.service_cidr()
     )

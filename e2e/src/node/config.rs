@@ -1,9 +1,10 @@
 //! The configuration files of the node's components. It must not know the components' flags.
 
-use std::fs;
+use std::{fs, net::SocketAddr};
 
 use serde_json::{Value, json};
 
+use super::bootstrap::API_SERVER_PORT;
 use crate::host::slot::Slot;
 
 /// Writes all files into the node's folder.
@@ -39,6 +40,7 @@ fn kubelet(slot: &Slot) -> Value {
     json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
+        "address": slot.everywhere(),
         "authentication": {
             "anonymous": {"enabled": false},
             "webhook": {"enabled": true},
@@ -67,6 +69,7 @@ fn proxy(slot: &Slot) -> Value {
     json!({
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
+        "bindAddress": slot.everywhere(),
         "clientConnection": {"kubeconfig": slot.path_text("proxy.kubeconfig")},
         // Leaves the limits of the whole machine unchanged.
         "conntrack": {"maxPerCore": 0, "min": 0, "tcpCloseWaitTimeout": "0s", "tcpEstablishedTimeout": "0s"},
@@ -76,7 +79,7 @@ fn proxy(slot: &Slot) -> Value {
     })
 }
 
-/// A bridge; it does not enforce NetworkPolicies.
+/// A bridge; it does not enforce NetworkPolicies. This machine has a route to pods of IPv6, so that their addresses need not be hidden.
 fn pod_network(slot: &Slot) -> Value {
     json!({
         "cniVersion": "1.0.0",
@@ -86,12 +89,12 @@ fn pod_network(slot: &Slot) -> Value {
                 "type": "bridge",
                 "bridge": "pods",
                 "isGateway": true,
-                "ipMasq": true,
+                "ipMasq": slot.address().is_ipv4(),
                 "hairpinMode": true,
                 "ipam": {
                     "type": "host-local",
                     "ranges": [[{"subnet": slot.pod_cidr()}]],
-                    "routes": [{"dst": "0.0.0.0/0"}],
+                    "routes": [{"dst": format!("{}/0", slot.everywhere())}],
                 },
             },
             {"type": "portmap", "capabilities": {"portMappings": true}},
@@ -104,14 +107,14 @@ fn corefile(slot: &Slot) -> String {
         ".:53 {{
     errors
     cache 5
-    kubernetes cluster.local in-addr.arpa {{
-        endpoint https://{}:6443
+    kubernetes cluster.local in-addr.arpa ip6.arpa {{
+        endpoint https://{}
         kubeconfig {} node
         ttl 5
     }}
 }}
 ",
-        slot.address(),
+        SocketAddr::from((slot.address(), API_SERVER_PORT)),
         slot.path_text("dns.kubeconfig")
     )
 }

@@ -5,6 +5,7 @@
 
 mod api;
 mod cluster;
+mod ipv6;
 mod lanes;
 mod namespaced;
 mod support;
@@ -14,8 +15,10 @@ use std::process::ExitCode;
 use self::lanes::Lane;
 
 /// The lanes run at the same time, because a node waits for most of its time; the suites of one run one after another.
-const LANES: &[Lane] =
-    &[Lane { name: "api", suites: &[api::SUITE] }, Lane { name: "pods", suites: &[cluster::SUITE, namespaced::SUITE] }];
+const LANES: &[Lane] = &[
+    Lane { name: "api", suites: &[api::SUITE, ipv6::SUITE] },
+    Lane { name: "pods", suites: &[cluster::SUITE, namespaced::SUITE] },
+];
 
 fn main() -> ExitCode {
     let passed = match lanes::chosen(LANES) {

@@ -1,6 +1,8 @@
 //! Tests of installations that watch one namespace. Each test has an operator of its own, in a namespace where Pod Security
 //! `restricted` is enforced, with the chart values that it needs.
 
+mod flux;
+
 use paylab_e2e::{Node, NodeKind};
 use serde_json::{Value, json};
 
@@ -13,6 +15,7 @@ pub(crate) const SUITE: Suite =
     Suite { kind: NodeKind::Full, prepare, parallel: 3, groups: &[&[("namespaced", TESTS)]] };
 
 const TESTS: &[Test] = &[
+    ("flux_installs_the_chart_and_waits_for_verdicts", flux::waits_for_verdicts),
     ("a_lesson_runs_without_rights_outside_its_namespace", unprivileged),
     ("an_image_that_cannot_be_pulled_is_named", missing_image),
     ("a_load_gets_the_memory_that_its_payments_need", large_load),

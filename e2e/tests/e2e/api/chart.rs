@@ -16,9 +16,22 @@ const SETS: [&str; 6] = ["default", "namespace", "replicas", "everything", "mini
 /// Kinds of the Prometheus Operator, which the set `everything` needs. Nothing looks into them.
 const MONITORS: [(&str, &str); 2] = [("servicemonitors", "ServiceMonitor"), ("prometheusrules", "PrometheusRule")];
 
-/// How an upgrade is sent: as Helm 4 does it by default, and as Helm 3 does it.
-pub(crate) const SERVER_SIDE: &str = "--server-side=true";
-pub(crate) const CLIENT_SIDE: &str = "--server-side=false";
+/// A Helm, and how it sends an upgrade.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Helm {
+    name: &'static str,
+    run: fn(&Node, &[&str]) -> anyhow::Result<String>,
+    options: &'static [&'static str],
+}
+
+/// It knows client-side apply alone.
+pub(crate) const HELM_3: Helm = Helm { name: "Helm 3", run: Node::helm3, options: &[] };
+/// With server-side apply, which is its default for a new release.
+pub(crate) const HELM_4: Helm = Helm { name: "Helm 4", run: Node::helm, options: &["--server-side=true"] };
+/// With its default: what the last one has used who changed the release.
+const HELM_4_AUTO: Helm = Helm { name: "Helm 4 as before", run: Node::helm, options: &[] };
+/// Who changes a release in turn.
+const TURNS: [Helm; 4] = [HELM_3, HELM_4_AUTO, HELM_3, HELM_4];
 
 /// The operator's token creates and deletes no ConfigMap but those of experiments, though its role names none.
 pub(crate) fn only_own_config_maps(node: &Node) {
@@ -55,33 +68,39 @@ pub(crate) fn only_own_config_maps(node: &Node) {
 }
 
 /// Goes every way from one set of values to another, with one release.
-pub(crate) fn every_way(node: &Node, how: &str) {
+pub(crate) fn every_way(node: &Node, helm: Helm) {
     define_monitors(node);
-    let install = |set: &str| {
-        let (chart, values) = (chart(), chart().join(format!("ci/{set}.yaml")));
-        node.helm(&[
-            "upgrade",
-            "--install",
-            RELEASE,
-            chart.to_str().unwrap(),
-            "--namespace",
-            RELEASE,
-            "--create-namespace",
-            "--set=crds.install=false",
-            how,
-            "--values",
-            values.to_str().unwrap(),
-        ])
-    };
     let mut before = "nothing";
     for set in walk() {
-        install(set).unwrap_or_else(|error| panic!("from {before} to {set}: {error:#}"));
+        install(node, helm, set).unwrap_or_else(|error| panic!("from {before} to {set}: {error:#}"));
         check_strategy(node, set);
         before = set;
     }
     // A rollback is an upgrade too.
-    node.helm(&["rollback", RELEASE, "--namespace", RELEASE, how]).unwrap();
-    node.helm(&["uninstall", RELEASE, "--namespace", RELEASE]).unwrap();
+    (helm.run)(node, &[&["rollback", RELEASE, "--namespace", RELEASE], helm.options].concat()).unwrap();
+    (helm.run)(node, &["uninstall", RELEASE, "--namespace", RELEASE]).unwrap();
+}
+
+/// One release is upgraded by Helm 3 and Helm 4 in turn, each time to another set of values. Each set meets each of them.
+pub(crate) fn taking_turns(node: &Node) {
+    define_monitors(node);
+    for step in 0..SETS.len() * TURNS.len() / 2 {
+        let (set, helm) = (SETS[step % SETS.len()], TURNS[step % TURNS.len()]);
+        install(node, helm, set).unwrap_or_else(|error| panic!("step {step}, to {set} with {}: {error:#}", helm.name));
+        check_strategy(node, set);
+    }
+    // Each can undo what the other one has done last, and remove it.
+    node.helm3(&["rollback", RELEASE, "--namespace", RELEASE]).unwrap();
+    node.helm(&["rollback", RELEASE, "--namespace", RELEASE]).unwrap();
+    node.helm3(&["uninstall", RELEASE, "--namespace", RELEASE]).unwrap();
+}
+
+fn install(node: &Node, helm: Helm, set: &str) -> anyhow::Result<String> {
+    let (chart, values) = (chart(), chart().join(format!("ci/{set}.yaml")));
+    let (chart, values) = (chart.to_str().unwrap(), values.to_str().unwrap());
+    let arguments = ["upgrade", "--install", RELEASE, chart, "--namespace", RELEASE, "--create-namespace"];
+    let further = ["--set=crds.install=false", "--values", values];
+    (helm.run)(node, &[&arguments[..], &further, helm.options].concat())
 }
 
 /// The sets in an order in which each follows each other one once, beginning and ending with the first.

@@ -79,12 +79,9 @@ const REQUESTS: &[Test] = &[
 const CHART: &[Test] = &[
     ("a_resource_that_no_operator_has_seen_is_in_progress", chart::unseen),
     ("the_operators_token_changes_no_config_map_of_others", chart::only_own_config_maps),
-    ("every_set_of_values_upgrades_to_every_other_one_with_server_side_apply", |node| {
-        chart::every_way(node, chart::SERVER_SIDE);
-    }),
-    ("every_set_of_values_upgrades_to_every_other_one_with_client_side_apply", |node| {
-        chart::every_way(node, chart::CLIENT_SIDE);
-    }),
+    ("every_set_of_values_upgrades_to_every_other_one_with_helm_4", |node| chart::every_way(node, chart::HELM_4)),
+    ("every_set_of_values_upgrades_to_every_other_one_with_helm_3", |node| chart::every_way(node, chart::HELM_3)),
+    ("a_release_of_helm_3_is_upgraded_by_helm_4_and_back", chart::taking_turns),
 ];
 
 const CRASH: &[Test] = &[

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
     thread,
 };
 
@@ -113,7 +113,7 @@ fn two_replicas(node: &Node) {
 }
 
 /// Forwards connections from a port of `host`, which the node's pods can reach, to `target`, until this process ends.
-fn forward(host: Ipv4Addr, target: SocketAddr) -> io::Result<SocketAddr> {
+fn forward(host: IpAddr, target: SocketAddr) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind((host, 0))?;
     let forwarded = listener.local_addr()?;
     thread::spawn(move || {

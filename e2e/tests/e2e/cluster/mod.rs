@@ -5,6 +5,7 @@ mod chart;
 mod disturbances;
 mod failures;
 mod gauntlet;
+mod gitops;
 mod lessons;
 mod node;
 mod removal;
@@ -24,6 +25,7 @@ pub(crate) const SUITE: Suite = Suite {
         &[
             ("node", node::TESTS),
             ("gauntlet", gauntlet::TESTS),
+            ("gitops", gitops::TESTS),
             ("lessons", lessons::TESTS),
             ("failures", failures::TESTS),
             ("changes", changes::TESTS),

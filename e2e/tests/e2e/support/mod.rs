@@ -1,6 +1,7 @@
 //! What the tests share: suites with a node, the installation of Paylab, namespaces and experiments.
 
 mod experiments;
+mod flux;
 mod installation;
 mod machine;
 #[path = "../../../../paylab/tests/all/support/marks.rs"]
@@ -13,6 +14,7 @@ mod written;
 
 pub(crate) use self::{
     experiments::{COMPLETED_WITHIN, LAB_OBJECTS, condition, example, experiment, message, slow_experiment},
+    flux::{Flux, ready},
     installation::{IMAGE, import_image, install_chart, root},
     machine::run_here,
     namespace::Namespace,
