@@ -1,7 +1,7 @@
 //! What Helm and Argo CD make of an experiment: `--wait` of Helm 3 and Helm 4, and the health that Argo CD's own code gives. Flux is tested with the
 //! installations that watch one namespace.
 
-use std::{fs, process::Command, time::Instant};
+use std::{fs, process::Command};
 
 use paylab_e2e::Node;
 use serde_json::Value;
@@ -23,15 +23,15 @@ fn helm_waits(node: &Node) {
     let chart = tempfile::tempdir().unwrap();
     fs::create_dir(chart.path().join("templates")).unwrap();
     fs::write(chart.path().join("Chart.yaml"), "apiVersion: v2\nname: shop\nversion: 0.1.0\n").unwrap();
-    let install = |helm: fn(&Node, &[&str]) -> anyhow::Result<String>, name: &str, spec: &str, timeout: &str| {
+    let install = |helm: fn(&Node, &[&str]) -> anyhow::Result<String>, name: &str, spec: &str| {
         fs::write(chart.path().join("templates/experiment.yaml"), experiment(name, spec)).unwrap();
         let path = chart.path().to_str().unwrap();
-        helm(node, &["install", name, path, "--namespace", ns.name(), "--wait", "--timeout", timeout])
+        helm(node, &["install", name, path, "--namespace", ns.name(), "--wait", "--timeout=2m"])
     };
-    install(Node::helm3, "unwaited", HOLDS, "2m").unwrap();
+    install(Node::helm3, "unwaited", HOLDS).unwrap();
     let status = ns.status("unwaited");
     assert!(status["completionTime"].is_null(), "Helm 3 looks at experiments: {status:#}");
-    install(Node::helm, "waited", HOLDS, "2m").unwrap();
+    install(Node::helm, "waited", HOLDS).unwrap();
     let status = ns.status("waited");
     assert_eq!(condition(&status, "Verified"), Some("True"), "{}", message(&status));
     let begun = Instant::now();
@@ -60,7 +60,8 @@ fn argo_cd(node: &Node) {
     ns.apply(&experiment("upheld", HOLDS));
     ns.apply(&experiment("violated", "  payments: {count: 100}\n"));
     ns.apply(&experiment("as-expected", "  expect: Violated\n  payments: {count: 100}\n"));
-    ns.apply(&experiment("failed", "  target: {service: {name: absent, port: 80}}\n"));
+    ns.kubectl(&["create", "configmap", "failed-plan"]);
+    ns.apply(&experiment("failed", ""));
     assert_eq!(health(&resource("upheld")), "", "Argo CD knows experiments by itself");
     run_documented_command(node);
     ns.status_under_load("upheld");

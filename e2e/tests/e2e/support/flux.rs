@@ -113,7 +113,8 @@ impl Namespace<'_> {
     /// Waits until an object of Flux, `KIND/NAME`, has a condition `Ready` that fulfils a condition, and returns its status.
     pub(crate) fn flux_when(&self, object: &str, condition: impl Fn(&Value) -> bool) -> Value {
         let result = eventually(object, COMPLETED_WITHIN, || {
-            let status = self.flux_status(object);
+            // Another controller may not have created it yet.
+            let status = self.try_flux_status(object)?;
             ensure!(condition(&ready(&status)), "{status:#}");
             Ok(status)
         });
@@ -122,8 +123,12 @@ impl Namespace<'_> {
 
     /// The present status of an object of Flux.
     pub(crate) fn flux_status(&self, object: &str) -> Value {
-        let text = self.kubectl(&["get", object, "--output=json"]);
-        serde_json::from_str::<Value>(&text).unwrap()["status"].take()
+        self.try_flux_status(object).unwrap()
+    }
+
+    fn try_flux_status(&self, object: &str) -> anyhow::Result<Value> {
+        let text = self.try_kubectl(&["get", object, "--output=json"])?;
+        Ok(serde_json::from_str::<Value>(&text)?["status"].take())
     }
 
     /// Asks the controller of an object of Flux to look at it again, and waits until it has done so.
