@@ -9,9 +9,9 @@ use crate::support::{Flux, IMAGE, Namespace, condition, experiment, message, rea
 
 /// The name of the namespace and of the installation in it.
 const NAME: &str = "flux";
-/// A claim that holds, with a load of some seconds, so that a test sees what Flux says meanwhile.
+/// A claim that holds, with a load of half a minute, so that a test sees what Flux says meanwhile.
 const HOLDS: &str =
-    "  client: {rate: 20, idempotencyKey: PerPayment}\n  service: {dedup: UniqueKey}\n  payments: {count: 300}\n";
+    "  client: {rate: 20, idempotencyKey: PerPayment}\n  service: {dedup: UniqueKey}\n  payments: {count: 600}\n";
 
 pub(super) fn waits_for_verdicts(node: &Node) {
     let flux = Flux::start(node);
@@ -107,7 +107,7 @@ fn again(flux: &Flux, ns: &Namespace<'_>) {
     let before = identity();
     let status = ns.flux_again("kustomization/upheld", "again");
     assert_eq!((ready(&status)["status"].as_str(), identity()), (Some("True"), before.clone()), "{status:#}");
-    let changed = experiment("upheld", &HOLDS.replace("count: 300", "count: 50"));
+    let changed = experiment("upheld", &HOLDS.replace("count: 600", "count: 50"));
     flux.publish_files(ns, "lab", "2", &[("upheld/experiment.yaml", changed.clone())]);
     let status = ns.flux_when("kustomization/upheld", |ready| ready["status"] == "False");
     let refusal = ready(&status)["message"].as_str().unwrap_or_default().to_owned();
