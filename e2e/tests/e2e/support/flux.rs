@@ -127,8 +127,13 @@ impl Namespace<'_> {
     }
 
     fn try_flux_status(&self, object: &str) -> anyhow::Result<Value> {
-        let text = self.try_kubectl(&["get", object, "--output=json"])?;
-        Ok(serde_json::from_str::<Value>(&text)?["status"].take())
+        let (kind, name) = object.split_once('/').unwrap();
+        let (api, plural) = match kind {
+            "helmrelease" => ("apis/helm.toolkit.fluxcd.io/v2", "helmreleases"),
+            "kustomization" => ("apis/kustomize.toolkit.fluxcd.io/v1", "kustomizations"),
+            other => panic!("{other} is no kind of Flux that the tests know"),
+        };
+        Ok(self.read(api, &format!("{plural}/{name}"))?["status"].take())
     }
 
     /// Asks the controller of an object of Flux to look at it again, and waits until it has done so.
