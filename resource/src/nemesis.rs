@@ -244,8 +244,8 @@ mod tests {
             let kills = cell.faults.iter().filter(|fault| fault.kill.is_some());
             (kills.map(|fault| fault.probability).collect::<Vec<_>>(), cell.client.concurrency)
         };
-        let spec = "{claim: ExactTotal, client: {concurrency: 5}, target: {url: \"http://127.0.0.1:9\", pay: {post: /payments, \
-                    json: {amount: \"{amount.decimal}\"}, answers: [{status: [208], means: Repeat}]}, ledger: {total: {get: /stats, major: $}}}}";
+        let spec = "{claim: ExactTotal, client: {concurrency: 5, idempotencyKey: PerPayment}, target: {url: \"http://127.0.0.1:9\", pay: {post: /payments, \
+                    headers: {Idempotency-Key: \"{key}\"}, json: {amount: \"{amount.decimal}\"}, answers: [{status: [208], means: Repeat}]}, ledger: {total: {get: /stats, major: $}}}}";
         let theirs = theirs(spec);
         let ours = Subject::ours(Dedup::UniqueKey, 42);
         assert_eq!(probabilities("killed", 40, &ours), (vec![0.1; 3], 1));

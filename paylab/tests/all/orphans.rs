@@ -42,7 +42,9 @@ fn children_of(parent: u32) -> Vec<u32> {
 }
 
 fn is_service(process: u32) -> bool {
-    fs::read_to_string(format!("/proc/{process}/cmdline")).is_ok_and(|line| line.contains("payment-service"))
+    let line = fs::read_to_string(format!("/proc/{process}/cmdline"));
+    // A shell has the whole command in one argument.
+    line.is_ok_and(|line| line.split('\0').nth(1) == Some("payment-service"))
 }
 
 /// Payments that meet faults, one after the other, for a minute.
