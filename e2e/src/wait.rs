@@ -7,8 +7,8 @@ use std::{
 
 use anyhow::Context as _;
 
-/// The pause between two checks.
-const INTERVAL: Duration = Duration::from_millis(20);
+/// The pause between two checks. Several tests wait at once, and most ask the API server.
+const INTERVAL: Duration = Duration::from_millis(100);
 
 /// Repeats a check until it succeeds, and returns its value.
 ///

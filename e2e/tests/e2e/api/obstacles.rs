@@ -6,7 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::future::join_all;
 use k8s_openapi::api::{batch::v1::Job, core::v1::Namespace};
 use kube::{
     Api, Client, Config,
@@ -146,6 +145,24 @@ impl Scene {
     pub(super) async fn ended(&self, name: &str, within: Duration) -> ChaosExperimentStatus {
         self.status_when(name, within, |status| status.completion_time.is_some()).await
     }
+
+    /// Waits until all experiments have ended, and returns their statuses in the order of their names.
+    async fn all_ended(&self, within: Duration) -> Vec<ChaosExperimentStatus> {
+        let begun = Instant::now();
+        loop {
+            let all = self.experiments.list(&ListParams::default()).await.unwrap().items;
+            let all: Vec<_> = all.into_iter().map(|one| one.status.unwrap_or_default()).collect();
+            let mut under_way = all.iter().filter(|status| status.completion_time.is_none());
+            let Some(one) = under_way.next() else { return all };
+            assert!(
+                begun.elapsed() < within,
+                "{} of {} have not ended, such as {one:?}",
+                1 + under_way.count(),
+                all.len()
+            );
+            sleep(Duration::from_millis(500)).await;
+        }
+    }
 }
 
 pub(super) async fn create_namespace(client: &Client, name: &str) {
@@ -280,12 +297,8 @@ pub(crate) async fn a_hundred_at_once(node: &Node) {
     let message = waiting.message.unwrap();
     assert!(message.contains("waits for its turn: number "), "{message}");
     assert!(waiting.start_time.is_none(), "its deadline does not run while it waits");
-    let begun = Instant::now();
-    let all = (0..AT_ONCE).map(|number| {
-        let (scene, name) = (&scene, format!("lesson-{number:03}"));
-        async move { scene.ended(&name, ALL_WITHIN.saturating_sub(begun.elapsed())).await }
-    });
-    let all = join_all(all).await;
+    let all = scene.all_ended(ALL_WITHIN).await;
+    assert_eq!(all.len(), AT_ONCE);
     let times: Vec<_> =
         all.iter().map(|one| (one.start_time.clone().unwrap().0, one.completion_time.clone().unwrap().0)).collect();
     for (number, status) in all.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Reads of the API server from this process. A test that waits looks every few milliseconds, and a kubectl for each look would take most of the
+//! Reads of the API server from this process. A test that waits looks ten times a second, and a kubectl for each look would take most of the
 //! machine from what it waits for.
 
 use std::path::Path;
