@@ -20,6 +20,7 @@ use kube::{
         controller::{self, Controller},
         predicates, reflector,
         reflector::{ObjectRef, Store},
+        utils::Backoff,
         watcher,
     },
 };
@@ -121,6 +122,7 @@ pub(crate) async fn control(
         .watches_stream(lab_objects(scope(&client, options), replica_sets, trimmed::metadata, &context), experiment_of)
         .watches_stream(calls, |experiment: ExperimentMeta| Some(ObjectRef::from(&experiment)))
         .with_config(controller::Config::default().concurrency(CONCURRENT_RECONCILES))
+        .trigger_backoff(NoPause)
         .graceful_shutdown_on(shutdown.clone().cancelled_owned())
         .run(recorded_reconcile, after_error, context)
         .for_each(async |result| {
@@ -133,6 +135,23 @@ pub(crate) async fn control(
         () = async { shutdown.cancelled().await; tokio::time::sleep(SHUTDOWN_TIMEOUT).await } => {}
     }
     Ok(())
+}
+
+/// The pause of all watches after an error of one of them. Each pauses by itself, so there is none: the errors of five watches, one after another
+/// with a longer pause each, would make the operator deaf for minutes after a restart of the API server.
+#[derive(Debug, Clone, Copy)]
+struct NoPause;
+
+impl Iterator for NoPause {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        Some(Duration::ZERO)
+    }
+}
+
+impl Backoff for NoPause {
+    fn reset(&mut self) {}
 }
 
 /// The queue of those experiments that exist, and the stream of those whose turn has come.

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use paylab_e2e::{Component, Node};
+use anyhow::ensure;
+use paylab_e2e::{Component, Node, eventually};
 use serde_json::{Value, json};
 
 use super::VALUES;
@@ -25,6 +26,8 @@ pub(crate) const DISTURBING: &[Test] = &[
 const SIDECAR: &str = "aaa-sidecar";
 /// How long a component is down: longer than a usual restart.
 const DOWN_FOR: Duration = Duration::from_secs(4);
+/// How soon after a restart the operator must have heard of a new experiment. Its watches try again after a second, and after two, four and eight.
+const HEARD_WITHIN: Duration = Duration::from_secs(20);
 
 /// Two small experiments: one that pays twice, and one that holds.
 fn pair(ns: &Namespace<'_>, further: &str) {
@@ -133,5 +136,13 @@ fn restarts(node: &Node) {
     for name in ["safe", "broken"] {
         assert!(ns.status(name)["completionTime"].is_null(), "{name} has ended before the restarts were over");
     }
+    // The operator hears of what is new as soon as the API server has answered again.
+    ns.apply(&experiment("next", "  expect: Violated\n  payments: {count: 100}\n"));
+    eventually("a new experiment", HEARD_WITHIN, || {
+        ensure!(ns.status("next")["phase"].is_string(), "the operator has not heard of it");
+        Ok(())
+    })
+    .unwrap();
     assert_verdicts(&ns);
+    assert_eq!(ns.final_status("next")["verdict"], "Violated");
 }
