@@ -69,7 +69,7 @@ class Cluster:
         replicas = self.create("replicasets", namespace, replicas)
         for number in range(item["spec"]["replicas"]):
             metadata = {"name": f"{item['metadata']['name']}-{number}", "labels": labels, "ownerReferences": [controller(replicas)]}
-            ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}], "containerStatuses": [container(template, True, {})]}
+            ready = {"phase": "Running", "podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": "True"}], "containerStatuses": [container(template, True, {})]}
             self.create("pods", namespace, {"metadata": metadata, "spec": template["spec"], "status": ready})
 
     def run_job(self, item):
