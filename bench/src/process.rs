@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{Read as _, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     path::Path,
     process::{Child, Command, Stdio},
     thread,
@@ -106,9 +106,9 @@ impl Drop for ChildProcess {
     }
 }
 
-/// A loopback address whose port is free at the moment.
+/// A loopback address whose port is free, and which nobody else is given until a child listens there.
 pub(crate) fn free_address() -> anyhow::Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+    Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, paylab_testbed::free_port()?)))
 }
 
 fn is_ready(address: SocketAddr) -> std::io::Result<bool> {

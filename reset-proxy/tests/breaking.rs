@@ -4,16 +4,12 @@ mod support;
 
 use paylab_core::{fault::point::Point, witness::record::End};
 use reset_proxy::options::Authority;
-use support::{Ending, Lab, OK, OK_LAST, loopback, pay, rules, soon};
+use support::{Ending, Lab, OK, OK_LAST, loopback, own_loopback, pay, refusing, rules, soon};
 
 #[tokio::test]
 async fn a_service_that_is_down_resets_the_client_and_is_counted() {
-    let lab = Lab::start_with(|options| {
-        // A port that was free a moment ago and is not bound.
-        let free = std::net::TcpListener::bind(loopback()).unwrap().local_addr().unwrap();
-        options.upstream = Some(Authority::from(free));
-    })
-    .await;
+    let (_socket, down) = refusing();
+    let lab = Lab::start_with(|options| options.upstream = Some(Authority::from(down))).await;
     lab.put(&rules("run-1", vec![])).await;
     let mut client = lab.client().await;
     client.send(pay(7, 2)).await;
@@ -121,7 +117,8 @@ async fn above_the_bound_of_connections_a_client_waits_until_another_has_left() 
 
 #[tokio::test]
 async fn at_shutdown_requests_in_flight_end_and_idle_connections_do_not_delay_it() {
-    let mut lab = Lab::passing().await;
+    let mut lab = Lab::start_with(|options| options.listen = Some(own_loopback(21))).await;
+    lab.put(&rules("run-1", vec![])).await;
     let (mut idle, mut idle_service) = lab.deliver(&pay(1, 1)).await;
     idle_service.send(OK).await;
     idle.expect(OK).await;

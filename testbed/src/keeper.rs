@@ -45,7 +45,7 @@ pub(crate) fn directory(server: &str) -> Result<PathBuf, String> {
 
 /// A port of the loopback interface that nobody uses. It is below those that Linux gives to connections and to whoever listens at
 /// port 0, and those that Paylab itself chooses, so that nobody is given it while the server starts.
-pub(crate) fn free_port() -> io::Result<u16> {
+pub fn free_port() -> io::Result<u16> {
     const FIRST: u16 = 10_000;
     const NUMBER: u16 = 10_000;
     // A place to begin that other tests do not begin at.

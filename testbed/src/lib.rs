@@ -5,5 +5,6 @@ mod keeper;
 pub mod mariadb;
 pub mod postgres;
 
+pub use keeper::free_port;
 pub use mariadb::{MariaDb, mariadb};
 pub use postgres::{Durability, Postgres, postgres};

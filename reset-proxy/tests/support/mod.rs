@@ -16,7 +16,7 @@ use rand::{RngExt, rngs::SmallRng};
 use reset_proxy::{ResetProxy, options::Options};
 use tokio::{
     io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     task::JoinHandle,
     time::timeout,
 };
@@ -165,6 +165,20 @@ impl Drop for Lab {
 
 pub(crate) fn loopback() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+/// An address of this machine that no other test and no connection is given, whose port may thus be free for a while: `last` is
+/// different in each such test.
+pub(crate) fn own_loopback(last: u8) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, last], 0))
+}
+
+/// An address that refuses every connection. As long as the socket is kept, nobody else is given its port.
+pub(crate) fn refusing() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(loopback()).expect("a free port");
+    let address = socket.local_addr().expect("bound");
+    (socket, address)
 }
 
 pub(crate) fn options(upstream: SocketAddr) -> Options {

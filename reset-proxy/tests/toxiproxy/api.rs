@@ -27,7 +27,9 @@ async fn a_proxy_is_created_shown_and_deleted() {
     assert_eq!(lab.api("GET", "/proxies/p", Value::Null).await, (200, shown.clone()));
     assert_eq!(lab.api("GET", "/proxies", Value::Null).await, (200, json!({ "p": shown })));
     assert_eq!(lab.api("DELETE", "/proxies/p", Value::Null).await, (204, Value::Null));
-    assert!(TcpStream::connect(listen).await.is_err(), "nothing listens");
+    let closed = lab.proxy_that_closes("q", 15).await;
+    assert_eq!(lab.api("DELETE", "/proxies/q", Value::Null).await, (204, Value::Null));
+    assert!(TcpStream::connect(closed).await.is_err(), "nothing listens");
     for (method, path) in
         [("GET", ""), ("POST", ""), ("PATCH", ""), ("DELETE", ""), ("GET", "/toxics"), ("POST", "/toxics")]
     {

@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use crate::{
-    support::{Ending, Peer, loopback, options, soon},
+    support::{Ending, Peer, loopback, options, refusing, soon},
     toxic_lab::{ToxicLab, address, busy_listener, connect, talk, toxic},
 };
 
@@ -104,8 +104,8 @@ async fn ten_thousand_toxics_on_one_proxy_pass_its_bytes() {
 #[tokio::test]
 async fn the_client_is_closed_when_the_upstream_refuses_or_does_not_answer_in_time() {
     let lab = ToxicLab::start_with(|options| options.dial_timeout = DurationText::from_ms(300)).await;
-    let free = std::net::TcpListener::bind(loopback()).expect("a free port").local_addr().expect("bound");
-    let gone = lab.proxy_to("gone", free).await;
+    let (_socket, down) = refusing();
+    let gone = lab.proxy_to("gone", down).await;
     let other = lab.proxy("other").await;
     let (mut neighbour, mut service) = lab.connection(other).await;
     connect(gone).await.ends_with(Ending::Eof).await;
@@ -201,7 +201,8 @@ async fn a_request_that_breaks_off_does_not_block_the_api() {
 #[tokio::test]
 async fn at_shutdown_connections_are_closed_and_not_reset() {
     let mut lab = ToxicLab::start().await;
-    let address = lab.proxy_with([toxic("latency", "upstream", json!({"latency": 600_000}))]).await;
+    let address = lab.proxy_that_closes("p", 14).await;
+    lab.add(toxic("latency", "upstream", json!({"latency": 600_000}))).await;
     let (mut client, mut service) = lab.connection(address).await;
     client.send("waiting").await;
     lab.stop().await;

@@ -10,7 +10,7 @@ use reset_proxy::options::Options;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-use crate::support::{Lab, Peer, loopback, soon};
+use crate::support::{Lab, Peer, loopback, own_loopback, soon};
 
 /// A lab with named proxies.
 pub(crate) struct ToxicLab(Lab);
@@ -70,10 +70,9 @@ impl ToxicLab {
         address(&self.accepted("POST", "/proxies", body).await)
     }
 
-    /// Creates a proxy that a test closes and opens again. While it is closed anybody may take its port, so it listens at an
-    /// address of its own, which no other test and no connection uses: `last` is different in each such test.
+    /// Creates a proxy that a test closes. While it is closed anybody may take its port, so it listens at an address of its own.
     pub(crate) async fn proxy_that_closes(&self, name: &str, last: u8) -> SocketAddr {
-        let body = json!({"name": name, "listen": format!("127.0.0.{last}:0"), "upstream": self.upstream()});
+        let body = json!({"name": name, "listen": own_loopback(last), "upstream": self.upstream()});
         address(&self.accepted("POST", "/proxies", body).await)
     }
 
