@@ -1,12 +1,14 @@
 //! The CustomResourceDefinition, which the schema of [`crate::spec`] makes, with the one rule that is about the whole resource.
 
+use std::sync::LazyLock;
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSON, JSONSchemaProps, ValidationRule,
 };
 use kube_core::CustomResourceExt as _;
 
 use paylab_core::text_form::EXPERIMENT_NAME;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::spec::{ChaosExperiment, NAME_LEN_MAX};
 
@@ -42,6 +44,13 @@ pub fn definition() -> CustomResourceDefinition {
         }
     });
     definition
+}
+
+/// The schema in the definition, with its rules. It is made once, because that takes as long as reading a file does.
+pub(crate) fn schema() -> &'static Value {
+    static SCHEMA: LazyLock<Value> =
+        LazyLock::new(|| json!(definition())["spec"]["versions"][0]["schema"]["openAPIV3Schema"].take());
+    &SCHEMA
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Value, json};
 
 use crate::{
-    definition::definition,
+    definition::schema,
     reference::{example, reasons, words},
     spec::ChaosExperimentSpec,
     status::ChaosExperimentStatus,
@@ -32,7 +32,7 @@ pub struct Field {
 /// Every field of the spec and of the status, in the order of paths.
 #[must_use]
 pub fn fields() -> Vec<Field> {
-    let schema = json!(definition())["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone();
+    let schema = schema();
     let mut walk = Walk::default();
     walk.visit(
         "spec",

@@ -2,28 +2,28 @@
 
 use std::sync::LazyLock;
 
-use kube_cel::{ValidationError, Validator};
+use kube_cel::{CompiledSchema, ValidationError, Validator, compile_schema};
 use paylab_core::field_error::FieldError;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::definition::definition;
+use crate::definition;
 
-/// The schema of the resource, with its rules.
-static SCHEMA: LazyLock<Value> =
-    LazyLock::new(|| json!(definition())["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone());
+/// The rules of the whole resource. They are read once, because that takes far longer than to evaluate them, which an operator does again and
+/// again.
+static RULES: LazyLock<CompiledSchema> = LazyLock::new(|| compile_schema(definition::schema()));
 
 /// What the rules say about a whole resource that the schema accepts.
 pub(super) fn check_resource(resource: &Value) -> Vec<FieldError> {
-    check(&SCHEMA, resource, "")
+    check(&RULES, resource, "")
 }
 
 /// What the rules say about a spec that the schema accepts.
 pub(super) fn check_spec(spec: &Value) -> Vec<FieldError> {
-    check(&SCHEMA["properties"]["spec"], spec, "spec.")
+    RULES.properties.get("spec").map(|rules| check(rules, spec, "spec.")).unwrap_or_default()
 }
 
-fn check(schema: &Value, value: &Value, prefix: &str) -> Vec<FieldError> {
-    let Err(errors) = Validator::new().validate_with_defaults(schema, value, None) else { return Vec::new() };
+fn check(rules: &CompiledSchema, value: &Value, prefix: &str) -> Vec<FieldError> {
+    let Err(errors) = Validator::new().validate_compiled(rules, value, None) else { return Vec::new() };
     let error =
         |error: &ValidationError| FieldError::new(format!("{prefix}{}", error.field_path), error.message.clone());
     errors.as_slice().iter().map(error).collect()

@@ -9,7 +9,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
 use crate::{
-    definition::definition,
+    definition,
     path::join,
     spec::NAME_LEN_MAX,
     validation::words::{kind_of, mismatch, path_of, shown},
@@ -73,8 +73,7 @@ impl Schema {
 
 /// The schema of a spec.
 fn spec_schema() -> Value {
-    let definition = json!(definition());
-    let mut spec = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"].clone();
+    let mut spec = definition::schema()["properties"]["spec"].clone();
     close(&mut spec);
     spec
 }
