@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use crate::host::programs::PATH;
+use crate::host::programs::{GARBAGE_LATER, PATH};
 
 /// The time limit of every command.
 const COMMAND_WITHIN: Duration = Duration::from_secs(300);
@@ -55,7 +55,7 @@ impl AdminTools {
             .arg(program)
             .args(arguments)
             .env_clear()
-            .env("PATH", PATH)
+            .envs([("PATH", PATH), GARBAGE_LATER])
             .env("HOME", home)
             .env("KUBECONFIG", &self.kubeconfig)
             .env("HELM_CACHE_HOME", home.join("helm/cache"))

@@ -50,7 +50,7 @@ impl Component {
         match self {
             Self::Etcd => "--data-dir=@/etcd --unsafe-no-fsync --listen-peer-urls=http://127.0.0.1:2380 \
                 --listen-client-urls=http://127.0.0.1:2379 --advertise-client-urls=http://127.0.0.1:2379 \
-                --heartbeat-interval=10 --election-timeout=50"
+                --heartbeat-interval=100 --election-timeout=1000"
                 .to_owned(),
             Self::ApiServer => api_server_flags(slot),
             Self::ControllerManager => format!(

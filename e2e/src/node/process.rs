@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::component::Component;
 use crate::{
     host::{
-        programs::{PATH, Programs},
+        programs::{GARBAGE_LATER, PATH, Programs},
         slot::Slot,
     },
     wait::eventually,
@@ -57,7 +57,7 @@ impl ComponentProcess {
         let child = command
             .args(component.flags(slot).split_ascii_whitespace().map(|flag| flag.replace('@', &directory)))
             .env_clear()
-            .envs([("PATH", PATH), ("HOME", &directory)])
+            .envs([("PATH", PATH), ("HOME", &directory), GARBAGE_LATER])
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)
