@@ -14,10 +14,10 @@ use std::process::ExitCode;
 
 use self::lanes::Lane;
 
-/// The lanes run at the same time, because a node waits for most of its time; the suites of one run one after another.
+/// The lanes run at the same time, because a node waits for most of its time; the suites of one run one after another. They take about as long.
 const LANES: &[Lane] = &[
-    Lane { name: "api", suites: &[api::SUITE, ipv6::SUITE] },
-    Lane { name: "pods", suites: &[cluster::SUITE, namespaced::SUITE] },
+    Lane { name: "cluster", suites: &[cluster::SUITE] },
+    Lane { name: "others", suites: &[api::SUITE, ipv6::SUITE, namespaced::SUITE] },
 ];
 
 fn main() -> ExitCode {
