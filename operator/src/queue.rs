@@ -158,14 +158,16 @@ impl Queue {
         Turn::Later(Place { number: before + 1, of: line.waiting.len(), under_way: line.under_way.len() })
     }
 
-    /// Takes an experiment out that has ended or is gone, and calls those whose turn has come.
-    pub(crate) fn leave(&self, name: &Name) {
+    /// Takes an experiment out that has ended or is gone, and calls those whose turn has come. Returns whether it was under way.
+    pub(crate) fn leave(&self, name: &Name) -> bool {
         let mut line = self.lock();
         let waiting = line.waiting.len();
         line.waiting.retain(|waiting| waiting.name != *name);
-        if line.under_way.remove(name) || line.waiting.len() < waiting {
+        let was_under_way = line.under_way.remove(name);
+        if was_under_way || line.waiting.len() < waiting {
             self.call(&line);
         }
+        was_under_way
     }
 
     /// Takes all out that do not exist any more.

@@ -92,17 +92,15 @@ pub(crate) async fn observe(client: &Client, experiment: &PlannedExperiment) -> 
     let of_this_run = ListParams::default().labels(&names::selector(experiment.id.as_str()));
     let pods = Api::<Pod>::namespaced(client.clone(), &experiment.namespace);
     let replica_sets = Api::<PartialObjectMeta<ReplicaSet>>::namespaced(client.clone(), &experiment.namespace);
-    let pods_and_controllers = async {
-        // In this order: a ReplicaSet exists before its pods, so none of the pods lacks its controller in the second list.
+    let load_and_pods = async {
+        // In this order: the pods of a Job that has finished have ended, so none of them still runs in the first list; and a ReplicaSet exists
+        // before its pods, so none of them lacks its controller in the second.
+        let job = read::<Job>(client, experiment, name(Part::LoadJob)).await?;
         let pods = pods.list(&of_this_run).await?;
-        Ok((pods, replica_sets.list(&of_this_run).await?))
+        Ok((job, pods, replica_sets.list(&of_this_run).await?))
     };
     let parts = experiment.lab_parts().into_iter().map(|(part, _)| read::<Deployment>(client, experiment, name(part)));
-    let (deployments, job, (pods, replica_sets)) = tokio::try_join!(
-        try_join_all(parts),
-        read::<Job>(client, experiment, name(Part::LoadJob)),
-        pods_and_controllers,
-    )?;
+    let (deployments, (job, pods, replica_sets)) = tokio::try_join!(try_join_all(parts), load_and_pods)?;
     let paid_service = match (experiment.paid(), &job) {
         (Paid::Service(service), None) => Some(read_paid_service(client, experiment, &service.name).await?),
         _ => None,

@@ -12,7 +12,7 @@ use super::{
     publish::{builder, elapsed, publish, timeline},
 };
 use crate::{
-    decide::{Decision, PodProblem, Timeline, decide},
+    decide::{Decision, PodProblem, Timeline, decide, waiting::LOOK_AGAIN},
     memory::{Kept, Known, UnderWay},
     observe::Observed,
     planned::PlannedExperiment,
@@ -53,7 +53,8 @@ fn at_kept_lab(context: &Context, resource: &PartialObjectMeta<ChaosExperiment>,
         // The watches may not have heard yet that it was stopped.
         Some(unheard) if is_running => unheard.min(left),
         None if is_running => return Glance::Look(Occasion::default()),
-        Some(_) | None => left,
+        // The watches may have missed something, and a glance costs no request.
+        Some(_) | None => left.min(LOOK_AGAIN),
     };
     enough(Known::Kept(kept), Action::requeue(next))
 }

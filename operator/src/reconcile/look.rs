@@ -14,7 +14,7 @@ use tracing::warn;
 
 use super::{
     Context, Occasion, ReconcileError, Reconciled,
-    publish::{builder, elapsed, finish, publish, refuse_unreadable, timeline},
+    publish::{builder, elapsed, finish, leave, publish, refuse_unreadable, timeline},
 };
 use crate::{
     api::{ApiError, answered},
@@ -34,33 +34,40 @@ use crate::{
 /// Looks at an experiment, and does what is to be done.
 pub(super) async fn look(
     context: &Context,
-    resource: &PartialObjectMeta<ChaosExperiment>,
+    asked: &PartialObjectMeta<ChaosExperiment>,
     occasion: Occasion,
 ) -> Result<Reconciled, ReconcileError> {
-    let namespace = resource.namespace().unwrap_or_default();
+    let namespace = asked.namespace().unwrap_or_default();
     let gone = Reconciled { known: None, next: Action::await_change() };
     let settled = Reconciled { known: Some(Known::Settled), next: Action::await_change() };
     let api = Api::<ChaosExperiment>::namespaced(context.client.clone(), &namespace);
-    let resource = match answered(api.get_opt(&resource.name_any())).await {
+    let resource = match answered(api.get_opt(&asked.name_any())).await {
         Ok(Some(resource)) => resource,
         Ok(None) => {
-            context.queue.leave(&(namespace, resource.name_any()));
+            context.queue.leave(&(namespace, asked.name_any()));
             return Ok(gone);
         }
         Err(ApiError::Request(kube::Error::SerdeError(error))) => {
-            refuse_unreadable(context, resource, &error).await?;
+            refuse_unreadable(context, asked, &error).await?;
             return Ok(settled);
         }
         Err(error) => return Err(error.into()),
     };
     context.metrics.record_experiment(&resource);
+    if resource.uid() != asked.uid() {
+        // It was deleted and created again, of which the watches tell.
+        return Ok(gone);
+    }
     if resource.metadata.deletion_timestamp.is_some() {
         // Kubernetes deletes everything that the resource owns; nothing else has to be undone.
         context.queue.leave(&(namespace, resource.name_any()));
         return Ok(gone);
     }
     match PlannedExperiment::of(&resource) {
-        Err(_) if status::is_final(resource.status.as_ref()) => Ok(settled),
+        Err(_) if status::is_final(resource.status.as_ref()) => {
+            leave(context, &resource);
+            Ok(settled)
+        }
         Err(refusals) => {
             let status = builder(&resource, Timestamp::now()).refused(&refusals);
             finish(context, &api, &resource, status).await?;
@@ -79,6 +86,7 @@ async fn advance(
     occasion: Occasion,
 ) -> Result<Reconciled, ReconcileError> {
     if let Some(last) = resource.status.as_ref().filter(|status| status::is_final(Some(status))) {
+        leave(context, &resource);
         return clean_up(context, experiment, last).await;
     }
     let ticket = Ticket::of(&resource);
@@ -206,11 +214,12 @@ async fn act(
     Ok(acted)
 }
 
-/// When to reconcile again if no watch calls before: for another look, for the progress of the load, or because a time limit is reached.
+/// When to reconcile again if no watch calls before: for another look, for the progress of the load, or because a time limit is reached. As long as
+/// the watches say something else than the last look, the progress is read by the next look only.
 pub(super) fn wake(experiment: &PlannedExperiment, known: &UnderWay, timeline: &Timeline) -> Duration {
     let until = |at: Instant| at.saturating_duration_since(Instant::now());
     let (waited, progress) = match timeline.launched {
-        Some(_) => (timeline.load_age(), Some(until(known.progress_at))),
+        Some(_) => (timeline.load_age(), known.answered.is_none().then(|| until(known.progress_at))),
         None => (timeline.waited(), None),
     };
     [Some(until(known.look_at)), next_limit(experiment, waited), progress]
@@ -248,7 +257,8 @@ async fn clean_up(
     let kept_for = context.keep_labs_for.saturating_sub(age);
     if status::keeps_lab(experiment.spec.retain, last) && !kept_for.is_zero() {
         let plan = answered(apply::stop_lab(&context.client, experiment)).await?;
-        let known = Kept { until: now + kept_for, plan, heard_at: Instant::now() + LOOK_AGAIN_SOON };
+        let until = now.checked_add(kept_for).unwrap_or(Timestamp::MAX);
+        let known = Kept { until, plan, heard_at: Instant::now() + LOOK_AGAIN_SOON };
         return Ok(Reconciled { known: Some(Known::Kept(known)), next: Action::requeue(kept_for) });
     }
     answered(apply::delete_lab(&context.client, experiment)).await?;

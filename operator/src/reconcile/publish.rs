@@ -28,11 +28,23 @@ pub(super) async fn finish(
     status: ChaosExperimentStatus,
 ) -> Result<ChaosExperiment, ReconcileError> {
     let published = publish(context, api, resource, status).await?;
-    context.metrics.record_end(&published);
     context.queue.leave(&(published.namespace().unwrap_or_default(), published.name_any()));
-    let outcome = published.status.as_ref().and_then(|status| status.message.as_deref()).unwrap_or_default();
-    info!(namespace = published.namespace(), name = published.name_any(), outcome, "experiment ended");
+    report_end(context, &published);
     Ok(published)
+}
+
+/// Gives up the place of an experiment that was found to have ended. If it had one, the answer to the write of its end was lost, and nobody has
+/// reported its end.
+pub(super) fn leave(context: &Context, resource: &ChaosExperiment) {
+    if context.queue.leave(&(resource.namespace().unwrap_or_default(), resource.name_any())) {
+        report_end(context, resource);
+    }
+}
+
+fn report_end(context: &Context, ended: &ChaosExperiment) {
+    context.metrics.record_end(ended);
+    let outcome = ended.status.as_ref().and_then(|status| status.message.as_deref()).unwrap_or_default();
+    info!(namespace = ended.namespace(), name = ended.name_any(), outcome, "experiment ended");
 }
 
 /// Writes the status if it says something new: another phase or reason first in an Event, which a repeated reconcile does not create twice. The
@@ -69,6 +81,7 @@ pub(super) async fn refuse_unreadable(
     let Some(mut stored) = answered(api.get_opt(&resource.name_any())).await? else {
         return Ok(());
     };
+    context.queue.leave(&(namespace, resource.name_any()));
     if stored.data.pointer("/status/completionTime").is_some_and(|time| !time.is_null()) {
         return Ok(());
     }
@@ -81,7 +94,6 @@ pub(super) async fn refuse_unreadable(
     apply::emit(&context.client, resource, &status, &context.identity).await;
     stored.data["status"] = json!(status);
     answered(api.replace_status(&resource.name_any(), &PostParams::default(), &stored)).await?;
-    context.queue.leave(&(namespace, resource.name_any()));
     Ok(())
 }
 

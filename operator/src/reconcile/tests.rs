@@ -321,6 +321,41 @@ async fn an_experiment_that_waits_asks_for_nothing_while_its_place_stays() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_experiment_whose_end_was_written_without_an_answer_gives_up_its_place_and_its_end_is_counted_once() {
+    let stage = Stage::loading(&json!({})).await;
+    let over = loaded(ended(0, "Completed", "{}"));
+    stage.exists(&over);
+    stage.told(&over);
+    stage.api.lose_answer("PUT chaosexperiments/lesson/status");
+    let lost = reconcile(Arc::clone(&stage.experiment), Arc::clone(&stage.context)).await;
+    assert!(lost.is_err() && stage.status().phase == Some(Phase::Completed), "it was written");
+    let mut next = resource(&json!({}));
+    next.metadata.name = Some("next".to_owned());
+    assert!(matches!(stage.context.queue.enter(Ticket::of(&next)), Turn::Later(_)), "nobody knows that it has ended");
+    let mut written = stage.api.get("chaosexperiments/lesson").unwrap();
+    written["status"]["payments"] = json!({"lost": 5});
+    stage.api.put("chaosexperiments/lesson", written);
+    stage.reconcile().await;
+    assert_eq!(stage.context.queue.enter(Ticket::of(&next)), Turn::Now);
+    stage.reconcile().await;
+    let metrics = stage.context.metrics.encode(None);
+    let lost = metrics.lines().find(|line| line.starts_with("paylab_payments_lost_total ")).unwrap();
+    assert_eq!(lost, "paylab_payments_lost_total 5", "{metrics}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_watches_contradict_a_look_nothing_is_done_at_once_again() {
+    let stage = Stage::loading(&json!({})).await;
+    advance(Duration::from_secs(3)).await;
+    // They say that the Job is gone, and the API server does not.
+    stage.told(&lab());
+    assert_ne!(stage.requests().await, [""; 0], "it is looked at");
+    // Its progress is due 3 s before the next look.
+    advance(Duration::from_secs(2)).await;
+    assert_eq!(stage.reconcile().await, Action::requeue(Duration::from_secs(3)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_kept_lab_is_stopped_again_when_somebody_starts_it() {
     let stage = Stage::loading(&json!({"retain": "Always"})).await;
     let over = loaded(ended(0, "Completed", "{}"));
