@@ -176,7 +176,7 @@ impl Supervisor {
                 biased;
                 () = shutdown.cancelled() => return self.running.stop().await,
                 ended = &mut self.running.ended => return Ok(ended??),
-                Some(order) = orders.recv() => self.obey(order).await?,
+                Some(order) = orders.recv() => self.obey(order, &shutdown).await?,
                 accepted = self.listener.accept() => {
                     if let Ok((stream, _)) = accepted {
                         tokio::spawn(receive(stream, self.token.clone(), sender.clone()));
@@ -198,8 +198,9 @@ impl Supervisor {
         }
     }
 
-    /// Kills the process, and starts it again at once. If whoever has ordered it is gone, that changes nothing.
-    async fn obey(&mut self, mut order: Order) -> anyhow::Result<()> {
+    /// Kills the process, and starts it again at once. If whoever has ordered it is gone, that changes nothing. Whether it serves again is not
+    /// waited for at the end of this process.
+    async fn obey(&mut self, mut order: Order, shutdown: &CancellationToken) -> anyhow::Result<()> {
         let begun = Instant::now();
         self.running.group.kill();
         (&mut self.running.ended).await??;
@@ -207,7 +208,12 @@ impl Supervisor {
         let _ = order.tell_dead().await;
         self.running = Running::start(&self.service)?;
         self.now.store(self.running.leader, Ordering::Relaxed);
-        if let Err(error) = self.await_serving().await {
+        let serving = tokio::select! {
+            serving = self.await_serving() => serving,
+            () = shutdown.cancelled() => return Ok(()),
+        };
+        if let Err(error) = serving {
+            self.running.group.kill();
             let _ = order.refuse(&format!("{error:#}")).await;
             return Err(error);
         }
@@ -245,10 +251,14 @@ impl Running {
         guard::release(&mut child).context("the service has ended before it began")?;
         let (sender, ended) = oneshot::channel();
         let reaped = service.reaped;
-        thread::Builder::new().name("reaper".to_owned()).spawn(move || {
+        let reaper = thread::Builder::new().name("reaper".to_owned()).spawn(move || {
             // Nobody waits for it after the end of the supervisor.
             let _ = sender.send(reaped.wait_for(child));
-        })?;
+        });
+        if let Err(error) = reaper {
+            group.kill();
+            return Err(anyhow!(error).context("nobody could wait for the end of the service"));
+        }
         Ok(Self { leader, group, ended })
     }
 
