@@ -4,6 +4,7 @@ pub mod check;
 pub mod explain;
 pub mod gauntlet;
 pub mod init;
+pub(crate) mod output_files;
 pub mod part;
 pub mod predict;
 pub(crate) mod progress;

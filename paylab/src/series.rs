@@ -243,11 +243,14 @@ impl UntilOptions {
         format!("{bound}{budget}{most}")
     }
 
-    /// Refuses a database that holds the ledger of one run only.
+    /// Refuses a database that holds the ledger of one run only, and no time at all.
     ///
     /// # Errors
-    /// The ledger is in a file.
+    /// The ledger is in a file, or no run could begin.
     pub(crate) fn check(&self, database: &crate::lab::Database) -> anyhow::Result<()> {
+        if self.budget.is_some_and(|budget| budget.duration().is_zero()) {
+            return Err(crate::exit::Misuse("--budget: 0 s allow no run; give more".to_owned()).into());
+        }
         match (database, &self.until_bound) {
             (crate::lab::Database::File { url: _, path }, Some(_)) => {
                 let problem = format!("--database: {} can hold the ledger of one run only; use sqlite", path.display());

@@ -131,7 +131,7 @@ impl Sourced {
     /// this one.
     #[must_use]
     pub fn file_alone(&self) -> Option<String> {
-        self.source.named_file().filter(|_| self.document.is_none()).map(quoted)
+        self.source.argument().filter(|_| self.document.is_none())
     }
 
     /// Refuses a field for a reason that only this machine has.
@@ -202,6 +202,11 @@ impl Source {
         (!is_stdin(&self.file)).then(|| self.name())
     }
 
+    /// The same as a shell reads it.
+    fn argument(&self) -> Option<String> {
+        (!is_stdin(&self.file)).then(|| argument(&self.file))
+    }
+
     /// Refuses a field for a reason that only this machine has.
     pub(crate) fn refuse(&self, field: &str, problem: String) -> InvalidExperiment {
         InvalidExperiment::of(&self.name(), vec![FieldError::new(field, problem)])
@@ -234,6 +239,12 @@ impl Source {
 
 fn is_stdin(file: &Path) -> bool {
     file.as_os_str() == STDIN
+}
+
+/// The path of a file as an argument that a shell and a command read again: one that begins with a dash would be taken for an option.
+pub(crate) fn argument(file: &Path) -> String {
+    let path = file.display().to_string();
+    quoted(if path.starts_with('-') { format!("./{path}") } else { path })
 }
 
 /// A word of a command line, in quotes if a shell would read it otherwise.

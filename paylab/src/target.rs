@@ -34,6 +34,7 @@ use crate::{
     guard,
     lab::Database,
     leftovers::ProcessGroup,
+    output::tell,
     source::{Source, Sourced, Sources, quoted},
     supervisor::{OrdersTo, Reaped, STOP_TIMEOUT, Service, Supervised},
 };
@@ -96,6 +97,10 @@ pub(crate) enum TheirProcess {
 pub(crate) struct Started {
     child: Child,
     group: ProcessGroup,
+    output: File,
+    secrets: Secrets,
+    /// Whether it has accepted a connection.
+    has_served: bool,
 }
 
 impl TargetOptions {
@@ -294,7 +299,7 @@ impl Startable {
         let supervised = Supervised::start(Service { spawn, address, reaped: Reaped::Own }, unwanted);
         supervised.map(TheirProcess::Supervised).map_err(|problem| match problem.downcast() {
             Ok(interrupted @ Interrupted) => interrupted.into(),
-            Err(problem) => Misuse(format!("--target-command: {problem:#}{}", last_of(shown, &secrets))).into(),
+            Err(problem) => Misuse(format!("--target-command: {problem:#}{}", last_of(&shown, &secrets))).into(),
         })
     }
 
@@ -313,10 +318,10 @@ impl Startable {
         let output = tempfile::tempfile().context("cannot make a temporary file for the output of --target-command")?;
         let child = self.spawn(&output).context("cannot start the shell for --target-command")?;
         let group = ProcessGroup::of(child.id());
-        let mut started = Started { child, group };
+        let mut started = Started { child, group, output, secrets: self.secrets, has_served: false };
         guard::release(&mut started.child).context("the shell for --target-command has ended")?;
         if started
-            .wait_until_ready(self.port, output, &self.secrets, unwanted)
+            .wait_until_ready(self.port, unwanted)
             .map_err(|problem| Misuse(format!("--target-command: {problem}")))?
         {
             Ok(started)
@@ -328,17 +333,12 @@ impl Startable {
 
 impl Started {
     /// Waits until something answers at a port. False: nobody wants that any more.
-    fn wait_until_ready(
-        &mut self,
-        port: u16,
-        output: File,
-        secrets: &Secrets,
-        unwanted: &CancellationToken,
-    ) -> anyhow::Result<bool> {
+    fn wait_until_ready(&mut self, port: u16, unwanted: &CancellationToken) -> anyhow::Result<bool> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let begun = Instant::now();
         loop {
             if TcpStream::connect_timeout(&address, START_TIMEOUT).is_ok() {
+                self.has_served = true;
                 return Ok(true);
             }
             if unwanted.is_cancelled() {
@@ -347,14 +347,14 @@ impl Started {
             if let Some(status) = self.child.try_wait()? {
                 return Err(anyhow!(
                     "it ended before anything answered at {address} ({status}){}",
-                    last_of(output, secrets)
+                    last_of(&self.output, &self.secrets)
                 ));
             }
             if begun.elapsed() >= START_TIMEOUT {
                 let seconds = START_TIMEOUT.as_secs();
                 return Err(anyhow!(
                     "nothing answered at {address} within {seconds} s; the service must listen on $PORT{}",
-                    last_of(output, secrets)
+                    last_of(&self.output, &self.secrets)
                 ));
             }
             thread::sleep(START_PAUSE);
@@ -364,6 +364,13 @@ impl Started {
 
 impl Drop for Started {
     fn drop(&mut self) {
+        if self.has_served
+            && let Ok(Some(status)) = self.child.try_wait()
+        {
+            // Nobody has asked it to, so this is why payments failed, or a process is left that has gone away from the command.
+            let output = last_of(&self.output, &self.secrets);
+            tell(format_args!("--target-command: your service has ended by itself ({status}){output}"));
+        }
         self.group.terminate();
         let begun = Instant::now();
         while begun.elapsed() < STOP_TIMEOUT && matches!(self.child.try_wait(), Ok(None)) {
@@ -377,7 +384,7 @@ impl Drop for Started {
 }
 
 /// The end of a command's output, for a message. The command can read the secrets in its environment.
-fn last_of(mut output: File, secrets: &Secrets) -> String {
+fn last_of(mut output: &File, secrets: &Secrets) -> String {
     let mut text = String::new();
     let read = output.metadata().and_then(|metadata| {
         output.seek(io::SeekFrom::Start(metadata.len().saturating_sub(OUTPUT_SHOWN)))?;

@@ -37,7 +37,7 @@ impl Checking<'_> {
             Some(Answer::Whole { status, rule, identity, head, beginning }) => {
                 let rule = match rule {
                     Rule::Matched(rule) => format!(" by answers[{rule}]"),
-                    Rule::Unmatched => " by no rule, as HTTP says".to_owned(),
+                    Rule::Unmatched => " by HTTP, because no rule matches it".to_owned(),
                     Rule::Absent => String::new(),
                 };
                 let secrets = self.contract.secrets();

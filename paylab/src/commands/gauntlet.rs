@@ -26,7 +26,7 @@ use crate::{
     output::{print, tell},
     series::UntilOptions,
     signals::{self, Told},
-    source::{Source, drawn_seed, quoted},
+    source::{Source, argument, drawn_seed},
     target::{self, Places, TheirProcess},
 };
 
@@ -114,13 +114,15 @@ pub fn gauntlet(options: &Options) -> anyhow::Result<Exit> {
         let problem = format!("{} can hold the ledger of one experiment only; use sqlite", path.display());
         return Err(Misuse(format!("--database: {problem}")).into());
     }
+    options.until.check(&options.database)?;
     let (places, startable) = options.target.prepare()?;
     let (subjects, contract) = options.subjects(places)?;
     let cells = options.cells(&subjects, contract.as_ref());
     if let Some(directory) = &options.emit {
         return write(directory, &cells, &subjects[0].gauntlet);
     }
-    options.files.prepare(options.file.as_deref())?;
+    let smallest: Vec<_> = options.smallest.iter().map(|file| ("--smallest", file.as_path())).collect();
+    options.files.prepare(&smallest, options.file.as_deref())?;
     machine::raise_descriptor_limit();
     let shutdown = CancellationToken::new();
     signals::listen(shutdown.clone(), Told::Person)?;
@@ -290,8 +292,7 @@ impl Options {
 
     /// The command that runs the same gauntlet again.
     fn command(&self) -> String {
-        let file =
-            self.file.as_ref().map(|file| format!(" {}", quoted(file.display().to_string()))).unwrap_or_default();
+        let file = self.file.as_ref().map(|file| format!(" {}", argument(file))).unwrap_or_default();
         let seed = self.seed.map(|seed| format!(" --seed {seed}")).unwrap_or_default();
         let payments = self.payments.map(|payments| format!(" --payments {payments}")).unwrap_or_default();
         let concurrency = self.concurrency.map(|number| format!(" --concurrency {number}")).unwrap_or_default();

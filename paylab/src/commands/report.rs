@@ -54,7 +54,7 @@ pub fn report(options: &Options) -> anyhow::Result<Exit> {
     }
     let read: Vec<_> =
         options.directory.iter().chain(&options.compare).flat_map(|place| evidence::files_of(place)).collect();
-    options.files.prepare(read.iter().map(PathBuf::as_path))?;
+    options.files.prepare(&[], read.iter().map(PathBuf::as_path))?;
     let output = match options.output {
         None if options.files.is_none() && options.evidence.is_none() => Some(Output::Text),
         asked => asked,

@@ -1,14 +1,11 @@
 //! The files with the report of a run, in every form that is asked for.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use paylab_present::{html, junit, markdown, run::Run};
 
-use crate::{evidence::Kept, exit::Misuse, output::in_words};
+use crate::{commands::output_files, evidence::Kept};
 
 /// Which files are written.
 #[derive(Debug, Clone, Default, Args)]
@@ -61,24 +58,18 @@ impl ReportFiles {
     }
 
     /// Removes the files of an earlier run, so that a pipeline never takes one for the outcome of a run that failed, and makes sure that the
-    /// new ones can be written. `read` is what the report is made from.
+    /// new ones can be written. `others` are written by the same command, each with its option, and `read` is what it reads.
     ///
     /// # Errors
     /// A file cannot be written, is asked for twice, or is one of those that are read.
-    pub(crate) fn prepare<'a>(&self, read: impl IntoIterator<Item = &'a Path>) -> anyhow::Result<()> {
-        let read: Vec<_> = read.into_iter().filter_map(|path| path.canonicalize().ok()).collect();
-        let named: Vec<_> = self.named().collect();
-        for (index, (option, file)) in named.iter().enumerate() {
-            if let Some((other, _)) = named[..index].iter().find(|(_, earlier)| earlier == file) {
-                return Err(
-                    Misuse(format!("{option}: {} is the file of {other} too; name another", file.display())).into()
-                );
-            }
-            if file.canonicalize().is_ok_and(|file| read.contains(&file)) {
-                return Err(Misuse(format!("{option}: {} is read; name another", file.display())).into());
-            }
-        }
-        named.into_iter().try_for_each(|(option, file)| prepare(option, file))
+    pub(crate) fn prepare<'a>(
+        &self,
+        others: &[(&'static str, &Path)],
+        read: impl IntoIterator<Item = &'a Path>,
+    ) -> anyhow::Result<()> {
+        let named: Vec<_> = self.named().chain(others.iter().copied()).collect();
+        output_files::check(&named, read)?;
+        named.into_iter().try_for_each(|(option, file)| output_files::clear(option, file))
     }
 
     /// Writes the files. All are tried, and the first that fails is told.
@@ -101,7 +92,7 @@ impl ReportFiles {
     /// # Errors
     /// A file cannot be written.
     pub(crate) fn write_each(&self, text: impl Fn(ReportForm) -> anyhow::Result<String>) -> anyhow::Result<()> {
-        let each = self.forms().map(|(form, file)| write(form.option(), file, &text(form)?));
+        let each = self.forms().map(|(form, file)| output_files::write(form.option(), file, &text(form)?));
         let written: Vec<_> = each.collect();
         written.into_iter().collect()
     }
@@ -110,19 +101,4 @@ impl ReportFiles {
 /// A run as it is presented.
 pub(crate) fn run(Kept { outcome, chronicle, yaml, comparison }: &Kept) -> Run<'_> {
     Run { outcome, chronicle, yaml, comparison: comparison.as_ref() }
-}
-
-fn prepare(option: &str, file: &Path) -> anyhow::Result<()> {
-    let existing = fs::metadata(file);
-    if existing.as_ref().is_ok_and(|existing| !existing.is_file() && !existing.is_dir()) {
-        // A pipe or a device.
-        return Ok(());
-    }
-    let cleared = fs::File::create(file).and_then(|_| fs::canonicalize(file)).and_then(fs::remove_file);
-    cleared.map_err(|error| Misuse(format!("{option}: cannot write {}: {}", file.display(), in_words(&error))).into())
-}
-
-fn write(option: &str, file: &Path, text: &str) -> anyhow::Result<()> {
-    fs::write(file, text)
-        .map_err(|error: io::Error| anyhow::anyhow!("cannot write {option} {}: {}", file.display(), in_words(&error)))
 }

@@ -142,7 +142,7 @@ pub fn run(options: &Options) -> anyhow::Result<Exit> {
     let experiments = experiments.into_iter().map(Runnable::of).collect::<anyhow::Result<Vec<_>>>()?;
     let names: Vec<_> = experiments.iter().map(|experiment| experiment.sourced.name()).collect();
     let places = options.evidence.as_ref().map(|directory| Places::prepare(directory, &names)).transpose()?;
-    options.files.prepare(options.sources.files.iter().map(PathBuf::as_path))?;
+    options.files.prepare(&[], options.sources.files.iter().map(PathBuf::as_path))?;
     let shutdown = CancellationToken::new();
     signals::listen(shutdown.clone(), Told::Person)?;
     let plans = experiments.iter().map(|experiment| &experiment.sourced.experiment.plan);

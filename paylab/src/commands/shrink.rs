@@ -1,8 +1,7 @@
 //! `paylab shrink`: makes a run that breaks its claim as small as possible.
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
-use anyhow::anyhow;
 use clap::Args;
 use paylab_core::{claim::Verdict, duration_text::DurationText, outcome::Outcome};
 use paylab_present::{gauntlet::class_word, sentence};
@@ -13,14 +12,15 @@ use paylab_resource::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    commands::output_files,
     exit::{Exit, Misuse},
     lab::Database,
     logs::{self, Logs},
     machine,
-    output::{in_words, print_text, tell, tell_over_progress},
+    output::{print_text, tell, tell_over_progress},
     shrink::{Budget, Exhausted, Found, Prober, Shrunk, shrink as search, violation},
     signals::{self, Told},
-    source::{Source, quoted},
+    source::{Source, argument},
     target::{self, TheirProcess},
     tidy::tidy_yaml,
 };
@@ -61,9 +61,8 @@ pub fn shrink(options: &Options) -> anyhow::Result<Exit> {
     let source = options.source.clone().paying(places);
     let experiment = source.read()?;
     let contract = source.contract_of(&experiment, &Database::Temporary)?;
-    if options.output.as_ref().is_some_and(|output| is_same(output, &source.file)) {
-        return Err(Misuse(format!("--output: {} is read; name another", source.name())).into());
-    }
+    let output: Vec<_> = options.output.iter().map(|file| ("--output", file.as_path())).collect();
+    output_files::check(&output, [source.file.as_path()])?;
     options.target.check_kills(&experiment.plan).map_err(|(field, problem)| source.refuse(&field, problem))?;
     machine::raise_descriptor_limit();
     machine::check_descriptors(&experiment.plan)
@@ -170,17 +169,8 @@ fn write(options: &Options, yaml: &str, head: &[String]) -> anyhow::Result<()> {
     let comment = head.first().map(|line| format!("# {line}\n")).unwrap_or_default();
     let text = format!("{comment}{yaml}");
     let Some(file) = &options.output else { return print_text(&text) };
-    fs::write(file, &text)
-        .map_err(|error| anyhow!("--output: cannot write {}: {}", file.display(), in_words(&error)))?;
+    output_files::write("--output", file, &text)?;
     let target = options.target.shown().map(|target| format!(" {target}")).unwrap_or_default();
-    tell(format_args!("run it: paylab run {}{target}", quoted(file.display().to_string())));
+    tell(format_args!("run it: paylab run {}{target}", argument(file)));
     Ok(())
-}
-
-/// Whether two paths lead to the same file.
-fn is_same(one: &std::path::Path, other: &std::path::Path) -> bool {
-    match (one.canonicalize(), other.canonicalize()) {
-        (Ok(one), Ok(other)) => one == other,
-        (Err(_), _) | (_, Err(_)) => false,
-    }
 }

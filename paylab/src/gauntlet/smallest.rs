@@ -14,7 +14,7 @@ use super::{Attended, Planned};
 use crate::{
     output::in_words,
     shrink::{Budget, Prober, Violation, shrink},
-    source::quoted,
+    source::argument,
     tidy::tidy_yaml,
 };
 
@@ -74,7 +74,7 @@ pub(crate) fn smallest(
     }
     let target = wanted.target.as_ref().map(|target| format!(" {target}")).unwrap_or_default();
     Ok(Smallest::Found {
-        command: format!("paylab run {}{target}", quoted(file.display().to_string())),
+        command: format!("paylab run {}{target}", argument(&file)),
         payments: experiment.spec.payments.count.unsigned_abs(),
         attempts: shrunk.seen.attempts,
         shown: (shrunk.seen.shown, shrunk.seen.of),

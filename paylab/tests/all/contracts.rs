@@ -268,9 +268,9 @@ fn a_target_that_is_not_as_agreed_is_told_in_a_sentence() {
     let services: [(Service, &str); 9] = [
         (
             |_, _| json_answer(400, &json!({"error": "no such currency"})),
-            "400 ({\\\"error\\\":\\\"no such currency\\\"}), refused by no rule, as HTTP says",
+            "400 ({\\\"error\\\":\\\"no such currency\\\"}), refused by HTTP, because no rule matches it",
         ),
-        (|_, _| json_answer(503, &json!({})), "503 ({}), to be tried again by no rule, as HTTP says"),
+        (|_, _| json_answer(503, &json!({})), "503 ({}), to be tried again by HTTP, because no rule matches it"),
         (
             |request, shop| ledger(request, shop, || (302, "Location: /elsewhere\r\n".into(), String::new())),
             "GET /payments: the answer was 302: it redirects to /elsewhere; name that place in spec.target",

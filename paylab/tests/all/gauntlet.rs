@@ -197,6 +197,42 @@ fn bad_input_is_refused_with_what_is_wrong_and_what_to_do() {
 }
 
 #[test]
+fn no_file_of_the_user_is_overwritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let mine = experiment("{claim: ExactlyOnce, seed: 42, payments: {count: 5}}");
+    let (file, hard) = (path("mine.yaml"), path("hard.yaml"));
+    fs::write(&file, &mine).unwrap();
+    fs::hard_link(&file, &hard).unwrap();
+    let emitted = path("test-lost-answer.yaml");
+    fs::write(&emitted, &mine).unwrap();
+    let same =
+        ["--smallest", &path("one"), "--report", &format!("{}/./one", folder.path().display())].map(str::to_owned);
+    for (more, told) in [
+        (&["--smallest".to_owned(), file.clone()][..], "--smallest: "),
+        (&["--smallest".to_owned(), hard.clone()], "is read; name another"),
+        (&["--report".to_owned(), hard.clone()], "is read; name another"),
+        (&same, "is the file of --report too; name another"),
+        (&["--smallest".to_owned(), path("none/x.yaml")], "--smallest: cannot write"),
+        (&["--emit".to_owned(), folder.path().to_str().unwrap().to_owned()], "no gauntlet has written it"),
+        (&["--until-bound".to_owned(), "1e-3".to_owned(), "--budget".to_owned(), "0s".to_owned()], "--budget: 0 s"),
+    ] {
+        let arguments = [&["gauntlet", &file][..], &more.iter().map(String::as_str).collect::<Vec<_>>()].concat();
+        let output = paylab(&arguments, "");
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}: {}", printed(&output));
+        assert!(text(&output.stderr).contains(told), "{arguments:?}: {}", printed(&output));
+        for kept in [&file, &hard, &emitted] {
+            assert_eq!(fs::read_to_string(kept).unwrap(), mine, "{arguments:?}: {kept}");
+        }
+    }
+    fs::remove_file(&emitted).unwrap();
+    for _ in 0..2 {
+        let output = paylab(&["gauntlet", &file, "--emit", folder.path().to_str().unwrap()], "");
+        assert_eq!(output.status.code(), Some(0), "what a gauntlet has written is written anew: {}", printed(&output));
+    }
+}
+
+#[test]
 fn every_form_shows_every_cell() {
     let folder = tempfile::tempdir().unwrap();
     let [page, junit, markdown] = ["page.html", "junit.xml", "table.md"].map(|name| folder.path().join(name));

@@ -51,7 +51,9 @@ fn the_first_answer_without_a_rule_is_shown_with_its_head_and_without_secrets() 
     let head = "X-Echo: Bearer (secret)";
     let check = told(&paylab(&["check"], accepted, &file()));
     assert!(
-        check.contains("202 (accepted for Bearer (secret)), acknowledged by no rule, as HTTP says; its head is: "),
+        check.contains(
+            "202 (accepted for Bearer (secret)), acknowledged by HTTP, because no rule matches it; its head is: "
+        ),
         "{check}"
     );
     let run = told(&paylab(&["run"], accepted, &file()));

@@ -148,6 +148,44 @@ fn a_signal_is_heard_while_a_service_starts_and_nothing_of_it_is_left() {
 }
 
 #[test]
+fn a_signal_is_heard_while_a_killed_service_does_not_serve_again_and_nothing_of_it_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let (program, path) = (env!("CARGO_BIN_EXE_paylab"), folder.path().display());
+    // It serves the first time only.
+    let once = format!(
+        "if [ -e {path}/first ]; then echo $$ > {path}/again.new; mv {path}/again.new {path}/again; exec sleep 600; fi; touch {path}/first; \
+         exec {program} payment-service --dedup UniqueKey --database sqlite:{path}/ledger.db --listen 127.0.0.1:$PORT"
+    );
+    let running = start(folder.path(), &long(THEIRS, KILLS), &["--target-command", &once]);
+    let again = folder.path().join("again");
+    wait_until("its second start", || again.exists());
+    let asked = Instant::now();
+    running.signal("INT");
+    let (code, log) = running.end();
+    assert_eq!(code, Some(2), "{log:?}");
+    // Otherwise it would be waited for for a minute.
+    assert!(asked.elapsed() < Duration::from_secs(40), "it took {:?}", asked.elapsed());
+    assert!(has_ended(written(&again).unwrap()), "{log:?}");
+}
+
+#[test]
+fn a_service_that_ends_by_itself_while_it_is_paid_is_told_with_its_last_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let (program, path) = (env!("CARGO_BIN_EXE_paylab"), folder.path().display());
+    let dies = format!(
+        "timeout --signal=KILL 3 {program} payment-service --dedup UniqueKey --processing-time 100ms --database sqlite:{path}/ledger.db \
+         --listen 127.0.0.1:$PORT; echo last words; exit 3"
+    );
+    let spec = format!(
+        "{{claim: ExactTotal, seed: 42, payments: {{count: 200}}, client: {{concurrency: 2, idempotencyKey: PerPayment, retry: {{maxAttempts: 1}}}}, {THEIRS}}}"
+    );
+    let mut running = start(folder.path(), &experiment(&spec), &["--target-command", &dies]);
+    running.line("--target-command: your service has ended by itself (exit status: 3); its output ends with:");
+    running.line("last words");
+    running.end();
+}
+
+#[test]
 fn a_supervisor_is_stopped_while_its_service_starts() {
     let mut supervise =
         command(&["supervise", "--listen", "127.0.0.1:0", "--serves", "127.0.0.1:9", "--", "sleep", "600"]);
