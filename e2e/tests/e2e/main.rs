@@ -16,8 +16,8 @@ use self::lanes::Lane;
 
 /// The lanes run at the same time, because a node waits for most of its time; the suites of one run one after another. They take about as long.
 const LANES: &[Lane] = &[
-    Lane { name: "cluster", suites: &[cluster::SUITE] },
-    Lane { name: "others", suites: &[api::SUITE, ipv6::SUITE, namespaced::SUITE] },
+    Lane { name: "one", suites: &[cluster::SUITE, ipv6::SUITE] },
+    Lane { name: "other", suites: &[api::SUITE, namespaced::SUITE] },
 ];
 
 fn main() -> ExitCode {
