@@ -1,10 +1,13 @@
 //! The files that a command writes: none is one that it reads, or another that it writes, however their paths are spelled.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write as _},
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
+
+use anyhow::anyhow;
 
 use crate::{exit::Misuse, output::in_words};
 
@@ -73,12 +76,14 @@ pub(super) fn clear(option: &str, file: &Path) -> anyhow::Result<()> {
 /// # Errors
 /// It cannot be written.
 pub(crate) fn write(option: &str, file: &Path, text: &str) -> anyhow::Result<()> {
-    fs::write(file, text).map_err(|error: io::Error| {
-        if fs::metadata(file).is_ok_and(|written| written.is_file()) {
+    let problem = |error: io::Error| anyhow!("cannot write {option} {}: {}", file.display(), in_words(&error));
+    let mut opened = fs::File::create(file).map_err(problem)?;
+    opened.write_all(text.as_bytes()).map_err(|error| {
+        if opened.metadata().is_ok_and(|written| written.is_file()) {
             // It is not whole. If it cannot be removed either, the error says enough.
             let _ = fs::remove_file(file);
         }
-        anyhow::anyhow!("cannot write {option} {}: {}", file.display(), in_words(&error))
+        problem(error)
     })
 }
 
