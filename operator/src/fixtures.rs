@@ -138,6 +138,15 @@ pub(crate) fn ready() -> Value {
         "containerStatuses": [{"name": "c", "image": "", "imageID": "", "ready": true, "restartCount": 0}]})
 }
 
+/// The status of a pod that is ready, and whose container was started anew in this second.
+pub(crate) fn restarted(second: i64) -> Value {
+    let mut status = ready();
+    status["containerStatuses"][0]["restartCount"] = json!(5);
+    status["containerStatuses"][0]["state"] = json!({"running": {"startedAt": at(second).to_string()}});
+    status["containerStatuses"][0]["lastState"] = json!({"terminated": {"exitCode": 3, "reason": "Error"}});
+    status
+}
+
 /// The status of a pod whose container waits after it has ended with exit code 70.
 pub(crate) fn waiting(reason: &str, message: &str) -> Value {
     json!({"phase": "Pending", "containerStatuses": [{"name": "c", "image": "", "imageID": "", "ready": false,

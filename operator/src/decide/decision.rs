@@ -102,17 +102,17 @@ fn preparing(experiment: &PlannedExperiment, observed: &Observed, timeline: &Tim
     let only_wanted = fingerprint.ready_pods() == usize::try_from(wanted).unwrap_or_default()
         && lab.iter().all(|pod| fingerprint.contains(pod));
     let unpaid = match (experiment.paid(), &observed.paid_service) {
-        (Paid::Service(wanted), Some(found)) => paid_service::problem(wanted, found),
+        (Paid::Service(wanted), Some(found)) => paid_service::problem(wanted, found, timeline.now),
         _ => None,
     };
+    let unsteady = problem::unsteady(lab.iter().copied(), timeline.now);
+    let is_fit = available && only_wanted && unpaid.is_none() && unsteady.is_none();
     let proxy = lab.iter().find(|pod| pods::is_part(pod, Part::ResetProxy) && pods::is_ready(pod));
-    if let Some(proxy) =
-        proxy.and_then(|pod| pods::address(pod)).filter(|_| available && only_wanted && unpaid.is_none())
-    {
+    if let Some(proxy) = proxy.and_then(|pod| pods::address(pod)).filter(|_| is_fit) {
         return Decision::LaunchLoad { lab: fingerprint, proxy };
     }
     let of_deployments = found.iter().filter_map(|(deployment, _)| problem::of_deployment((*deployment)?));
-    let problems = of_deployments.chain(problem::worst(lab)).chain(unpaid);
+    let problems = of_deployments.chain(problem::worst(lab)).chain(unpaid).chain(unsteady);
     let worst = problems.min_by_key(|problem| problem.tolerance);
     match worst {
         Some(problem) => blocked(experiment, problem, timeline),
@@ -164,7 +164,8 @@ mod tests {
     use super::*;
     use crate::{
         fixtures::{
-            PROXY, at, deployment, ended, foreign, job, lab, loaded, plan, planned, pod, ready, replica_set, waiting,
+            PROXY, at, deployment, ended, foreign, job, lab, loaded, plan, planned, pod, ready, replica_set, restarted,
+            waiting,
         },
         observe::PaidService,
     };
@@ -390,6 +391,26 @@ mod tests {
         forged.pods.push(foreign(pod(Part::PaymentService, "forged", ready())));
         assert_eq!(reason(&decided(&forged, Some(Phase::Preparing), 1)), Some("ForeignPod"));
         assert!(matches!(decided(&forged, Some(Phase::Preparing), 61), Decision::Fail(_)));
+    }
+
+    #[test]
+    fn a_load_is_launched_only_at_a_lab_that_goes_on_after_a_restart() {
+        let mut observed = lab();
+        observed.pods[0] = pod(Part::PaymentService, "service", restarted(70));
+        let Decision::AwaitReady(Some(problem)) = decided(&observed, Some(Phase::Preparing), 79) else {
+            panic!("it may end again")
+        };
+        assert_eq!(problem.message, "pod service exits after every start: Error, exit code 3");
+        assert!(matches!(decided(&observed, Some(Phase::Preparing), 80), Decision::LaunchLoad { .. }));
+        assert!(matches!(decided(&observed, Some(Phase::Preparing), 60), Decision::AwaitReady(_)), "another clock");
+        // The same of a container beside the part's.
+        let mut sidecar = restarted(70)["containerStatuses"][0].clone();
+        sidecar["name"] = json!("mesh");
+        let mut status = ready();
+        status["containerStatuses"].as_array_mut().unwrap().push(sidecar);
+        observed.pods[0] = pod(Part::PaymentService, "service", status);
+        assert_eq!(reason(&decided(&observed, Some(Phase::Preparing), 79)), Some("CrashLoopBackOff"));
+        assert!(matches!(decided(&observed, Some(Phase::Preparing), 80), Decision::LaunchLoad { .. }));
     }
 
     #[test]

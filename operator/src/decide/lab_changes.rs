@@ -16,7 +16,7 @@ use crate::{
     names::LAB_ANNOTATION,
     observe::{
         Observed, jobs,
-        pods::{end_text, has_ended, is_ready, last_termination, part_name, restarts, termination_text},
+        pods::{all_containers, end_text, ends, has_ended, is_ready, last_end, part_name, termination_text},
     },
 };
 
@@ -27,7 +27,7 @@ pub(crate) struct Fingerprint {
     /// The generation of each Deployment, and of each ReplicaSet that has ready pods, by UID. A generation counts the changes of
     /// a spec, so a lab that was scaled up and down again while nobody looked is seen too.
     controllers: BTreeMap<String, i64>,
-    /// The restarts of each ready pod, by UID.
+    /// How often the containers of each ready pod had ended, by UID.
     pods: BTreeMap<String, i32>,
     /// The UIDs of pods that had ended or were being deleted. They receive no payments and may disappear.
     former: BTreeSet<String>,
@@ -38,7 +38,7 @@ pub(crate) struct Fingerprint {
 pub(crate) struct LabChanges {
     /// What makes the evidence void: a part of it is lost, or payments may have gone elsewhere.
     pub(crate) voiding: Vec<String>,
-    /// Containers that were restarted; their files are still there, so the evidence counts.
+    /// Containers that ended, and are started anew; their files are still there, so the evidence counts.
     pub(crate) restarted: Vec<String>,
 }
 
@@ -57,7 +57,7 @@ impl Fingerprint {
         let generation = |meta: &ObjectMeta| Some((meta.uid.clone()?, meta.generation.unwrap_or_default()));
         Self {
             controllers: deployments.chain(sets).filter_map(generation).collect(),
-            pods: ready.iter().filter_map(|pod| Some((pod.uid()?, restarts(pod)))).collect(),
+            pods: ready.iter().filter_map(|pod| Some((pod.uid()?, ends(pod)))).collect(),
             former: former.iter().filter_map(|pod| pod.uid()).collect(),
         }
     }
@@ -80,17 +80,13 @@ impl Fingerprint {
         changes.voiding.extend(controllers.iter().filter_map(|(uid, then)| controller_change(observed, uid, *then)));
         // A Deployment comes before its ReplicaSets, whatever their UIDs are.
         changes.voiding.sort();
-        for (uid, restarts_then) in pods {
+        for (uid, ends_then) in pods {
             match own.lab.iter().find(|pod| pod.uid().as_ref() == Some(uid)) {
                 None => changes.voiding.push("a pod of the service or of the proxy was deleted".to_owned()),
                 Some(pod) if is_former(pod) => {
                     changes.voiding.push(format!("pod {} {}", pod.name_any(), end_text(pod)));
                 }
-                Some(pod) if restarts(pod) != *restarts_then => {
-                    let why =
-                        last_termination(pod).map_or_else(|| "for an unknown reason".to_owned(), termination_text);
-                    changes.restarted.push(format!("the container of pod {} was started anew: {why}", pod.name_any()));
-                }
+                Some(pod) if ends(pod) != *ends_then => changes.restarted.push(restart(pod)),
                 Some(_) => {}
             }
         }
@@ -140,6 +136,22 @@ fn controller_change(observed: &Observed, uid: &str, generation_then: i64) -> Op
     })
 }
 
+/// Says which container of a pod ended most recently, and how. It may belong to the cluster, but payments pass through it or wait for it.
+fn restart(pod: &Pod) -> String {
+    let name = pod.name_any();
+    let ended = all_containers(pod).filter_map(|container| Some((container, last_end(container)?)));
+    match ended.max_by_key(|(_, end)| end.finished_at.as_ref().map(|time| time.0)) {
+        None => format!("a container of pod {name} was started anew for an unknown reason"),
+        Some((container, end)) => {
+            format!(
+                "container {} of pod {name} has ended and is started anew: {}",
+                container.name,
+                termination_text(end)
+            )
+        }
+    }
+}
+
 /// Whether a pod has ended or is being deleted.
 fn is_former(pod: &Pod) -> bool {
     pod.metadata.deletion_timestamp.is_some() || has_ended(pod)
@@ -147,7 +159,7 @@ fn is_former(pod: &Pod) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::{
@@ -223,6 +235,42 @@ mod tests {
             let why = annotated(Some(unreadable));
             assert!(why.starts_with("the annotation paylab.dev/lab on the load's Job cannot be read: "), "{why}");
         }
+    }
+
+    #[test]
+    fn every_end_of_a_container_is_a_doubt_whoever_has_put_it_there_and_whether_it_runs_again_or_not() {
+        let end = json!({"terminated": {"exitCode": 3, "reason": "Error", "finishedAt": "2026-11-27T15:00:00Z"}});
+        let former = json!({"terminated": {"exitCode": 1, "reason": "Error", "finishedAt": "2026-11-27T14:00:00Z"}});
+        let running = json!({"running": {"startedAt": "2026-11-27T15:00:01Z"}});
+        let backing_off = json!({"waiting": {"reason": "CrashLoopBackOff"}});
+        let sidecar = |restarts: i32, state: &Value, last: &Value| json!({"name": "mesh", "image": "", "imageID": "", "ready": true, "restartCount": restarts, "state": state, "lastState": last});
+        let lab_with = |field: &str, sidecar: Value| {
+            let mut status = ready();
+            status["containerStatuses"][0]["lastState"] = former.clone();
+            status["containerStatuses"][0]["restartCount"] = json!(1);
+            let statuses = status.as_object_mut().unwrap().entry(field).or_insert(json!([]));
+            statuses.as_array_mut().unwrap().push(sidecar);
+            let mut observed = lab();
+            observed.pods[0] = pod(Part::PaymentService, "service", status);
+            observed
+        };
+        let told = |field: &str, then: Value, now: Value| {
+            let job = job(&Fingerprint::of(&lab_with(field, then)), json!({})).unwrap();
+            let LabChanges { voiding, restarted } = lab_changes(&lab_with(field, now), &job);
+            assert_eq!(voiding, Vec::<String>::new());
+            restarted.join("; ")
+        };
+        let ended = "container mesh of pod service has ended and is started anew: Error, exit code 3";
+        for field in ["containerStatuses", "initContainerStatuses"] {
+            let steady = || sidecar(1, &running, &former);
+            assert_eq!(told(field, steady(), steady()), "");
+            assert_eq!(told(field, steady(), sidecar(2, &running, &end)), ended);
+            assert_eq!(told(field, steady(), sidecar(1, &end, &former)), ended);
+            assert_eq!(told(field, steady(), sidecar(1, &backing_off, &end)), ended);
+        }
+        // One that comes before the part's, and has done its work.
+        let done = || sidecar(0, &json!({"terminated": {"exitCode": 0, "reason": "Completed"}}), &json!({}));
+        assert_eq!(told("initContainerStatuses", done(), done()), "");
     }
 
     #[test]

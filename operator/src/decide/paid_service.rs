@@ -1,16 +1,19 @@
 //! What keeps a Service of the user's own from being paid: it is missing, lacks the port, or none of its pods is ready.
 
-use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::{
+    api::core::v1::{Pod, Service},
+    jiff::Timestamp,
+};
 use paylab_contract::spec::ServiceSpec;
 
-use super::problem::{PodProblem, Tolerance, worst};
+use super::problem::{PodProblem, Tolerance, unsteady, worst};
 use crate::observe::{PaidService, pods::is_ready};
 
 /// How many ports of a Service are named in a message.
 const PORTS_SHOWN: usize = 8;
 
 /// Why payments to a Service would not arrive; `None`: nothing is known that keeps them.
-pub(super) fn problem(wanted: &ServiceSpec, found: &PaidService) -> Option<PodProblem> {
+pub(super) fn problem(wanted: &ServiceSpec, found: &PaidService, now: Timestamp) -> Option<PodProblem> {
     let ServiceSpec { name, port } = wanted;
     let PaidService::Present { service, pods } = found else {
         let message = format!("the namespace has no Service {name} (spec.target.service.name)");
@@ -21,12 +24,13 @@ pub(super) fn problem(wanted: &ServiceSpec, found: &PaidService) -> Option<PodPr
         let message = format!("the Service {name} has {}, not {port} (spec.target.service.port)", in_words(&ports));
         return Some(PodProblem::new("PortNotFound", message, Tolerance::Short));
     }
-    pods.as_deref().and_then(|pods| no_endpoint(name, pods))
+    pods.as_deref().and_then(|pods| no_endpoint(name, pods, now))
 }
 
 /// Why a Service that selects these pods leads to none of them.
-fn no_endpoint(name: &str, pods: &[Pod]) -> Option<PodProblem> {
-    if pods.iter().any(is_ready) {
+fn no_endpoint(name: &str, pods: &[Pod], now: Timestamp) -> Option<PodProblem> {
+    let is_steady = |pod: &Pod| is_ready(pod) && unsteady([pod], now).is_none();
+    if pods.iter().any(is_steady) {
         return None;
     }
     let reason = "NoEndpoints";
@@ -37,6 +41,9 @@ fn no_endpoint(name: &str, pods: &[Pod]) -> Option<PodProblem> {
         return Some(PodProblem::new(reason, message, Tolerance::Short));
     }
     let Some(PodProblem { reason: _, message, tolerance }) = worst(pods) else {
+        if let Some(problem) = unsteady(pods, now) {
+            return Some(problem);
+        }
         return Some(PodProblem::new(reason, format!("no pod of the Service {name} is ready"), Tolerance::Long));
     };
     Some(PodProblem::new(reason, format!("no pod of the Service {name} is ready: {message}"), tolerance))
@@ -68,21 +75,21 @@ mod tests {
 
     use super::*;
     use crate::{
-        fixtures::{pod, ready, waiting},
+        fixtures::{at, pod, ready, restarted, waiting},
         names::Part,
     };
 
     fn told(service: Value, pods: Option<Vec<Pod>>) -> String {
         let service = Box::new(serde_json::from_value(json!({"spec": service})).unwrap());
         let wanted = ServiceSpec { name: "shop".to_owned(), port: 80 };
-        let problem = problem(&wanted, &PaidService::Present { service, pods });
+        let problem = problem(&wanted, &PaidService::Present { service, pods }, at(20));
         problem.map_or_else(|| "nothing".to_owned(), |it| format!("{} {:?}: {}", it.reason, it.tolerance, it.message))
     }
 
     #[test]
     fn every_reason_why_a_service_leads_nowhere_is_named() {
         let wanted = ServiceSpec { name: "shop".to_owned(), port: 80 };
-        let missing = problem(&wanted, &PaidService::Absent).map(|problem| problem.message).unwrap();
+        let missing = problem(&wanted, &PaidService::Absent, at(20)).map(|problem| problem.message).unwrap();
         let good = || json!({"ports": [{"port": 443}, {"port": 80}]});
         let shop = |status: Value| pod(Part::Target, "shop-0", status);
         let all = [
@@ -93,6 +100,9 @@ mod tests {
             told(good(), Some(vec![shop(waiting("ImagePullBackOff", "no such image"))])),
             told(good(), Some(vec![shop(json!({"phase": "Pending"}))])),
             told(good(), Some(vec![shop(waiting("ImagePullBackOff", "no such image")), shop(ready())])),
+            told(good(), Some(vec![shop(restarted(11))])),
+            told(good(), Some(vec![shop(restarted(11)), shop(ready())])),
+            told(good(), Some(vec![shop(restarted(10))])),
             // Nobody can say what a Service without a selector leads to.
             told(good(), None),
             told(json!({"type": "ExternalName", "externalName": "shop.example"}), None),
@@ -104,6 +114,9 @@ mod tests {
             NoEndpoints Short: the Service shop leads to no pod; is its selector that of your Deployment, and has that replicas?
             NoEndpoints Short: no pod of the Service shop is ready: the image of pod shop-0 cannot be pulled: no such image
             NoEndpoints Long: no pod of the Service shop is ready
+            nothing
+            CrashLoopBackOff Long: pod shop-0 exits after every start: Error, exit code 3
+            nothing
             nothing
             nothing
             nothing"#]].assert_eq(&all.join("\n"));

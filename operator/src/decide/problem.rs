@@ -1,4 +1,6 @@
-//! What keeps a pod from becoming ready, or an object from being created, and how long to wait for it to go away.
+//! What keeps a pod from becoming ready or from being trusted, or an object from being created, and how long to wait for it to go away.
+
+use std::time::Duration;
 
 use k8s_openapi::{
     api::{
@@ -6,6 +8,7 @@ use k8s_openapi::{
         core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod},
     },
     apimachinery::pkg::util::intstr::IntOrString,
+    jiff::Timestamp,
 };
 use kube::{ResourceExt as _, core::Status};
 
@@ -15,8 +18,8 @@ use crate::{
     observe::{
         Observed,
         pods::{
-            condition, container, end_text, is_part, is_ready, last_termination, part_name, phase, quoted, termination,
-            termination_text,
+            all_containers, condition, container, end_text, is_part, is_ready, last_end, part_name, phase, quoted,
+            restarted_at, termination_text,
         },
     },
 };
@@ -25,6 +28,9 @@ use crate::{
 const CRASHING: &str = "CrashLoopBackOff";
 /// A container that was restarted this often is given up soon.
 const RESTARTS_TOLERATED: i32 = 3;
+/// For so long a container that has ended must run again until its pod is trusted to go on: as long as Kubernetes waits at first before it
+/// starts one anew. One that crashes runs for a moment between two ends, and its pod is ready then.
+const STEADY_AFTER: Duration = Duration::from_secs(10);
 
 /// Kubernetes' reason for a container that waits for those before it.
 const INITIALIZING: &str = "PodInitializing";
@@ -130,6 +136,19 @@ pub(crate) fn worst<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> Option<PodPr
     worst.map(|(problem, _)| problem)
 }
 
+/// A container that was started anew a moment ago, though its pod is ready. It may end again in mid-load.
+pub(crate) fn unsteady<'a>(pods: impl IntoIterator<Item = &'a Pod>, now: Timestamp) -> Option<PodProblem> {
+    pods.into_iter().filter(|pod| is_ready(pod)).find_map(|pod| {
+        let is_new = |container: &ContainerStatus| {
+            restarted_at(container).is_some_and(|started| now < started.saturating_add(STEADY_AFTER).unwrap_or(now))
+        };
+        let container = all_containers(pod).find(|container| is_new(container))?;
+        let problem = crashing(&subject(pod, container), container, last_end(container)?);
+        // It may have been the last time.
+        Some(PodProblem { tolerance: Tolerance::Long, ..problem })
+    })
+}
+
 /// What keeps a Deployment from creating its pods, such as a quota.
 pub(crate) fn of_deployment(deployment: &Deployment) -> Option<PodProblem> {
     let conditions = deployment.status.as_ref()?.conditions.as_ref()?;
@@ -159,8 +178,7 @@ fn of_pod(pod: &Pod) -> Option<PodProblem> {
         return Some(PodProblem::new(scheduled.reason, message, Tolerance::Long));
     }
     let own = container(pod);
-    let last = termination(pod).or(last_termination(pod));
-    let problem = own.and_then(|own| of_container(&format!("pod {name}"), &awaited(pod), own, last));
+    let problem = own.and_then(|own| of_container(&subject(pod, own), &awaited(pod), own));
     if problem.as_ref().is_some_and(|problem| problem.reason != INITIALIZING) || (is_load(pod) && is_running(own)) {
         return problem;
     }
@@ -179,27 +197,27 @@ fn is_running(container: Option<&ContainerStatus>) -> bool {
 /// What is wrong with a container beside the part's, or before it, such as one that a webhook of the cluster has added. The pod is not ready
 /// without it.
 fn of_added_container(pod: &Pod) -> Option<PodProblem> {
-    let status = pod.status.as_ref()?;
-    let before = status.init_container_statuses.iter().flatten();
-    let beside = status.container_statuses.iter().flatten().filter(|container| container.name != part_name(pod));
-    before.chain(beside).find_map(|container| {
-        let ended = |state: &Option<ContainerState>| state.as_ref().and_then(|state| state.terminated.clone());
-        let last = ended(&container.state).or_else(|| ended(&container.last_state));
-        let has_done_its_work = ended(&container.state).is_some_and(|ended| ended.exit_code == 0);
-        let subject = format!("container {} of pod {}", container.name, pod.name_any());
-        let problem = of_container(&subject, "", container, last.as_ref()).filter(|_| !has_done_its_work);
+    all_containers(pod).filter(|container| container.name != part_name(pod)).find_map(|container| {
+        let ended = container.state.as_ref().and_then(|state| state.terminated.as_ref());
+        let has_done_its_work = ended.is_some_and(|ended| ended.exit_code == 0);
+        let problem = of_container(&subject(pod, container), "", container).filter(|_| !has_done_its_work);
         problem.filter(|problem| problem.reason != INITIALIZING)
     })
 }
 
-/// What keeps a container from becoming ready, of which messages speak as `subject`; `last` is how it ended most recently, and `awaited`
-/// what it must do to become ready.
-fn of_container(
-    subject: &str,
-    awaited: &str,
-    container: &ContainerStatus,
-    last: Option<&ContainerStateTerminated>,
-) -> Option<PodProblem> {
+/// How messages speak of a container: of the part's by its pod.
+fn subject(pod: &Pod, container: &ContainerStatus) -> String {
+    let name = pod.name_any();
+    if container.name == part_name(pod) {
+        format!("pod {name}")
+    } else {
+        format!("container {} of pod {name}", container.name)
+    }
+}
+
+/// What keeps a container from becoming ready, of which messages speak as `subject`; `awaited` is what it must do to become ready.
+fn of_container(subject: &str, awaited: &str, container: &ContainerStatus) -> Option<PodProblem> {
+    let last = last_end(container);
     let ContainerState { waiting, running: _, terminated: _ } = container.state.as_ref()?;
     let Some(waiting) = waiting else {
         let message = || format!("{subject} is running but not ready{awaited}");

@@ -86,6 +86,9 @@ pub(crate) fn progress_interval(age: Duration) -> Duration {
 
 /// The time from the launch of a load to the first read of its progress: it has reported none before.
 pub(crate) const FIRST_PROGRESS: Duration = PROGRESS_INTERVAL.0;
+/// What the watches have told of a lab that is not fit for a load is glanced at this often: a container that was started anew is trusted after some
+/// time, of which no watch tells. A glance makes no request.
+pub(crate) const GLANCE_AGAIN: Duration = Duration::from_secs(5);
 /// A look is repeated after this time, whatever the watches say, because they may have missed something.
 pub(crate) const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// The same where a look has seen something else than the watches, or what is not watched: a Service of the user's own, an Event.

@@ -1,8 +1,11 @@
-//! What a pod says: which part a pod is, whether it serves, how it ended, how often it was restarted. Pure.
+//! What a pod says: which part a pod is, whether it serves, how it ended, how often its containers have. Pure.
 
 use std::net::IpAddr;
 
-use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
+use k8s_openapi::{
+    api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod},
+    jiff::Timestamp,
+};
 use kube::ResourceExt as _;
 
 use super::last_words::last_words;
@@ -56,11 +59,6 @@ pub(crate) fn termination(pod: &Pod) -> Option<&ContainerStateTerminated> {
     container(pod)?.state.as_ref()?.terminated.as_ref()
 }
 
-/// How a pod's container ended before its last restart.
-pub(crate) fn last_termination(pod: &Pod) -> Option<&ContainerStateTerminated> {
-    container(pod)?.last_state.as_ref()?.terminated.as_ref()
-}
-
 /// The status of the container that runs the pod's part, which has the part's name. A pod may have others, which a webhook of the cluster
 /// has added.
 pub(crate) fn container(pod: &Pod) -> Option<&ContainerStatus> {
@@ -73,9 +71,39 @@ pub(crate) fn address(pod: &Pod) -> Option<IpAddr> {
     pod.status.as_ref()?.pod_ip.as_deref()?.parse().ok()
 }
 
-/// How often a pod's container was restarted.
-pub(crate) fn restarts(pod: &Pod) -> i32 {
-    container(pod).map_or(0, |container| container.restart_count)
+/// All containers of a pod: its own, and those that a webhook of the cluster has put before or beside it.
+pub(crate) fn all_containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
+    let status = pod.status.as_ref();
+    let before = status.and_then(|status| status.init_container_statuses.as_deref()).unwrap_or_default();
+    let beside = status.and_then(|status| status.container_statuses.as_deref()).unwrap_or_default();
+    before.iter().chain(beside)
+}
+
+/// How a container ended most recently, if it ever has.
+pub(crate) fn last_end(container: &ContainerStatus) -> Option<&ContainerStateTerminated> {
+    let ended = |state: &'_ Option<ContainerState>| state.as_ref().is_some_and(|state| state.terminated.is_some());
+    let state = if ended(&container.state) { &container.state } else { &container.last_state };
+    state.as_ref()?.terminated.as_ref()
+}
+
+/// How often the containers of a pod have ended. One that has done its work, as those before the part's do, has not.
+pub(crate) fn ends(pod: &Pod) -> i32 {
+    all_containers(pod).map(ends_of).sum()
+}
+
+fn ends_of(container: &ContainerStatus) -> i32 {
+    let waits_or_ended = match container.state.as_ref() {
+        Some(ContainerState { terminated: Some(ended), .. }) => ended.exit_code != 0,
+        Some(ContainerState { waiting: Some(_), .. }) => last_end(container).is_some(),
+        _ => false,
+    };
+    container.restart_count + i32::from(waits_or_ended)
+}
+
+/// When a container was started that runs, and that had ended before.
+pub(crate) fn restarted_at(container: &ContainerStatus) -> Option<Timestamp> {
+    let running = container.state.as_ref()?.running.as_ref()?;
+    running.started_at.as_ref().map(|time| time.0).filter(|_| container.restart_count > 0)
 }
 
 /// The pod's phase; empty while there is no status.

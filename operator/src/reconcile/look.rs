@@ -22,7 +22,10 @@ use crate::{
     decide::{
         self, Decision, PodProblem, Timeline, decide,
         evidence::merged_report,
-        waiting::{FIRST_PROGRESS, LOOK_AGAIN, LOOK_AGAIN_SOON, LOOK_AGAIN_UNWATCHED, next_limit, progress_interval},
+        waiting::{
+            FIRST_PROGRESS, GLANCE_AGAIN, LOOK_AGAIN, LOOK_AGAIN_SOON, LOOK_AGAIN_UNWATCHED, next_limit,
+            progress_interval,
+        },
     },
     memory::{Kept, Known, UnderWay},
     observe::{Observed, Ownership, load_logs, observe},
@@ -214,15 +217,16 @@ async fn act(
     Ok(acted)
 }
 
-/// When to reconcile again if no watch calls before: for another look, for the progress of the load, or because a time limit is reached. As long as
+/// When to reconcile again if no watch calls before: for another look, for the progress of the load, for another glance at a lab that is not fit, or
+/// because a time limit is reached. As long as
 /// the watches say something else than the last look, the progress is read by the next look only.
 pub(super) fn wake(experiment: &PlannedExperiment, known: &UnderWay, timeline: &Timeline) -> Duration {
     let until = |at: Instant| at.saturating_duration_since(Instant::now());
-    let (waited, progress) = match timeline.launched {
+    let (waited, further) = match timeline.launched {
         Some(_) => (timeline.load_age(), known.answered.is_none().then(|| until(known.progress_at))),
-        None => (timeline.waited(), None),
+        None => (timeline.waited(), Some(GLANCE_AGAIN)),
     };
-    [Some(until(known.look_at)), next_limit(experiment, waited), progress]
+    [Some(until(known.look_at)), next_limit(experiment, waited), further]
         .into_iter()
         .flatten()
         .min()
