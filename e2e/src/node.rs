@@ -237,6 +237,15 @@ impl Node {
         admin_tools::run(self.tools.kubectl(&["apply", "--filename=-", "--namespace", namespace]), documents)
     }
 
+    /// Asks the API server what it would make of a new object, which is not created: the object as it would be, as JSON.
+    ///
+    /// # Errors
+    /// As [`Self::kubectl`].
+    pub fn dry_run(&self, object: &str) -> anyhow::Result<String> {
+        let arguments = ["create", "--dry-run=server", "--filename=-", "--output=json"];
+        admin_tools::run(self.tools.kubectl(&arguments), object)
+    }
+
     /// A kubectl command for the caller to start, such as port-forward; it is killed after five minutes.
     #[must_use]
     pub fn kubectl_command(&self, arguments: &[&str]) -> Command {

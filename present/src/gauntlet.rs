@@ -158,6 +158,7 @@ impl Gauntlet {
             (0, 0) => String::new(),
             (0, 1) => format!("The nemesis does not break {claim}."),
             (0, _) => format!("None of {known} nemeses breaks {claim}."),
+            (1, 1) => format!("The nemesis breaks {claim}."),
             (1, _) => format!("1 of {known} nemeses breaks {claim}."),
             (_, _) => format!("{broken} of {known} nemeses break {claim}."),
         };

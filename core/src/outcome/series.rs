@@ -20,6 +20,9 @@ pub struct Series {
     pub last_seed: u64,
     /// The bound of the bug rate that was asked for, as it was written.
     pub until_bound: String,
+    /// The limits that were asked for beside it, as options of a command, each with a space before it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub limits: String,
 }
 
 /// The report of a run added to those of earlier ones. What one proxy or one service has counted for all shares of a run is added up too,

@@ -6,7 +6,7 @@ use anyhow::{Context as _, anyhow};
 use paylab_present::sentence;
 use paylab_resource::spec::ChaosExperiment;
 
-use super::{ATTEMPTS, EXPERIMENT, FORMAT, KIND, Kept, OUTCOME, OutcomeFile, attempts, sha256};
+use super::{ATTEMPTS, EXPERIMENT, FILES, FORMAT, KIND, Kept, OUTCOME, OutcomeFile, attempts, sha256};
 use crate::output::in_words;
 
 /// The experiment as it was run: as a file that gives the same plan again.
@@ -34,11 +34,22 @@ fn prune(value: &mut serde_json::Value) {
     }
 }
 
-/// Writes the evidence of a run into a directory.
+/// Writes the evidence of a run into a directory that was prepared for it: all of it or nothing.
 ///
 /// # Errors
 /// A file cannot be written.
 pub(crate) fn write(directory: &Path, kept: &Kept) -> anyhow::Result<()> {
+    write_each(directory, kept).inspect_err(|_| remove_each(directory))
+}
+
+/// Removes what was written before the disk was full: a part of it is no evidence.
+fn remove_each(directory: &Path) {
+    for name in FILES {
+        let _ = fs::remove_file(directory.join(name));
+    }
+}
+
+fn write_each(directory: &Path, kept: &Kept) -> anyhow::Result<()> {
     let Kept { outcome, chronicle, yaml, comparison: _ } = kept;
     let run_id = outcome.report.run_id.clone();
     let file = |name: &str| directory.join(name);
@@ -63,4 +74,32 @@ pub(crate) fn write(directory: &Path, kept: &Kept) -> anyhow::Result<()> {
     })
     .context("the outcome as JSON")?;
     fs::write(file(OUTCOME), json + "\n").map_err(|error| failed(OUTCOME, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use paylab_core::{
+        chronicle::Chronicle,
+        judge::report::Report,
+        outcome::{Outcome, Setting},
+    };
+    use paylab_resource::file;
+
+    use super::*;
+
+    #[test]
+    fn evidence_that_cannot_be_written_whole_leaves_no_part_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let yaml =
+            "apiVersion: paylab.dev/v1alpha1\nkind: ChaosExperiment\nmetadata: {name: a}\nspec: {claim: ExactlyOnce}\n";
+        let plan = file::parse(yaml, 1).unwrap().plan;
+        let outcome = Outcome::of_kept(&plan, Report::default(), Setting::default());
+        let kept = Kept { outcome, chronicle: Chronicle::default(), yaml: yaml.to_owned(), comparison: None };
+        // Where the last file is to be, there is a directory.
+        fs::create_dir(folder.path().join(OUTCOME)).unwrap();
+        let error = write(folder.path(), &kept).unwrap_err().to_string();
+        assert!(error.contains("outcome.json"), "{error}");
+        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, [OUTCOME]);
+    }
 }

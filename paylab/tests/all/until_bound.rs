@@ -64,6 +64,18 @@ fn a_bound_that_the_budget_cannot_reach_is_inconclusive_and_said_at_once_if_it_i
 }
 
 #[test]
+fn the_command_that_repeats_it_has_its_limits() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("lossy.yaml");
+    std::fs::write(&file, lossy("UniqueKey")).unwrap();
+    let limits = ["--until-bound", "1e-6", "--budget", "2s", "--payments-most", "600"];
+    let output = paylab(&[&["run", file.to_str().unwrap()][..], &limits].concat(), "");
+    assert_eq!(output.status.code(), Some(2), "{}", printed(&output));
+    let again = format!("again: paylab run {} --seed 42 {}", file.display(), limits.join(" "));
+    assert!(printed(&output).contains(&again), "{}", printed(&output));
+}
+
+#[test]
 fn bad_bounds_are_refused_with_what_to_use() {
     for (more, told) in [
         (&["--until-bound", "0"][..], "use a number from 1e-9 to below 1"),

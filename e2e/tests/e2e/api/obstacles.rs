@@ -1,10 +1,7 @@
 //! What a cluster may put in an experiment's way: policies, webhooks, quotas, what is left of an earlier experiment, and other experiments. Each
 //! one ends in bounded time, and its message has the cluster's own words.
 
-use std::{
-    io::Write as _,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::{batch::v1::Job, core::v1::Namespace};
 use kube::{
@@ -23,6 +20,7 @@ use super::{
     fake_kubelet::STOPPED,
     request_faults::FaultInjector,
 };
+use crate::support::await_admission;
 
 /// A refusal is tolerated for a minute, and the next look may come half a minute later.
 const REFUSED_WITHIN: Duration = Duration::from_secs(150);
@@ -36,8 +34,9 @@ const LABS_MAX_PER_NAMESPACE: usize = 4;
 const HUGE: usize = 9;
 const HUGE_PAYMENTS: i64 = 60_000_000;
 const BESIDE_HUGE_WITHIN: Duration = Duration::from_secs(30);
-/// What makes the API server refuse Deployments or call a webhook that does not answer, each in one namespace only.
-const POLICIES: &str = r#"
+/// What makes the API server refuse Deployments, call a webhook that does not answer, or forbid pods, each in one namespace only. The quota forbids
+/// a kind of Service too, by which is seen that it is in force before the second pod is there.
+const OBSTACLES: &str = r#"
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingAdmissionPolicy
 metadata: {name: no-deployments}
@@ -67,28 +66,62 @@ webhooks:
     failurePolicy: Fail
     sideEffects: None
     admissionReviewVersions: [v1]
-"#;
-const QUOTA: &str = r#"
+---
 apiVersion: v1
 kind: ResourceQuota
 metadata: {name: no-room-for-the-load, namespace: obstacle-quota}
-spec: {hard: {pods: "2"}}
-"#;
-const LIMIT_RANGE: &str = r#"
+spec: {hard: {pods: "2", services.nodeports: "0"}}
+---
 apiVersion: v1
 kind: LimitRange
 metadata: {name: tiny, namespace: obstacle-limits}
 spec: {limits: [{type: Container, max: {memory: 16Mi}}]}
 "#;
-/// What the API server says of it.
-const TOO_MUCH_MEMORY: &str = "maximum memory usage per Container is 16Mi";
-/// A pod that the limit forbids.
-const PROBE: &str = r#"
+/// What the API server says of each.
+const REFUSED_BY_POLICY: &str = "ask the platform team first";
+const REFUSED_BY_WEBHOOK: &str = "silent.paylab.dev";
+const REFUSED_BY_QUOTA: &str = "exceeded quota: no-room-for-the-load";
+const REFUSED_BY_LIMIT: &str = "maximum memory usage per Container is 16Mi";
+/// An object that each refuses, with its words.
+const PROBES: [(&str, &str); 4] = [
+    (
+        r#"
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: probe, namespace: obstacle-policy}
+spec:
+  selector: {matchLabels: {app: probe}}
+  template: {metadata: {labels: {app: probe}}, spec: {containers: [{name: probe, image: "probe:1"}]}}
+"#,
+        REFUSED_BY_POLICY,
+    ),
+    (
+        r#"
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: probe, namespace: obstacle-webhook}
+"#,
+        REFUSED_BY_WEBHOOK,
+    ),
+    (
+        r#"
+apiVersion: v1
+kind: Service
+metadata: {name: probe, namespace: obstacle-quota}
+spec: {type: NodePort, ports: [{port: 80}]}
+"#,
+        REFUSED_BY_QUOTA,
+    ),
+    (
+        r#"
 apiVersion: v1
 kind: Pod
 metadata: {name: probe, namespace: obstacle-limits}
 spec: {containers: [{name: probe, image: "probe:1", resources: {limits: {memory: 512Mi}}}]}
-"#;
+"#,
+        REFUSED_BY_LIMIT,
+    ),
+];
 
 /// A namespace with an operator of its own.
 pub(super) struct Scene {
@@ -181,17 +214,26 @@ pub(super) fn lesson(name: &str) -> ChaosExperiment {
 /// Each obstacle in a namespace of its own, at the same time.
 pub(crate) async fn end_with_their_reason(node: &Node) {
     let config = admin_config(node.kubeconfig()).await;
-    node.apply(POLICIES).unwrap();
-    tokio::join!(policy(&config), webhook(&config), quota(&config, node), limit_range(&config, node), orphans(&config));
+    let client = Client::try_from(config.clone()).unwrap();
+    for namespace in ["obstacle-policy", "obstacle-webhook", "obstacle-quota", "obstacle-limits"] {
+        create_namespace(&client, namespace).await;
+    }
+    node.apply(OBSTACLES).unwrap();
+    for (probe, refusal) in PROBES {
+        await_admission(node, probe, refusal);
+    }
+    tokio::join!(policy(&config), webhook(&config), quota(&config), limit_range(&config), orphans(&config));
+}
+
+/// Whether a status says this.
+fn says(text: &str) -> impl Fn(&ChaosExperimentStatus) -> bool {
+    move |status| status.message.as_deref().is_some_and(|message| message.contains(text))
 }
 
 async fn policy(config: &Config) {
-    let scene = Scene::open(config, "obstacle-policy").await;
+    let scene = Scene::start(config, "obstacle-policy");
     scene.apply(&lesson("lesson")).await;
-    let told = |status: &ChaosExperimentStatus| {
-        status.message.as_deref().is_some_and(|text| text.contains("ask the platform team first"))
-    };
-    let waiting = scene.status_when("lesson", Duration::from_secs(30), told).await;
+    let waiting = scene.status_when("lesson", Duration::from_secs(30), says(REFUSED_BY_POLICY)).await;
     assert_eq!(waiting.phase, Some(Phase::Preparing), "it is told at once and may go away");
     let status = scene.ended("lesson", REFUSED_WITHIN).await;
     assert_eq!((status.phase, status.verdict), (Some(Phase::Failed), None));
@@ -201,25 +243,21 @@ async fn policy(config: &Config) {
 }
 
 async fn webhook(config: &Config) {
-    let scene = Scene::open(config, "obstacle-webhook").await;
+    let scene = Scene::start(config, "obstacle-webhook");
     let mut experiment = lesson("lesson");
     experiment.spec.active_deadline = "15s".parse().unwrap();
     scene.apply(&experiment).await;
     let status = scene.ended("lesson", REFUSED_WITHIN).await;
     assert_eq!((status.phase, status.reason.as_deref()), (Some(Phase::Failed), Some("InternalError")));
     let message = status.message.unwrap();
-    assert!(message.contains("silent.paylab.dev"), "{message}");
+    assert!(message.contains(REFUSED_BY_WEBHOOK), "{message}");
     scene.operator.stop();
 }
 
-async fn quota(config: &Config, node: &Node) {
-    let scene = Scene::open(config, "obstacle-quota").await;
-    node.apply(QUOTA).unwrap();
+async fn quota(config: &Config) {
+    let scene = Scene::start(config, "obstacle-quota");
     scene.apply(&lesson("lesson")).await;
-    let told = |status: &ChaosExperimentStatus| {
-        status.message.as_deref().is_some_and(|text| text.contains("exceeded quota: no-room-for-the-load"))
-    };
-    let waiting = scene.status_when("lesson", Duration::from_secs(60), told).await;
+    let waiting = scene.status_when("lesson", Duration::from_secs(60), says(REFUSED_BY_QUOTA)).await;
     assert_eq!(waiting.phase, Some(Phase::Loading), "{waiting:?}");
     let status = scene.ended("lesson", REFUSED_WITHIN).await;
     assert_eq!(status.reason.as_deref(), Some("ReportMissing"));
@@ -230,24 +268,13 @@ async fn quota(config: &Config, node: &Node) {
 }
 
 /// A container may have less memory than the parts ask for.
-async fn limit_range(config: &Config, node: &Node) {
-    let scene = Scene::open(config, "obstacle-limits").await;
-    node.apply(LIMIT_RANGE).unwrap();
-    // Admission sees a new one after a short delay.
-    let mut probe = tempfile::NamedTempFile::new().unwrap();
-    probe.write_all(PROBE.as_bytes()).unwrap();
-    let probe = ["create", "--dry-run=server", "--filename", probe.path().to_str().unwrap()];
-    let refused = || match node.kubectl(&probe) {
-        Err(refusal) if refusal.to_string().contains(TOO_MUCH_MEMORY) => Ok(()),
-        Err(other) => Err(other),
-        Ok(admitted) => Err(anyhow::anyhow!(admitted)),
-    };
-    paylab_e2e::eventually("the limit", Duration::from_secs(30), refused).unwrap();
+async fn limit_range(config: &Config) {
+    let scene = Scene::start(config, "obstacle-limits");
     scene.apply(&lesson("lesson")).await;
     let status = scene.ended("lesson", REFUSED_WITHIN).await;
     assert_eq!((status.phase, status.reason.as_deref()), (Some(Phase::Failed), Some("FailedCreate")));
     let message = status.message.unwrap();
-    assert!(message.contains(TOO_MUCH_MEMORY), "{message}");
+    assert!(message.contains(REFUSED_BY_LIMIT), "{message}");
     scene.operator.stop();
 }
 
@@ -267,11 +294,8 @@ async fn orphans(config: &Config) {
     }
     let scene = Scene::start(config, "obstacle-orphans");
     scene.apply(&experiment).await;
-    let told = |status: &ChaosExperimentStatus| {
-        let way_out = "kubectl delete configmap lesson-plan --namespace obstacle-orphans";
-        status.message.as_deref().is_some_and(|text| text.contains(way_out))
-    };
-    scene.status_when("lesson", Duration::from_secs(30), told).await;
+    let way_out = "kubectl delete configmap lesson-plan --namespace obstacle-orphans";
+    scene.status_when("lesson", Duration::from_secs(30), says(way_out)).await;
     // What the message says helps.
     let plans = Api::<k8s_openapi::api::core::v1::ConfigMap>::namespaced(scene.client.clone(), "obstacle-orphans");
     plans.delete("lesson-plan", &DeleteParams::background()).await.unwrap();

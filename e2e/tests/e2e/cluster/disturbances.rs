@@ -8,7 +8,7 @@ use paylab_e2e::{Component, Node, eventually};
 use serde_json::{Value, json};
 
 use super::VALUES;
-use crate::support::{Namespace, Test, Webhook, experiment, install_chart, message};
+use crate::support::{Namespace, Test, Webhook, await_admission, experiment, install_chart, message};
 
 /// These run beside others.
 pub(crate) const TESTS: &[Test] = &[
@@ -55,6 +55,18 @@ fn sidecar(script: &str) -> Value {
     })
 }
 
+/// A pod of this component, which gets a sidecar once the webhook is asked.
+fn probe(ns: &Namespace<'_>, component: &str) -> String {
+    let mut own = sidecar("exit");
+    own["name"] = json!(component);
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "probe", "namespace": ns.name(), "labels": {"app.kubernetes.io/component": component}},
+        "spec": {"containers": [own], "securityContext": {"runAsNonRoot": true, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}}},
+    })
+    .to_string()
+}
+
 /// Which pods get which sidecar.
 fn injected(namespace: &str, pod: &Value) -> Option<Value> {
     let runs_on = "trap 'exit 0' TERM; sleep 600 & wait";
@@ -71,6 +83,9 @@ fn sidecars(node: &Node) {
     let (_webhook, label) = Webhook::start(node, "sidecars", injected);
     let open = |name| Namespace::new(node, name, &["pod-security.kubernetes.io/enforce=restricted", &label]);
     let (runs_on, of_load, of_lab) = (open("sidecar-runs-on"), open("sidecar-of-load"), open("sidecar-of-lab"));
+    for (ns, component) in [(&runs_on, "payment-service"), (&of_load, "load-job"), (&of_lab, "payment-service")] {
+        await_admission(node, &probe(ns, component), SIDECAR);
+    }
     pair(&runs_on, "  retain: Always\n");
     pair(&of_load, "  retain: Always\n");
     of_lab.apply(&experiment("shop", "  activeDeadline: 60s\n"));

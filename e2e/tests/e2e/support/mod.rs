@@ -1,5 +1,6 @@
 //! What the tests share: suites with a node, the installation of Paylab, namespaces and experiments.
 
+mod admission;
 mod experiments;
 mod flux;
 mod installation;
@@ -13,6 +14,7 @@ mod webhook;
 mod written;
 
 pub(crate) use self::{
+    admission::await_admission,
     experiments::{COMPLETED_WITHIN, LAB_OBJECTS, condition, example, experiment, message, slow_experiment},
     flux::{Flux, ready},
     installation::{IMAGE, import_image, install_chart, root},

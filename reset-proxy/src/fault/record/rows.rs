@@ -123,8 +123,10 @@ impl<S: Default + Send + 'static> RowFile<S> {
         match written {
             Ok(()) => rows.on_disk += count,
             Err(error) => {
+                if rows.lost == 0 {
+                    warn!(rows = count, %error, "lost rows of the record; it counts those that follow");
+                }
                 rows.lost += count;
-                warn!(rows = count, %error, "lost rows of the record");
             }
         }
         drop(rows);
