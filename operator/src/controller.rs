@@ -39,7 +39,7 @@ use crate::{
     queue::{Bounds, Name, Queue},
     reconcile::{Context, after_error, reconcile},
     serve::{Health, Metrics},
-    watches::{PAGE_LEN, lab_objects, missing_right, scope},
+    watches::{PAGE_LEN, lab_objects, missing_right, scope, without_expiry},
 };
 
 /// How many experiments are reconciled at the same time.
@@ -88,7 +88,8 @@ pub(crate) async fn control(
     });
     let (reader, writer) = reflector::store();
     // The store holds only the metadata that is needed; a reconcile reads the whole resource itself.
-    let watched = watcher(scope::<ExperimentMeta>(&client, options), watcher::Config::default().page_size(PAGE_LEN));
+    let listed = watcher::Config::default().page_size(PAGE_LEN);
+    let watched = without_expiry(watcher(scope::<ExperimentMeta>(&client, options), listed));
     let (waiting, existing) = (Arc::clone(&context), reader.clone());
     let changed = watched
         .default_backoff()

@@ -1,6 +1,6 @@
 //! The watches of the labs' objects, which keep the copies of `observe::watched` up to date.
 
-use std::{fmt::Debug, sync::Arc};
+use std::{fmt::Debug, future::ready, sync::Arc, time::Duration};
 
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use k8s_openapi::NamespaceResourceScope;
@@ -9,6 +9,7 @@ use kube::{
     runtime::{WatchStreamExt as _, reflector::store::Writer, watcher},
 };
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 use tracing::error;
 
 use crate::{
@@ -31,8 +32,26 @@ where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
     let managed = watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGER}")).page_size(PAGE_LEN);
-    let written = watcher(api, managed).default_backoff().modify(trim).reflect(writer);
+    let written = without_expiry(watcher(api, managed)).default_backoff().modify(trim).reflect(writer);
     recalling(written.inspect_err(missing_right::<K>()), Arc::clone(context)).touched_objects().boxed()
+}
+
+/// Leaves out that a watch has expired, as it has when the API server was started anew: what follows is a list, and there is no reason to wait
+/// before it. One that expires again at once is not left out, so that there is a pause then.
+pub(crate) fn without_expiry<K: Send>(
+    events: impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send,
+) -> impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send {
+    const GONE: u16 = 410;
+    const AT_ONCE: Duration = Duration::from_secs(5);
+    let mut last: Option<Instant> = None;
+    events.filter(move |event| {
+        let is_expiry = matches!(event, Err(watcher::Error::WatchError(status)) if status.code == GONE);
+        let is_left_out = is_expiry && last.is_none_or(|last| last.elapsed() > AT_ONCE);
+        if is_expiry {
+            last = Some(Instant::now());
+        }
+        ready(!is_left_out)
+    })
 }
 
 /// Calls all experiments that are under way whenever the objects were listed anew, because what was deleted meanwhile is in no event.
@@ -82,6 +101,9 @@ where
 
 #[cfg(test)]
 mod tests {
+    use futures::stream;
+    use k8s_openapi::api::core::v1::ConfigMap;
+
     use super::*;
 
     #[test]
@@ -97,5 +119,19 @@ mod tests {
         ]
         .map(|failure| forbidden_verb(&failure));
         assert_eq!(verbs, [Some("list"), Some("watch"), None, None]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_has_expired_is_begun_anew_at_once_unless_it_expires_again_and_again() {
+        let failure = |code: u16, reason: &str| {
+            let status = kube::core::Status { code, reason: reason.to_owned(), ..Default::default() };
+            Err::<watcher::Event<ConfigMap>, _>(watcher::Error::WatchError(Box::new(status)))
+        };
+        let expired = || failure(410, "Expired");
+        let later = || stream::once(async { tokio::time::sleep(Duration::from_secs(6)).await }).map(|()| expired());
+        let all = stream::iter([failure(500, "InternalError"), expired(), expired()]).chain(later()).chain(later());
+        let passed: Vec<_> = without_expiry(all).map(|event| event.unwrap_err().to_string()).collect().await;
+        assert_eq!(passed.len(), 2, "{passed:?}");
+        assert!(passed[0].contains("InternalError") && passed[1].contains("Expired"), "{passed:?}");
     }
 }

@@ -11,6 +11,8 @@ import { pathToFileURL } from "node:url";
 import { chromium } from "playwright-core";
 
 const LENGTH_MAX = 300_000;
+/** A busy machine takes its time. */
+const PATIENCE = 120_000;
 const [file, pictures] = process.argv.slice(2);
 assert(file, "usage: node check.mjs REPORT.html [SCREENSHOTS]");
 const address = pathToFileURL(resolve(file)).href;
@@ -25,11 +27,13 @@ assert(!/<script|\son[a-z]+=|javascript:/i.test(readFileSync(file, "utf8")), "th
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
   args: ["--no-sandbox", "--disable-gpu"],
+  timeout: PATIENCE,
 });
 
 /** Opens the report, and fails on whatever it asks the network for or complains about. */
 async function open(options) {
   const context = await browser.newContext({ offline: true, ...options });
+  context.setDefaultTimeout(PATIENCE);
   const page = await context.newPage();
   page.on("request", (request) => assert.equal(request.url().split("#")[0], address, "the report loads something"));
   page.on("console", (message) => assert.notEqual(message.type(), "error", message.text()));

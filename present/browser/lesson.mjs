@@ -20,6 +20,7 @@ if (pictures) mkdirSync(pictures, { recursive: true });
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
   args: ["--no-sandbox", "--disable-gpu"],
+  timeout: PATIENCE,
 });
 
 /** Opens the page, and fails on whatever it asks elsewhere for or complains about. */

@@ -11,14 +11,18 @@ import UPNG from "upng-js";
 
 /** With so many colours, nobody sees a difference, and a picture has a third of the bytes. */
 const COLOURS = 96;
+/** A busy machine takes its time. */
+const PATIENCE = 120_000;
 const [what, out] = process.argv.slice(2);
 const isLesson = what.startsWith("http:");
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
   args: ["--no-sandbox", "--disable-gpu"],
+  timeout: PATIENCE,
 });
 const viewport = isLesson ? { width: 1240, height: 880 } : { width: 1100, height: 1080 };
 const context = await browser.newContext({ viewport, colorScheme: "light", offline: !isLesson });
+context.setDefaultTimeout(PATIENCE);
 const page = await context.newPage();
 await page.goto(isLesson ? what : pathToFileURL(resolve(what)).href);
 if (isLesson) await play(page);

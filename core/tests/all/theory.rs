@@ -157,7 +157,7 @@ fn extreme_plans_have_finite_and_ordered_estimates_within_a_short_time() {
         assert!(attempts.low >= plan.count && entries.high <= attempts.high, "{plan:?}: {theory:?}");
     }
     // In a debug build it takes about a second; the rest is for slow machines.
-    assert!(begun.elapsed() < Duration::from_secs(20), "{:?} for {} plans", begun.elapsed(), plans.len());
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?} for {} plans", begun.elapsed(), plans.len());
 }
 
 #[test]

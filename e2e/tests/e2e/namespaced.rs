@@ -7,7 +7,8 @@ use paylab_e2e::{Node, NodeKind};
 use serde_json::{Value, json};
 
 use crate::support::{
-    LAB_OBJECTS, Namespace, Suite, Test, condition, example, experiment, import_image, install_chart, message, root,
+    LAB_OBJECTS, Namespace, Suite, Test, await_established, condition, example, experiment, import_image,
+    install_chart, message, root,
 };
 
 /// Few tests run at once, because each has a whole installation.
@@ -28,7 +29,7 @@ fn prepare(node: &Node) {
     import_image(node);
     node.kubectl(&["apply", "--filename", root().join("charts/paylab/files/chaosexperiments.yaml").to_str().unwrap()])
         .unwrap();
-    node.kubectl(&["wait", "--for=condition=Established", "crd/chaosexperiments.paylab.dev", "--timeout=30s"]).unwrap();
+    await_established(node, &["crd/chaosexperiments.paylab.dev"]);
 }
 
 /// A namespace with an installation that watches only this namespace.
@@ -60,13 +61,16 @@ fn unprivileged(node: &Node) {
     assert!(policy.is_ok());
 }
 
+/// An image of a registry that refuses every connection, whose host needs no DNS.
+const ABSENT: &str = "127.0.0.1:1/absent:1";
+
 fn missing_image(node: &Node) {
     let ns = installed(node, "imageless", &[]);
     ns.kubectl(&[
         "set",
         "env",
         "deployment/imageless",
-        "PAYLAB_IMAGE=registry.local/absent:1",
+        &format!("PAYLAB_IMAGE={ABSENT}"),
         "PAYLAB_IMAGE_PULL_POLICY=Never",
     ]);
     ns.kubectl(&["rollout", "status", "deployment/imageless", "--timeout=90s"]);
@@ -79,18 +83,18 @@ fn missing_image(node: &Node) {
     );
     ns.kubectl(&["set", "env", "deployment/imageless", "PAYLAB_IMAGE_PULL_POLICY=IfNotPresent"]);
     ns.kubectl(&["rollout", "status", "deployment/imageless", "--timeout=90s"]);
-    ns.apply(&experiment("pulled", "  activeDeadline: 20s\n"));
+    ns.apply(&experiment("pulled", "  activeDeadline: 60s\n"));
     // The message names the image while the operator still waits, and at the end.
-    ns.status_when("pulled", |status| message(status).contains("registry.local/absent:1"));
+    ns.status_when("pulled", |status| message(status).contains(ABSENT));
     let pulled = ns.final_status("pulled");
     let reason = pulled["reason"].as_str().unwrap_or_default();
     assert!(pulled["phase"] == "Failed" && ["ErrImagePull", "ImagePullBackOff"].contains(&reason), "{pulled:#}");
-    assert!(message(&pulled).contains("registry.local/absent:1"), "{}", message(&pulled));
+    assert!(message(&pulled).contains(ABSENT), "{}", message(&pulled));
 }
 
 fn large_load(node: &Node) {
     let ns = installed(node, "memoryless", &["parts.resources.limits.memory=64Mi"]);
-    ns.apply(&experiment("huge", "  payments: {count: 10000000}\n  activeDeadline: 30s\n"));
+    ns.apply(&experiment("huge", "  payments: {count: 10000000}\n  activeDeadline: 60s\n"));
     let status = ns.final_status("huge");
     // With the limit of the other parts the load would be killed before it could report: its payments need more than 64 MiB. What it
     // reports after its deadline is enough to see that the path pays twice.

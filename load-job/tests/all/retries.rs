@@ -98,11 +98,11 @@ async fn pauses_come_from_the_seed_and_are_capped() {
 #[tokio::test]
 async fn the_deadline_ends_a_load_whose_attempts_hang() {
     let server = Server::start(|_| vec![Act::Silence]).await;
-    let plan = plan_with(100, json!({"activeDeadline": "200ms", "client": {"concurrency": 4}}));
+    let plan = plan_with(100, json!({"activeDeadline": "2s", "client": {"concurrency": 4}}));
     let begun = Instant::now();
     let history = run(&load(plan, &server.address)).await;
     assert_eq!(history.stopped, Some(Stop::Deadline));
-    assert!(begun.elapsed() >= Duration::from_millis(200) && begun.elapsed() < Duration::from_secs(4));
+    assert!(begun.elapsed() >= Duration::from_secs(2) && begun.elapsed() < Duration::from_secs(20));
     // The outcome of payments in flight is unknown; the others are untried.
     let beliefs: Vec<_> = history.rows().map(|(_, row)| row.belief).collect();
     assert_eq!(&beliefs[..5], [Belief::Unknown, Belief::Unknown, Belief::Unknown, Belief::Unknown, Belief::Untried]);

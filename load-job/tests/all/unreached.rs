@@ -28,7 +28,7 @@ async fn a_proxy_that_does_not_run_ends_the_load_within_its_bound_and_nothing_wa
     let begun = Instant::now();
     let history = run(&load(plan(100, json!({"retry": {"maxAttempts": 2}})), &address)).await;
     assert_eq!(history.stopped, Some(Stop::Unreachable));
-    assert!(begun.elapsed() >= UNREACHED_FOR_MAX && begun.elapsed() < UNREACHED_FOR_MAX * 3 / 2);
+    assert!(begun.elapsed() >= UNREACHED_FOR_MAX && begun.elapsed() < UNREACHED_FOR_MAX * 3);
     assert!(history.rows().all(|(_, row)| (row.attempts, row.belief) == (0, Belief::Untried)));
     let totals = history.attempts;
     assert_eq!((totals.total, totals.rejected), (totals.unreached, totals.unreached));
@@ -66,7 +66,7 @@ fn full() -> (TcpListener, std::net::TcpStream, String) {
 #[tokio::test]
 async fn a_connection_that_is_not_established_in_time_is_no_attempt() {
     let (listener, _first, address) = full();
-    let client = json!({"concurrency": 1, "retry": {"maxAttempts": 1, "attemptTimeout": "50ms"}});
+    let client = json!({"concurrency": 1, "retry": {"maxAttempts": 1, "attemptTimeout": "800ms"}});
     let (load, progress) = (load(plan(3, client), &address), Progress::default());
     let accept_late = async {
         until(|| progress.unreached() >= 2).await;

@@ -112,7 +112,8 @@ fn preparing(experiment: &PlannedExperiment, observed: &Observed, timeline: &Tim
         return Decision::LaunchLoad { lab: fingerprint, proxy };
     }
     let of_deployments = found.iter().filter_map(|(deployment, _)| problem::of_deployment((*deployment)?));
-    let problems = of_deployments.chain(problem::worst(lab)).chain(unpaid).chain(unsteady);
+    // Of two that are tolerated alike, the first is told: a proxy is not ready while its service is not.
+    let problems = of_deployments.chain(unsteady).chain(problem::worst(lab)).chain(unpaid);
     let worst = problems.min_by_key(|problem| problem.tolerance);
     match worst {
         Some(problem) => blocked(experiment, problem, timeline),

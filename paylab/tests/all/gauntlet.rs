@@ -164,11 +164,9 @@ fn the_table_for_people_names_the_columns_in_words_and_ends_with_the_conclusion(
     assert_eq!(lines[0].split_whitespace().collect::<Vec<_>>(), ["lost", "answer", "other", "amount"]);
     assert!(lines[1].starts_with("test   holds ") && lines[1].contains("OTHER AMOUNT "), "{table}");
     assert!(lines.last().unwrap().starts_with("1 of 2 nemeses breaks ExactlyOnce."), "{table}");
-    let last = lines.last().unwrap();
-    assert!(
-        last.ends_with(&format!("Smallest run that shows the first: paylab run {place} (1 payment, 2 attempts)")),
-        "{table}"
-    );
+    // A search whose time is over says so behind it.
+    let smallest = format!("Smallest run that shows the first: paylab run {place} (1 payment, 2 attempts");
+    assert!(lines.last().unwrap().contains(&smallest), "{table}");
     assert_eq!(paylab(&["run", place], "").status.code(), Some(1), "it is a test that fails until the bug is mended");
     assert!(table.contains("bug rate < ") && table.contains("VIOLATED ExactlyOnce"), "{table}");
     assert!(

@@ -80,11 +80,11 @@ fn several_workers_share_the_payments_and_come_to_the_same_totals() {
 fn delayed(dedup: &str) -> Plan {
     crate::support::plan(json!({
         "payments": {"count": 100},
-        "client": {"idempotencyKey": "PerPayment", "concurrency": 100, "retry": {"attemptTimeout": "3s"}},
+        "client": {"idempotencyKey": "PerPayment", "concurrency": 100, "retry": {"attemptTimeout": "6s"}},
         "service": {"dedup": dedup},
         "faults": [
-            {"name": "late-request", "probability": 0.15, "delay": {"at": "BeforeRequest", "for": "6s"}},
-            {"name": "late-response", "probability": 0.1, "delay": {"at": "BeforeResponse", "for": "6s"}},
+            {"name": "late-request", "probability": 0.15, "delay": {"at": "BeforeRequest", "for": "12s"}},
+            {"name": "late-response", "probability": 0.1, "delay": {"at": "BeforeResponse", "for": "12s"}},
             {"name": "slow", "probability": 0.5, "delay": {"at": "MidResponse", "for": "20ms"}},
         ],
     }))

@@ -80,7 +80,7 @@ fn a_cancelled_booking_whose_key_is_already_kept_is_acknowledged_and_lost() {
 fn short_timeout() -> Value {
     let retry = json!({"maxAttempts": 40, "attemptTimeout": "150ms", "backoff": {"base": "40ms", "cap": "80ms"}});
     json!({"client": {"retry": retry, "concurrency": 60},
-           "service": {"processingTime": "200ms", "onDisconnect": "Cancel"}})
+           "service": {"processingTime": "5s", "onDisconnect": "Cancel"}})
 }
 
 #[test]

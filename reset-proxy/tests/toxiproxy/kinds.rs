@@ -13,13 +13,13 @@ const STREAMS: [&str; 2] = ["upstream", "downstream"];
 async fn latency_delays_its_stream_and_not_the_other() {
     for stream in STREAMS {
         let lab = ToxicLab::start().await;
-        let address = lab.proxy_with([toxic("latency", stream, json!({"latency": 300}))]).await;
+        let address = lab.proxy_with([toxic("latency", stream, json!({"latency": 1500}))]).await;
         let (mut client, mut service) = lab.connection(address).await;
         let (slow_from, slow_to) =
             if stream == "upstream" { (&mut client, &mut service) } else { (&mut service, &mut client) };
         slow_to.send("undelayed").await;
         slow_from.expect("undelayed").await;
-        takes(300, async {
+        takes(1500, async {
             slow_from.send("delayed").await;
             slow_to.sees_nothing().await;
             slow_to.expect("delayed").await;
@@ -94,12 +94,12 @@ async fn at_a_bandwidth_of_0_nothing_passes_until_it_is_raised() {
 #[tokio::test]
 async fn slow_close_delays_the_end_but_no_data() {
     let lab = ToxicLab::start().await;
-    let address = lab.proxy_with([toxic("slow_close", "downstream", json!({"delay": 400}))]).await;
+    let address = lab.proxy_with([toxic("slow_close", "downstream", json!({"delay": 1500}))]).await;
     let (mut client, mut service) = lab.connection(address).await;
     talk(&mut client, &mut service).await;
     service.send("last").await;
     drop(service);
-    takes(400, async {
+    takes(1500, async {
         client.expect("last").await;
         client.sees_nothing().await;
         client.ends_with(Ending::Eof).await;

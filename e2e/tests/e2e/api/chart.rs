@@ -7,7 +7,7 @@ use paylab_e2e::Node;
 use serde_json::Value;
 
 use super::crash::OPERATOR;
-use crate::support::{Namespace, experiment, root};
+use crate::support::{Namespace, await_established, experiment, root};
 
 /// The namespace and the name of the release.
 const RELEASE: &str = "ways";
@@ -132,8 +132,7 @@ fn define_monitors(node: &Node) {
              x-kubernetes-preserve-unknown-fields: true}}}}\n"
         ))
         .unwrap();
-        let name = format!("crd/{plural}.monitoring.coreos.com");
-        node.kubectl(&["wait", "--for=condition=Established", &name, "--timeout=30s"]).unwrap();
+        await_established(node, &[&format!("crd/{plural}.monitoring.coreos.com")]);
     }
 }
 

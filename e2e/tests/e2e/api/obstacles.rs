@@ -33,7 +33,7 @@ const LABS_MAX_PER_NAMESPACE: usize = 4;
 /// for its turn behind them, and alone it takes a second.
 const HUGE: usize = 9;
 const HUGE_PAYMENTS: i64 = 60_000_000;
-const BESIDE_HUGE_WITHIN: Duration = Duration::from_secs(30);
+const BESIDE_HUGE_WITHIN: Duration = Duration::from_secs(90);
 /// What makes the API server refuse Deployments, call a webhook that does not answer, or forbid pods, each in one namespace only. The quota forbids
 /// a kind of Service too, by which is seen that it is in force before the second pod is there.
 const OBSTACLES: &str = r#"
@@ -353,7 +353,7 @@ pub(crate) async fn beside_huge_ones(node: &Node) {
     for number in 0..HUGE {
         let mut huge = lesson(&format!("{STOPPED}-{number}"));
         huge.spec.payments.count = HUGE_PAYMENTS;
-        huge.spec.active_deadline = "12s".parse().unwrap();
+        huge.spec.active_deadline = "5m".parse().unwrap();
         scene.apply(&huge).await;
     }
     scene.apply(&lesson("lesson")).await;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures::{StreamExt as _, stream};
 use kube::api::PostParams;
-use paylab_e2e::{AuditLog, AuditedRequest, Node};
+use paylab_e2e::{AuditLog, AuditedRequest, Node, eventually};
 use paylab_resource::{spec::ChaosExperiment, status::Phase};
 use serde_json::json;
 use tokio::time::sleep;
@@ -144,6 +144,10 @@ pub(super) async fn without_the_right_to_watch(node: &Node) {
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "hindered"},
         "subjects": [{"kind": "ServiceAccount", "name": "hindered", "namespace": "paylab"}]});
     node.apply(&format!("{role}\n---\n{binding}")).unwrap();
+    // The API server hears of a new binding by a watch.
+    let may_list =
+        || node.kubectl(&["auth", "can-i", "list", "chaosexperiments", "--all-namespaces", "--as", HINDERED]);
+    eventually("the binding", Duration::from_secs(60), may_list).unwrap();
     let config = admin_config(node.kubeconfig()).await;
     super::obstacles::create_namespace(&kube::Client::try_from(config.clone()).unwrap(), "unwatched").await;
     let log = node.audit_log_from_now().unwrap();

@@ -71,7 +71,7 @@ fn metrics(node: &Node) {
     let (duplicated_before, violated_before) = (value("paylab_payments_duplicated_total"), value(violated));
     // Those of other tests, whose experiments are deleted while they run.
     let errors_before = value("paylab_reconcile_errors_total");
-    ns.apply(&experiment("counted", "  expect: Violated\n"));
+    ns.apply(&experiment("counted", "  expect: Violated\n  client: {retry: {attemptTimeout: 30s}}\n"));
     ns.final_status("counted");
     assert_eq!(value("paylab_payments_duplicated_total") - duplicated_before, 329.0);
     assert_eq!(value(violated) - violated_before, 1.0);

@@ -7,7 +7,7 @@ use paylab_e2e::Node;
 use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
 
-use crate::support::{Namespace, Test, condition, experiment, message, slow_experiment};
+use crate::support::{Namespace, Test, await_admission, condition, experiment, message, probe, slow_experiment};
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_service_that_never_gets_ready_fails_with_its_termination_message", unready_service),
@@ -55,7 +55,7 @@ fn pod(ns: &Namespace<'_>, component: &str) -> String {
 /// Creates a Secret with a database URL, and returns the fields of the spec that refer to it.
 fn database(ns: &Namespace<'_>, url: &str) -> &'static str {
     ns.kubectl(&["create", "secret", "generic", "ledger", &format!("--from-literal=url={url}")]);
-    "  service: {database: {secretKeyRef: {name: ledger, key: url}}}\n  activeDeadline: 30s\n"
+    "  service: {database: {secretKeyRef: {name: ledger, key: url}}}\n  activeDeadline: 60s\n"
 }
 
 fn unready_service(node: &Node) {
@@ -77,6 +77,7 @@ fn missing_secret(node: &Node) {
 fn quota(node: &Node) {
     let ns = Namespace::restricted(node, "quota");
     ns.kubectl(&["create", "quota", "none", "--hard=pods=0"]);
+    await_admission(node, &probe(&ns, "none"), "exceeded quota: none");
     ns.apply(&experiment("quota", "  activeDeadline: 15s\n"));
     assert_failed(&ns.final_status("quota"), "FailedCreate", "exceeded quota: none");
 }
@@ -103,13 +104,7 @@ fn deleted_load(node: &Node) {
     ns.apply(&slow_experiment("slow", ""));
     ns.status_under_load("slow");
     ns.kubectl(&["delete", "pod", &pod(&ns, "load-job"), "--grace-period=0", "--force"]);
-    // The pod may still report that it was told to stop, or be removed before.
-    let status = ns.final_status("slow");
-    let (reason, text) = match status["reason"].as_str() {
-        Some("LoadStopped") => ("LoadStopped", "the load was told to stop"),
-        _ => ("ReportMissing", "of the workers"),
-    };
-    assert_inconclusive(&status, reason, text);
+    assert_told_to_stop_or_gone(&ns.final_status("slow"));
     let pods = ns.kubectl(&["get", "pods", "--selector=app.kubernetes.io/component=load-job", "--output=name"]);
     assert!(pods.lines().count() <= 1, "no new load pod may be created: {pods}");
 }
@@ -125,8 +120,16 @@ fn evicted_load(node: &Node) {
     file.write_all(eviction.to_string().as_bytes()).unwrap();
     let path = format!("/api/v1/namespaces/{}/pods/{pod}/eviction", ns.name());
     ns.kubectl(&["create", "--raw", &path, "--filename", file.path().to_str().unwrap()]);
-    // When the load is told to stop, it ends early, gathers its evidence and reports.
-    assert_inconclusive(&ns.final_status("slow"), "LoadStopped", "the load was told to stop");
+    assert_told_to_stop_or_gone(&ns.final_status("slow"));
+}
+
+/// When a load is told to stop, it ends early, gathers its evidence and reports, unless its pod is removed before.
+fn assert_told_to_stop_or_gone(status: &Value) {
+    let (reason, text) = match status["reason"].as_str() {
+        Some("LoadStopped") => ("LoadStopped", "the load was told to stop"),
+        _ => ("ReportMissing", "of the workers"),
+    };
+    assert_inconclusive(status, reason, text);
 }
 
 fn deleted_service(node: &Node) {
@@ -167,7 +170,8 @@ fn kill(ns: &Namespace<'_>, component: &str) {
 
 fn deadline(node: &Node) {
     let ns = Namespace::restricted(node, "deadline");
-    ns.apply(&slow_experiment("slow", "  activeDeadline: 20s\n"));
+    let spec = "  activeDeadline: 45s\n";
+    ns.apply(&slow_experiment("slow", spec).replace("payments: {count: 600}", "payments: {count: 2400}"));
     assert_inconclusive(&ns.final_status("slow"), "LoadStopped", "spec.activeDeadline");
 }
 

@@ -6,7 +6,7 @@ use std::{fs, process::Command};
 use paylab_e2e::Node;
 use serde_json::Value;
 
-use crate::support::{Namespace, Test, condition, experiment, message, root};
+use crate::support::{Namespace, Test, condition, experiment, message, root, slow_experiment};
 
 pub(crate) const TESTS: &[Test] = &[
     ("helm_4_waits_for_a_verdict_and_helm_3_does_not", helm_waits),
@@ -55,7 +55,7 @@ fn argo_cd(node: &Node) {
     );
     let health = |resource: &str| node.run(&program, &[ns.name()], resource).unwrap();
     let resource = |name: &str| ns.kubectl(&["get", "payx", name, "--output=json"]);
-    ns.apply(&experiment("upheld", HOLDS));
+    ns.apply(&slow_experiment("upheld", ""));
     ns.apply(&experiment("violated", "  payments: {count: 100}\n"));
     ns.apply(&experiment("as-expected", "  expect: Violated\n  payments: {count: 100}\n"));
     ns.kubectl(&["create", "configmap", "failed-plan"]);

@@ -83,7 +83,7 @@ fn the_four_lessons(node: &Node) {
 
 fn three_workers(node: &Node) {
     let ns = Namespace::restricted(node, "workers");
-    ns.apply(&experiment("three", "  expect: Violated\n  client: {workers: 3}\n"));
+    ns.apply(&experiment("three", "  expect: Violated\n  client: {workers: 3, retry: {attemptTimeout: 30s}}\n"));
     let status = ns.final_status("three");
     assert_eq!(totals(&status), [1455, 0, 329, 2079, 0], "{}", message(&status));
     assert_eq!(condition(&status, "Verified"), Some("True"), "{}", message(&status));
@@ -100,7 +100,7 @@ fn two_replicas(node: &Node) {
     let service = |dedup| {
         format!("service: {{dedup: {dedup}, replicas: 2, database: {{secretKeyRef: {{name: ledger, key: url}}}}}}")
     };
-    let client = "client: {idempotencyKey: PerPayment}";
+    let client = "client: {idempotencyKey: PerPayment, retry: {attemptTimeout: 30s}}";
     ns.apply(&experiment("unique-key", &format!("  {client}\n  {}\n", service("UniqueKey"))));
     ns.apply(&experiment("memory", &format!("  expect: Violated\n  {client}\n  {}\n", service("Memory"))));
     let unique = ns.final_status("unique-key");
@@ -142,7 +142,7 @@ fn ten_at_once(node: &Node) {
             let (name, dedup) = (format!("exp-{n}"), if n % 2 == 0 { "None" } else { "UniqueKey" });
             let expect = if n % 2 == 0 { "Violated" } else { "Upheld" };
             let spec = format!(
-                "  expect: {expect}\n  client: {{idempotencyKey: PerPayment}}\n  service: {{dedup: {dedup}}}\n"
+                "  expect: {expect}\n  client: {{idempotencyKey: PerPayment, retry: {{attemptTimeout: 30s}}}}\n  service: {{dedup: {dedup}}}\n"
             );
             experiment(&name, &spec)
         })
@@ -171,7 +171,9 @@ fn progress(node: &Node) {
 
 fn drawn_seed(node: &Node) {
     let ns = Namespace::restricted(node, "drawn");
-    let drawn = experiment("drawn", "  expect: Violated\n  payments: {count: 200}\n").replace("  seed: 42\n", "");
+    let drawn =
+        experiment("drawn", "  expect: Violated\n  client: {retry: {attemptTimeout: 30s}}\n  payments: {count: 200}\n")
+            .replace("  seed: 42\n", "");
     ns.apply(&drawn);
     let status = ns.final_status("drawn");
     let seed = status["seed"].as_i64().unwrap();
@@ -184,7 +186,9 @@ fn report_without_pods(node: &Node) {
     let ns = Namespace::restricted(node, "evidence");
     for workers in [1, 3] {
         let name = format!("told-{workers}");
-        let spec = format!("  expect: Violated\n  retain: Never\n  client: {{workers: {workers}}}\n");
+        let spec = format!(
+            "  expect: Violated\n  retain: Never\n  client: {{workers: {workers}, retry: {{attemptTimeout: 30s}}}}\n"
+        );
         ns.apply(&experiment(&name, &spec));
         let status = ns.final_status(&name);
         assert_eq!(condition(&status, "Verified"), Some("True"), "{}", message(&status));

@@ -34,12 +34,13 @@ pub(crate) const SUITE: Suite = Suite {
             ("targets", targets::TESTS),
             ("removal", removal::TESTS),
         ],
-        &[("disturbances", disturbances::DISTURBING), ("chart", chart::TESTS)],
+        &[("disturbances", disturbances::DISTURBING), ("removal", removal::DISTURBING), ("chart", chart::TESTS)],
     ],
 };
 
-/// The values of the release. More labs than the defaults allow, because the tests that run at once must not wait for each other's.
-const VALUES: &[&str] = &["labs.max=40", "labs.maxPerNamespace=10"];
+/// The values of the release. More labs than the defaults allow, and parts that ask for less, because the tests that run at once must not wait for
+/// each other's.
+const VALUES: &[&str] = &["labs.max=40", "labs.maxPerNamespace=10", "parts.resources.requests.cpu=20m"];
 
 fn prepare(node: &Node) {
     import_image(node);

@@ -62,7 +62,7 @@ fn a_restricted_namespace_refuses_root_and_can_be_deleted(node: &Node) {
     let refused = namespace.try_kubectl(&["run", "root", "--image=registry.local/busybox:lab", root]).unwrap_err();
     assert!(refused.to_string().contains("violates PodSecurity"), "{refused}");
     namespace.apply(&job("wait", "exec sleep 600"));
-    namespace.kubectl(&["wait", "--for=condition=Ready", "pod", "--selector=job-name=wait", READY]);
+    namespace.kubectl(&["wait", "--for=jsonpath={.status.ready}=1", "job/wait", READY]);
     node.kubectl(&["delete", "namespace", namespace.name(), READY]).unwrap();
 }
 

@@ -202,7 +202,7 @@ fn unpayable(node: &Node) {
         ("no-host", no_host, "ReportMissing", "cannot find the service absent.invalid:80"),
     ];
     for (name, place, ..) in &cases {
-        let deadline = if *name == "unready" { "  activeDeadline: 30s\n" } else { "" };
+        let deadline = if *name == "unready" { "  activeDeadline: 60s\n" } else { "" };
         ns.apply(&(example("stripe", name, place) + deadline));
     }
     for (name, _, reason, text) in cases {

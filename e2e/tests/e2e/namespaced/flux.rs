@@ -67,18 +67,19 @@ fn installs(node: &Node, flux: &Flux, ns: &Namespace<'_>) {
 /// A Kustomization with `wait` is not ready while its experiment runs, and what depends on it is not applied. A HelmRelease is: its
 /// controller waits as Helm 3 does. The Kustomization around it can wait in its place.
 fn while_it_runs(ns: &Namespace<'_>) {
-    ns.flux_when("helmrelease/released", |ready| ready["status"] == "True");
-    ns.status_under_load("upheld");
-    let released = ns.flux_status("kustomization/released");
-    let upheld = ns.flux_status("kustomization/upheld");
+    is_awaited_while_it_runs(ns, "upheld");
     let dependent = ns.try_kubectl(&["get", "configmap", "after-upheld"]);
-    for name in ["released", "upheld"] {
-        assert!(ns.status(name)["completionTime"].is_null(), "{name} has ended before it was looked at");
-    }
-    for status in [released, upheld] {
-        assert_eq!(ready(&status)["status"], "Unknown", "{status:#}");
-    }
     assert!(dependent.unwrap_err().to_string().contains("not found"));
+    ns.flux_when("helmrelease/released", |ready| ready["status"] == "True");
+    is_awaited_while_it_runs(ns, "released");
+}
+
+/// The Kustomization of an experiment is not ready while the load runs.
+fn is_awaited_while_it_runs(ns: &Namespace<'_>, name: &str) {
+    ns.status_under_load(name);
+    let status = ns.flux_status(&format!("kustomization/{name}"));
+    assert!(ns.status(name)["completionTime"].is_null(), "{name} has ended before it was looked at");
+    assert_eq!(ready(&status)["status"], "Unknown", "{status:#}");
 }
 
 fn with_the_verdict(ns: &Namespace<'_>) {

@@ -16,7 +16,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{experiments::COMPLETED_WITHIN, namespace::Namespace};
+use super::{admission::await_established, experiments::COMPLETED_WITHIN, namespace::Namespace};
 
 const CONTROLLERS: [&str; 2] = ["helm-controller", "kustomize-controller"];
 /// They listen nowhere, read artifacts of others than source-controller, and look at dependencies often.
@@ -42,7 +42,7 @@ impl Flux {
         let definitions = programs.join("crds");
         let definitions = definitions.to_str().unwrap();
         node.kubectl(&["apply", "--server-side", "--filename", definitions]).unwrap();
-        node.kubectl(&["wait", "--for=condition=Established", "--timeout=30s", "--filename", definitions]).unwrap();
+        await_established(node, &["--filename", definitions]);
         let folder = tempfile::tempdir().unwrap();
         let controllers = CONTROLLERS.map(|name| {
             let log = File::create(node.directory().join(format!("{name}.log"))).unwrap();

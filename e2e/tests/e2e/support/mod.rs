@@ -14,7 +14,7 @@ mod webhook;
 mod written;
 
 pub(crate) use self::{
-    admission::await_admission,
+    admission::{await_admission, await_established, probe},
     experiments::{COMPLETED_WITHIN, LAB_OBJECTS, condition, example, experiment, message, slow_experiment},
     flux::{Flux, ready},
     installation::{IMAGE, import_image, install_chart, root},
