@@ -15,8 +15,6 @@ use crate::{names::Part, planned::PlannedExperiment};
 const TAIL_LINES: i64 = 5;
 /// How long all logs together may take. It is short, because other experiments wait meanwhile, and nothing depends on the logs.
 const LOGS_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often the log with a worker's evidence is asked for: a busy kubelet may not answer at first.
-const EVIDENCE_TRIES: u32 = 2;
 /// How many logs with evidence are read at once, so that they take little memory.
 const LOGS_AT_ONCE: usize = 8;
 /// A container runtime may cut a line in two, and counts both.
@@ -69,18 +67,13 @@ pub(crate) async fn load_evidence(
             return Err(format!("the pod of worker {worker} is gone"));
         };
         let name = pod.name_any();
-        let mut log = Err(String::new());
-        for _ in 0..EVIDENCE_TRIES {
-            log = match timeout(LOGS_TIMEOUT, api.logs(&name, tail)).await {
-                Ok(Ok(log)) => Ok(log),
-                Ok(Err(error)) => Err(format!("the log of pod {name} could not be read: {error}")),
-                Err(_) => Err(format!("the log of pod {name} could not be read in time")),
-            };
-            if log.is_ok() {
-                break;
-            }
+        // A busy kubelet may not answer at first.
+        let mut log = timeout(LOGS_TIMEOUT, api.logs(&name, tail)).await;
+        if log.is_err() {
+            log = timeout(LOGS_TIMEOUT, api.logs(&name, tail)).await;
         }
-        let log = log?;
+        let log = log.map_err(|_| format!("the log of pod {name} could not be read in time"))?;
+        let log = log.map_err(|error| format!("the log of pod {name} could not be read: {error}"))?;
         assemble(&log, experiment.id.as_str()).map_err(|error| format!("the log of pod {name} {error}"))
     };
     stream::iter(0..experiment.plan.client.workers).map(read).buffered(LOGS_AT_ONCE).collect().await

@@ -43,7 +43,7 @@ pub struct Options {
     /// How long the search may take: a number with the unit ms, s, m or h
     #[arg(long, value_name = "SPAN", default_value = "5m")]
     pub budget: DurationText,
-    /// Tells nothing but the result: the experiment, whose first line says what it shows
+    /// Tells nothing but the result: the experiment, and what it shows
     #[arg(long, short)]
     pub quiet: bool,
     /// Logs of the parts
@@ -165,9 +165,7 @@ fn told(before: &Outcome, shrunk: &Shrunk, prober: &Prober<'_>) -> Vec<String> {
 }
 
 fn write(options: &Options, yaml: &str, head: &[String]) -> anyhow::Result<()> {
-    if !options.quiet {
-        head.iter().for_each(tell);
-    }
+    head.iter().for_each(tell);
     let comment = head.first().map(|line| format!("# {line}\n")).unwrap_or_default();
     let text = format!("{comment}{yaml}");
     let Some(file) = &options.output else { return print_text(&text) };

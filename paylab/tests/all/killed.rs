@@ -268,7 +268,7 @@ fn a_ledger_that_died_with_its_service_is_not_waited_for() {
     let killed = folder.path().join("x.yaml");
     let kill = "{name: killed, probability: 0.2, kill: {at: BeforeResponse}}";
     let file = file.replace("{name: cut-at-once, probability: 0.3, reset: {at: AfterRequest}}", kill);
-    fs::write(&killed, file + "    settle: {within: 10m}\n").unwrap();
+    fs::write(&killed, file + "      settle: {within: 10m}\n").unwrap();
     let arguments = [&["run", killed.to_str().unwrap(), "--output", "json"], &shop[..]].concat();
     let begun = Instant::now();
     let output = command(&arguments).output().unwrap();
