@@ -37,16 +37,16 @@ where
 }
 
 /// Leaves out that a watch has expired, as it has when the API server was started anew: what follows is a list, and there is no reason to wait
-/// before it. One that expires again at once is not left out, so that there is a pause then.
+/// before it. One that expires again within two minutes is not left out, so that there is a pause then, which grows.
 pub(crate) fn without_expiry<K: Send>(
     events: impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send,
 ) -> impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send {
     const GONE: u16 = 410;
-    const AT_ONCE: Duration = Duration::from_secs(5);
+    const AGAIN_WITHIN: Duration = Duration::from_secs(120);
     let mut last: Option<Instant> = None;
     events.filter(move |event| {
         let is_expiry = matches!(event, Err(watcher::Error::WatchError(status)) if status.code == GONE);
-        let is_left_out = is_expiry && last.is_none_or(|last| last.elapsed() > AT_ONCE);
+        let is_left_out = is_expiry && last.is_none_or(|last| last.elapsed() > AGAIN_WITHIN);
         if is_expiry {
             last = Some(Instant::now());
         }
@@ -128,7 +128,7 @@ mod tests {
             Err::<watcher::Event<ConfigMap>, _>(watcher::Error::WatchError(Box::new(status)))
         };
         let expired = || failure(410, "Expired");
-        let later = || stream::once(async { tokio::time::sleep(Duration::from_secs(6)).await }).map(|()| expired());
+        let later = || stream::once(async { tokio::time::sleep(Duration::from_secs(121)).await }).map(|()| expired());
         let all = stream::iter([failure(500, "InternalError"), expired(), expired()]).chain(later()).chain(later());
         let passed: Vec<_> = without_expiry(all).map(|event| event.unwrap_err().to_string()).collect().await;
         assert_eq!(passed.len(), 2, "{passed:?}");

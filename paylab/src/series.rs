@@ -83,8 +83,7 @@ impl FromStr for Bound {
 struct Running<'a> {
     plan: &'a Plan,
     bound: &'a Bound,
-    /// As [`UntilOptions::limits`] shows them.
-    limits: String,
+    until: &'a UntilOptions,
     kind: ExposureKind,
     needed: u64,
     report: Option<Report>,
@@ -106,7 +105,7 @@ pub(crate) fn measure_series(
     let Some(bound) = &until.until_bound else { return measure_until(plan, paid, setting, attendance) };
     let kind = kind.unwrap_or(ExposureKind::of(plan.claim, &plan.client));
     let needed = exposures_needed(bound.rate);
-    let mut running = Running { plan, bound, limits: until.limits(), kind, needed, report: None, runs: 0 };
+    let mut running = Running { plan, bound, until, kind, needed, report: None, runs: 0 };
     if let Some(reason) = running.hopeless(until.payments_most) {
         return Ok((running.conclude(setting, Duration::ZERO, Some(reason)), Chronicle::default()));
     }
@@ -227,7 +226,8 @@ impl Running<'_> {
             first_seed: self.plan.seed(),
             last_seed: self.seed_after(self.runs.saturating_sub(1)),
             until_bound: self.bound.text.clone(),
-            limits: self.limits,
+            budget: self.until.budget.map(|budget| budget.to_string()),
+            payments_most: self.until.payments_most,
         };
         let count = if self.runs == 0 { self.plan.count } else { self.plan.count * self.runs };
         let plan = Plan { count, ..self.plan.clone() };
@@ -239,16 +239,11 @@ impl Running<'_> {
 impl UntilOptions {
     /// The options as a shell reads them again, each with a space before it.
     pub(crate) fn shown(&self) -> String {
-        let bound = self.until_bound.as_ref().map(|bound| format!(" --until-bound {}", bound.text)).unwrap_or_default();
-        format!("{bound}{}", self.limits())
-    }
-
-    /// The options that end a series before its bound is reached, in the same form.
-    fn limits(&self) -> String {
-        let Self { until_bound: _, budget, payments_most } = self;
+        let Self { until_bound, budget, payments_most } = self;
+        let bound = until_bound.as_ref().map(|bound| format!(" --until-bound {}", bound.text)).unwrap_or_default();
         let budget = budget.map(|budget| format!(" --budget {budget}")).unwrap_or_default();
         let most = payments_most.map(|most| format!(" --payments-most {most}")).unwrap_or_default();
-        format!("{budget}{most}")
+        format!("{bound}{budget}{most}")
     }
 
     /// Refuses a database that holds the ledger of one run only, and no time at all.

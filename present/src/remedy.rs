@@ -6,7 +6,7 @@ use paylab_core::{judge::doubt::Doubt, outcome::finding::Finding};
 pub(crate) const fn of_doubt(doubt: Doubt) -> &'static str {
     match doubt {
         Doubt::EnvironmentChanged => {
-            "Run again on a cluster whose nodes stay, and do not restart the parts of the lab."
+            "Run again on a cluster whose nodes stay, do not restart the parts of the lab, and find out why a container in them ended, if one did."
         }
         Doubt::ReportMissing => "Look at the logs of the load pods for why they ended, and run again.",
         Doubt::ContractNotProven => "Run `paylab check` on the file and mend what it names in spec.target.",

@@ -66,7 +66,7 @@ fn upheld(outcome: &Outcome) -> String {
 }
 
 /// The runs that were added up.
-fn series(Series { runs, first_seed, last_seed, until_bound: _, limits: _ }: &Series) -> String {
+fn series(Series { runs, first_seed, last_seed, until_bound: _, budget: _, payments_most: _ }: &Series) -> String {
     match runs {
         1 => format!(", in 1 run with the seed {first_seed}"),
         several => format!(", in {several} runs with the seeds {first_seed} to {last_seed}"),
@@ -266,8 +266,13 @@ pub fn repeat_command(outcome: &Outcome) -> Option<String> {
     let Setting { file, concurrency, target, series, .. } = &outcome.setting;
     let concurrency = concurrency.map(|number| format!(" --concurrency {number}")).unwrap_or_default();
     let target = target.as_ref().map(|target| format!(" {target}")).unwrap_or_default();
-    let until =
-        series.as_ref().map(|Series { until_bound, limits, .. }| format!(" --until-bound {until_bound}{limits}"));
-    let until = until.unwrap_or_default();
+    let until = series.as_ref().map(until_options).unwrap_or_default();
     file.as_ref().map(|file| format!("paylab run {file} --seed {}{concurrency}{target}{until}", outcome.plan.seed()))
+}
+
+/// The options that make a series of a run, each with a space before it.
+fn until_options(Series { until_bound, budget, payments_most, .. }: &Series) -> String {
+    let budget = budget.as_ref().map(|budget| format!(" --budget {budget}")).unwrap_or_default();
+    let most = payments_most.map(|most| format!(" --payments-most {most}")).unwrap_or_default();
+    format!(" --until-bound {until_bound}{budget}{most}")
 }

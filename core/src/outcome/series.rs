@@ -20,9 +20,12 @@ pub struct Series {
     pub last_seed: u64,
     /// The bound of the bug rate that was asked for, as it was written.
     pub until_bound: String,
-    /// The limits that were asked for beside it, as options of a command, each with a space before it.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub limits: String,
+    /// How long all runs together may take, if that was asked for, as it was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<String>,
+    /// How many payments all runs together may make, if that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payments_most: Option<u64>,
 }
 
 /// The report of a run added to those of earlier ones. What one proxy or one service has counted for all shares of a run is added up too,

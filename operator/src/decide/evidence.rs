@@ -24,9 +24,9 @@ pub(crate) fn merged_report(experiment: &PlannedExperiment, observed: &Observed)
     let (voiding, doubtful) = match &observed.job {
         None => (vec![no_job(observed)], Vec::new()),
         Some(job) => {
-            let LabChanges { voiding, restarted } = lab_changes(observed, job);
+            let LabChanges { voiding, ended } = lab_changes(observed, job);
             let voiding = voiding.into_iter().chain(started_twice(experiment, &pods.load));
-            let doubtful = restarted.into_iter().chain(pods.foreign_load.iter().map(|pod| foreign_load_pod(pod)));
+            let doubtful = ended.into_iter().chain(pods.foreign_load.iter().map(|pod| foreign_load_pod(pod)));
             (voiding.collect(), doubtful.collect())
         }
     };

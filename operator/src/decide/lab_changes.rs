@@ -6,8 +6,12 @@ use std::{
 };
 
 use k8s_openapi::{
-    api::{batch::v1::Job, core::v1::Pod},
+    api::{
+        batch::v1::Job,
+        core::v1::{ContainerStateTerminated, Pod},
+    },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
+    jiff::Timestamp,
 };
 use kube::ResourceExt as _;
 use serde::{Deserialize, Serialize};
@@ -16,7 +20,10 @@ use crate::{
     names::LAB_ANNOTATION,
     observe::{
         Observed, jobs,
-        pods::{all_containers, end_text, ends, has_ended, is_ready, last_end, part_name, termination_text},
+        pods::{
+            all_containers, end_text, ends, has_done_its_work, has_ended, is_ready, last_end, part_name,
+            termination_text,
+        },
     },
 };
 
@@ -38,8 +45,8 @@ pub(crate) struct Fingerprint {
 pub(crate) struct LabChanges {
     /// What makes the evidence void: a part of it is lost, or payments may have gone elsewhere.
     pub(crate) voiding: Vec<String>,
-    /// Containers that ended, and are started anew; their files are still there, so the evidence counts.
-    pub(crate) restarted: Vec<String>,
+    /// Containers that ended; their files are still there, so the evidence counts.
+    pub(crate) ended: Vec<String>,
 }
 
 impl Fingerprint {
@@ -86,7 +93,7 @@ impl Fingerprint {
                 Some(pod) if is_former(pod) => {
                     changes.voiding.push(format!("pod {} {}", pod.name_any(), end_text(pod)));
                 }
-                Some(pod) if ends(pod) != *ends_then => changes.restarted.push(restart(pod)),
+                Some(pod) if ends(pod) != *ends_then => changes.ended.push(end_of_container(pod)),
                 Some(_) => {}
             }
         }
@@ -105,7 +112,7 @@ impl fmt::Display for Fingerprint {
 
 /// Compares the lab with the fingerprint on the load's Job. Without a readable fingerprint nobody knows what the load began with.
 pub(crate) fn lab_changes(observed: &Observed, job: &Job) -> LabChanges {
-    let unknown = |why: String| LabChanges { voiding: vec![why], restarted: Vec::new() };
+    let unknown = |why: String| LabChanges { voiding: vec![why], ended: Vec::new() };
     match jobs::lab_at_launch(job).map(serde_json::from_str::<Fingerprint>) {
         None => unknown(format!("the annotation {LAB_ANNOTATION} is missing on the load's Job")),
         Some(Err(error)) => {
@@ -137,17 +144,16 @@ fn controller_change(observed: &Observed, uid: &str, generation_then: i64) -> Op
 }
 
 /// Says which container of a pod ended most recently, and how. It may belong to the cluster, but payments pass through it or wait for it.
-fn restart(pod: &Pod) -> String {
+fn end_of_container(pod: &Pod) -> String {
     let name = pod.name_any();
-    let ended = all_containers(pod).filter_map(|container| Some((container, last_end(container)?)));
-    match ended.max_by_key(|(_, end)| end.finished_at.as_ref().map(|time| time.0)) {
-        None => format!("a container of pod {name} was started anew for an unknown reason"),
+    let at_work = all_containers(pod).filter(|container| !has_done_its_work(container));
+    let ended = at_work.filter_map(|container| Some((container, last_end(container)?)));
+    // Kubernetes does not say when one has ended of which it has lost sight.
+    let when = |end: &ContainerStateTerminated| end.finished_at.as_ref().map_or(Timestamp::MAX, |time| time.0);
+    match ended.max_by_key(|(_, end)| when(end)) {
+        None => format!("a container of pod {name} has ended for an unknown reason"),
         Some((container, end)) => {
-            format!(
-                "container {} of pod {name} has ended and is started anew: {}",
-                container.name,
-                termination_text(end)
-            )
+            format!("container {} of pod {name} has ended: {}", container.name, termination_text(end))
         }
     }
 }
@@ -171,8 +177,8 @@ mod tests {
     fn voided_by(change: impl FnOnce(&mut Observed)) -> Vec<String> {
         let mut observed = loaded(ready());
         change(&mut observed);
-        let LabChanges { voiding, restarted } = lab_changes(&observed, observed.job.as_ref().unwrap());
-        assert_eq!(restarted, Vec::<String>::new());
+        let LabChanges { voiding, ended } = lab_changes(&observed, observed.job.as_ref().unwrap());
+        assert_eq!(ended, Vec::<String>::new());
         voiding
     }
 
@@ -237,40 +243,49 @@ mod tests {
         }
     }
 
+    /// A container that somebody else has put into a pod.
+    fn mesh(restarts: i32, state: &Value, last: &Value) -> Value {
+        json!({"name": "mesh", "image": "", "imageID": "", "ready": state.get("running").is_some(), "restartCount": restarts,
+            "state": state, "lastState": last})
+    }
+
+    fn ended_at(time: Option<&str>, exit_code: i32) -> Value {
+        json!({"terminated": {"exitCode": exit_code, "reason": "Error", "finishedAt": time}})
+    }
+
+    /// A lab whose service has ended once and has such a container in this field of its pod's status, behind one that has done its work.
+    fn lab_with(field: &str, mesh: Value) -> Observed {
+        let mut status = ready();
+        status["containerStatuses"][0]["lastState"] = ended_at(Some("2026-11-27T14:00:00Z"), 1);
+        status["containerStatuses"][0]["restartCount"] = json!(1);
+        let done = json!({"name": "init", "image": "", "imageID": "", "ready": true, "restartCount": 0,
+            "state": {"terminated": {"exitCode": 0, "reason": "Completed", "finishedAt": "2026-11-27T16:00:00Z"}}});
+        status["initContainerStatuses"] = json!([done]);
+        status[field].as_array_mut().unwrap().push(mesh);
+        Observed { pods: vec![pod(Part::PaymentService, "service", status), lab().pods.remove(1)], ..lab() }
+    }
+
     #[test]
     fn every_end_of_a_container_is_a_doubt_whoever_has_put_it_there_and_whether_it_runs_again_or_not() {
-        let end = json!({"terminated": {"exitCode": 3, "reason": "Error", "finishedAt": "2026-11-27T15:00:00Z"}});
-        let former = json!({"terminated": {"exitCode": 1, "reason": "Error", "finishedAt": "2026-11-27T14:00:00Z"}});
+        let former = ended_at(Some("2026-11-27T13:00:00Z"), 1);
         let running = json!({"running": {"startedAt": "2026-11-27T15:00:01Z"}});
         let backing_off = json!({"waiting": {"reason": "CrashLoopBackOff"}});
-        let sidecar = |restarts: i32, state: &Value, last: &Value| json!({"name": "mesh", "image": "", "imageID": "", "ready": true, "restartCount": restarts, "state": state, "lastState": last});
-        let lab_with = |field: &str, sidecar: Value| {
-            let mut status = ready();
-            status["containerStatuses"][0]["lastState"] = former.clone();
-            status["containerStatuses"][0]["restartCount"] = json!(1);
-            let statuses = status.as_object_mut().unwrap().entry(field).or_insert(json!([]));
-            statuses.as_array_mut().unwrap().push(sidecar);
-            let mut observed = lab();
-            observed.pods[0] = pod(Part::PaymentService, "service", status);
-            observed
-        };
-        let told = |field: &str, then: Value, now: Value| {
-            let job = job(&Fingerprint::of(&lab_with(field, then)), json!({})).unwrap();
-            let LabChanges { voiding, restarted } = lab_changes(&lab_with(field, now), &job);
-            assert_eq!(voiding, Vec::<String>::new());
-            restarted.join("; ")
-        };
-        let ended = "container mesh of pod service has ended and is started anew: Error, exit code 3";
         for field in ["containerStatuses", "initContainerStatuses"] {
-            let steady = || sidecar(1, &running, &former);
-            assert_eq!(told(field, steady(), steady()), "");
-            assert_eq!(told(field, steady(), sidecar(2, &running, &end)), ended);
-            assert_eq!(told(field, steady(), sidecar(1, &end, &former)), ended);
-            assert_eq!(told(field, steady(), sidecar(1, &backing_off, &end)), ended);
+            let job = job(&Fingerprint::of(&lab_with(field, mesh(1, &running, &former))), json!({})).unwrap();
+            let told = |restarts: i32, state: &Value, last: &Value| {
+                let LabChanges { voiding, ended } = lab_changes(&lab_with(field, mesh(restarts, state, last)), &job);
+                assert_eq!(voiding, Vec::<String>::new());
+                ended.join("; ")
+            };
+            assert_eq!(told(1, &running, &former), "");
+            for (time, exit_code) in [(Some("2026-11-27T15:00:00Z"), 3), (None, 3), (Some("2026-11-27T15:00:00Z"), 0)] {
+                let end = ended_at(time, exit_code);
+                let ended = format!("container mesh of pod service has ended: Error, exit code {exit_code}");
+                assert_eq!(told(2, &running, &end), ended);
+                assert_eq!(told(1, &end, &former), ended);
+                assert_eq!(told(1, &backing_off, &end), ended);
+            }
         }
-        // One that comes before the part's, and has done its work.
-        let done = || sidecar(0, &json!({"terminated": {"exitCode": 0, "reason": "Completed"}}), &json!({}));
-        assert_eq!(told("initContainerStatuses", done(), done()), "");
     }
 
     #[test]

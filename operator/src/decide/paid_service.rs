@@ -40,10 +40,11 @@ fn no_endpoint(name: &str, pods: &[Pod], now: Timestamp) -> Option<PodProblem> {
         );
         return Some(PodProblem::new(reason, message, Tolerance::Short));
     }
+    // One that is ready will be paid soon, whatever keeps the others from it.
+    if let Some(problem) = unsteady(pods, now) {
+        return Some(problem);
+    }
     let Some(PodProblem { reason: _, message, tolerance }) = worst(pods) else {
-        if let Some(problem) = unsteady(pods, now) {
-            return Some(problem);
-        }
         return Some(PodProblem::new(reason, format!("no pod of the Service {name} is ready"), Tolerance::Long));
     };
     Some(PodProblem::new(reason, format!("no pod of the Service {name} is ready: {message}"), tolerance))
@@ -101,6 +102,7 @@ mod tests {
             told(good(), Some(vec![shop(json!({"phase": "Pending"}))])),
             told(good(), Some(vec![shop(waiting("ImagePullBackOff", "no such image")), shop(ready())])),
             told(good(), Some(vec![shop(restarted(11))])),
+            told(good(), Some(vec![shop(waiting("ImagePullBackOff", "no such image")), shop(restarted(11))])),
             told(good(), Some(vec![shop(restarted(11)), shop(ready())])),
             told(good(), Some(vec![shop(restarted(10))])),
             // Nobody can say what a Service without a selector leads to.
@@ -115,7 +117,8 @@ mod tests {
             NoEndpoints Short: no pod of the Service shop is ready: the image of pod shop-0 cannot be pulled: no such image
             NoEndpoints Long: no pod of the Service shop is ready
             nothing
-            CrashLoopBackOff Long: pod shop-0 exits after every start: Error, exit code 3
+            Restarted Long: pod shop-0 was started anew a moment ago: Error, exit code 3; the load begins when it has run for 10 s
+            Restarted Long: pod shop-0 was started anew a moment ago: Error, exit code 3; the load begins when it has run for 10 s
             nothing
             nothing
             nothing

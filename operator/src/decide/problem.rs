@@ -18,8 +18,8 @@ use crate::{
     observe::{
         Observed,
         pods::{
-            all_containers, condition, container, end_text, is_part, is_ready, last_end, part_name, phase, quoted,
-            restarted_at, termination_text,
+            all_containers, condition, container, end_text, has_done_its_work, is_part, is_ready, last_end, part_name,
+            phase, quoted, restarted_at, termination_text,
         },
     },
 };
@@ -136,16 +136,20 @@ pub(crate) fn worst<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> Option<PodPr
     worst.map(|(problem, _)| problem)
 }
 
-/// A container that was started anew a moment ago, though its pod is ready. It may end again in mid-load.
+/// A container that was started anew a moment ago, though its pod is ready. It may end again in mid-load, or go on.
 pub(crate) fn unsteady<'a>(pods: impl IntoIterator<Item = &'a Pod>, now: Timestamp) -> Option<PodProblem> {
     pods.into_iter().filter(|pod| is_ready(pod)).find_map(|pod| {
         let is_new = |container: &ContainerStatus| {
             restarted_at(container).is_some_and(|started| now < started.saturating_add(STEADY_AFTER).unwrap_or(now))
         };
         let container = all_containers(pod).find(|container| is_new(container))?;
-        let problem = crashing(&subject(pod, container), container, last_end(container)?);
-        // It may have been the last time.
-        Some(PodProblem { tolerance: Tolerance::Long, ..problem })
+        let why = last_end(container).map(|end| format!(": {}", termination_text(end))).unwrap_or_default();
+        let message = format!(
+            "{} was started anew a moment ago{why}; the load begins when it has run for {} s",
+            subject(pod, container),
+            STEADY_AFTER.as_secs()
+        );
+        Some(PodProblem::new("Restarted", message, Tolerance::Long))
     })
 }
 
@@ -198,9 +202,7 @@ fn is_running(container: Option<&ContainerStatus>) -> bool {
 /// without it.
 fn of_added_container(pod: &Pod) -> Option<PodProblem> {
     all_containers(pod).filter(|container| container.name != part_name(pod)).find_map(|container| {
-        let ended = container.state.as_ref().and_then(|state| state.terminated.as_ref());
-        let has_done_its_work = ended.is_some_and(|ended| ended.exit_code == 0);
-        let problem = of_container(&subject(pod, container), "", container).filter(|_| !has_done_its_work);
+        let problem = of_container(&subject(pod, container), "", container).filter(|_| !has_done_its_work(container));
         problem.filter(|problem| problem.reason != INITIALIZING)
     })
 }
@@ -314,7 +316,8 @@ mod tests {
         // One that comes before the part's, which waits meanwhile.
         let mut before = beside(Part::ResetProxy, &json!({"initContainerStatuses": crash}));
         assert!(told(before.take()).1.starts_with("container a-proxy of pod one exits"));
-        let done = added(&json!({"terminated": {"exitCode": 0, "reason": "Completed"}}), 0);
+        let mut done = added(&json!({"terminated": {"exitCode": 0, "reason": "Completed"}}), 0);
+        done["ready"] = json!(true);
         assert_eq!(beside(Part::ResetProxy, &json!({"initContainerStatuses": done})), None);
         // A load that runs comes to its end without it.
         assert_eq!(beside(Part::LoadJob, &json!({"containerStatuses": crash})), None);

@@ -6,7 +6,7 @@ use futures::{StreamExt as _, future::try_join_all, stream};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client, ResourceExt as _, api::LogParams};
 use paylab_part::evidence_log::{assemble, lines_max};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{cluster::Observed, pods};
 use crate::{names::Part, planned::PlannedExperiment};
@@ -15,6 +15,8 @@ use crate::{names::Part, planned::PlannedExperiment};
 const TAIL_LINES: i64 = 5;
 /// How long all logs together may take. It is short, because other experiments wait meanwhile, and nothing depends on the logs.
 const LOGS_TIMEOUT: Duration = Duration::from_secs(5);
+/// A log with evidence that is not answered in time is read a second time, if no longer than this has passed since the first: the verdict waits.
+const SECOND_READS_WITHIN: Duration = Duration::from_secs(10);
 /// How many logs with evidence are read at once, so that they take little memory.
 const LOGS_AT_ONCE: usize = 8;
 /// A container runtime may cut a line in two, and counts both.
@@ -61,15 +63,14 @@ pub(crate) async fn load_evidence(
         ..LogParams::default()
     };
     let load = observed.run_pods().load;
-    let (api, tail, load) = (&api, &tail, &load);
+    let (api, tail, load, begun) = (&api, &tail, &load, Instant::now());
     let read = |worker| async move {
         let Some(pod) = load.iter().find(|pod| pods::worker(pod) == Some(worker)) else {
             return Err(format!("the pod of worker {worker} is gone"));
         };
         let name = pod.name_any();
-        // A busy kubelet may not answer at first.
         let mut log = timeout(LOGS_TIMEOUT, api.logs(&name, tail)).await;
-        if log.is_err() {
+        if log.is_err() && begun.elapsed() < SECOND_READS_WITHIN {
             log = timeout(LOGS_TIMEOUT, api.logs(&name, tail)).await;
         }
         let log = log.map_err(|_| format!("the log of pod {name} could not be read in time"))?;
@@ -87,12 +88,14 @@ fn started_load_pods(observed: &Observed) -> Vec<(u32, &Pod)> {
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
+    use std::{
+        convert::Infallible,
+        sync::{Arc, Mutex},
+    };
 
     use http::{Request, Response, StatusCode};
     use kube::client::Body;
     use serde_json::json;
-    use tokio::time::Instant;
     use tower::service_fn;
 
     use super::*;
@@ -149,6 +152,44 @@ mod tests {
         assert!(load_logs(&client, &experiment, &alone).await.unwrap().is_empty());
         let gone = Err("the pod of worker 0 is gone".to_owned());
         assert_eq!(load_evidence(&client, &experiment, &alone, 20_000).await, [gone]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_kubelet_that_is_silent_at_first_is_asked_again_for_evidence_as_long_as_there_is_time() {
+        const WORKERS: u32 = 24;
+        let experiment = planned(&json!({"client": {"workers": WORKERS}}));
+        let lines = paylab_part::evidence_log::lines(experiment.id.as_str(), b"share").join("\n");
+        let silent_for = |times: usize| {
+            let (lines, asked) = (lines.clone(), Arc::new(Mutex::new(BTreeMap::<String, usize>::new())));
+            service_fn(move |request: Request<Body>| {
+                let (lines, path) = (lines.clone(), request.uri().path().to_owned());
+                let asked = asked.lock().unwrap().entry(path).and_modify(|asked| *asked += 1).or_insert(1).to_owned();
+                async move {
+                    if asked <= times {
+                        std::future::pending::<()>().await;
+                    }
+                    let response = Response::builder().body(Body::from(lines.into_bytes()));
+                    Ok::<_, Infallible>(response.expect("the status is valid"))
+                }
+            })
+        };
+        let mut observed = loaded(ready());
+        observed.pods.truncate(2);
+        observed.pods.extend((0..WORKERS).map(|worker| {
+            let mut load = pod(Part::LoadJob, &format!("load-{worker}"), ready());
+            load.labels_mut().insert(crate::names::WORKER_LABEL.to_owned(), worker.to_string());
+            load
+        }));
+        let begun = Instant::now();
+        let once = load_evidence(&Client::new(silent_for(1), "school"), &experiment, &observed, 20_000).await;
+        // The first eight are asked twice, and there is no time for it with the others.
+        assert_eq!(once.iter().filter(|share| share.is_ok()).count(), LOGS_AT_ONCE, "{once:?}");
+        assert!(begun.elapsed() < Duration::from_secs(21), "{:?}", begun.elapsed());
+        let begun = Instant::now();
+        let never = load_evidence(&Client::new(silent_for(2), "school"), &experiment, &observed, 20_000).await;
+        let problem = Err("the log of pod load-0 could not be read in time".to_owned());
+        assert_eq!((&never[0], never.iter().filter(|share| share.is_ok()).count()), (&problem, 0));
+        assert!(begun.elapsed() < Duration::from_secs(21), "{:?}", begun.elapsed());
     }
 
     #[tokio::test]

@@ -86,18 +86,24 @@ pub(crate) fn last_end(container: &ContainerStatus) -> Option<&ContainerStateTer
     state.as_ref()?.terminated.as_ref()
 }
 
-/// How often the containers of a pod have ended. One that has done its work, as those before the part's do, has not.
+/// Whether a container comes before the part's and has ended as it should: Kubernetes calls it ready then, and no other that has ended.
+pub(crate) fn has_done_its_work(container: &ContainerStatus) -> bool {
+    let ended = container.state.as_ref().and_then(|state| state.terminated.as_ref());
+    container.ready && ended.is_some_and(|ended| ended.exit_code == 0)
+}
+
+/// How often the containers of a pod have ended, but for those that have done their work.
 pub(crate) fn ends(pod: &Pod) -> i32 {
     all_containers(pod).map(ends_of).sum()
 }
 
 fn ends_of(container: &ContainerStatus) -> i32 {
-    let waits_or_ended = match container.state.as_ref() {
-        Some(ContainerState { terminated: Some(ended), .. }) => ended.exit_code != 0,
+    let is_down = match container.state.as_ref() {
+        Some(ContainerState { terminated: Some(_), .. }) => !has_done_its_work(container),
         Some(ContainerState { waiting: Some(_), .. }) => last_end(container).is_some(),
         _ => false,
     };
-    container.restart_count + i32::from(waits_or_ended)
+    container.restart_count + i32::from(is_down)
 }
 
 /// When a container was started that runs, and that had ended before.

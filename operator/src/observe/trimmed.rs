@@ -122,7 +122,9 @@ mod tests {
         failed.job.as_mut().unwrap().status = serde_json::from_value(json!({"conditions": [
             {"type": "Failed", "status": "True", "reason": "DeadlineExceeded"}]}))
         .unwrap();
-        let starting = [lab(), unscheduled, crashing, unanswered, refused, forged];
+        let mut unsteady = lab();
+        unsteady.pods[0] = crate::fixtures::pod(Part::PaymentService, "service", crate::fixtures::restarted(8));
+        let starting = [lab(), unscheduled, crashing, unanswered, refused, forged, unsteady];
         let under_way =
             [loaded(ready()), loaded(ended(0, "Completed", "{}")), loaded(waiting("ErrImagePull", "x")), failed];
         let all = starting.map(|one| (Preparing, one)).into_iter().chain(under_way.map(|one| (Loading, one)));

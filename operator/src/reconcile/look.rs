@@ -218,8 +218,7 @@ async fn act(
 }
 
 /// When to reconcile again if no watch calls before: for another look, for the progress of the load, for another glance at a lab that is not fit, or
-/// because a time limit is reached. As long as
-/// the watches say something else than the last look, the progress is read by the next look only.
+/// because a time limit is reached. As long as the watches say something else than the last look, the progress is read by the next look only.
 pub(super) fn wake(experiment: &PlannedExperiment, known: &UnderWay, timeline: &Timeline) -> Duration {
     let until = |at: Instant| at.saturating_duration_since(Instant::now());
     let (waited, further) = match timeline.launched {

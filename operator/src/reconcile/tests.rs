@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use http::StatusCode;
+use k8s_openapi::jiff::Timestamp;
 use kube::{
     Api, Resource,
     runtime::{reflector::store::Writer, watcher},
@@ -19,7 +20,7 @@ use crate::{
     decide::PodProblem,
     fixtures::{
         FakeApi, PROXY, UID, at, deployment, ended, foreign, lab, loaded, plan, planned, pod, ready, resource,
-        settings, waiting,
+        restarted, settings, waiting,
     },
     names::{self, Part},
     observe::{Observed, Ownership, Writers, trimmed},
@@ -201,6 +202,29 @@ async fn a_lab_that_only_the_watches_say_is_ready_gets_no_load() {
     assert!(!is_launch(&stage.requests().await));
     stage.exists(&lab());
     advance(Duration::from_secs(5)).await;
+    assert!(is_launch(&stage.requests().await));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lab_whose_container_was_started_anew_is_glanced_at_until_it_is_trusted_though_no_watch_tells() {
+    let stage = Stage::starting(&json!({})).await;
+    let now = Timestamp::now().duration_since(at(0)).as_secs();
+    let restarted_at = |second| {
+        let mut lab = lab();
+        lab.pods[0] = pod(Part::PaymentService, "service", restarted(second));
+        lab
+    };
+    stage.exists(&restarted_at(now));
+    stage.told(&restarted_at(now));
+    // A look that has seen the same as the watches. After it, a glance every five seconds is enough.
+    advance(Duration::from_secs(2)).await;
+    for looks in [true, false] {
+        assert_eq!(stage.reconcile().await, Action::requeue(Duration::from_secs(5)));
+        let asked = stage.api.asked();
+        assert!(!is_launch(&asked) && asked.is_empty() != looks, "{asked:?}");
+    }
+    stage.exists(&restarted_at(now - 11));
+    stage.told(&restarted_at(now - 11));
     assert!(is_launch(&stage.requests().await));
 }
 

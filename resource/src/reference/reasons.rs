@@ -10,7 +10,7 @@ const CONDITIONS: [ConditionRow; 8] = [
     ("Accepted", "The experiment can be run as it is written.", "`Planned`", "`Refused`"),
     (
         "EnvironmentReady",
-        "The payment service and the proxy are ready, and none of their pods was replaced while the load ran.",
+        "The payment service and the proxy are ready, and none of their pods was replaced and no container in them ended while the load ran.",
         "`AsPlanned`",
         "`Starting`, the reason of a pod that does not start, `EnvironmentChanged`",
     ),
@@ -53,7 +53,7 @@ const CONDITIONS: [ConditionRow; 8] = [
 ];
 
 /// Why an experiment ends without a verdict. What Kubernetes says of a pod is given as it is.
-const FAILURES: [(&str, &str); 12] = [
+const FAILURES: [(&str, &str); 13] = [
     ("Refused", "The spec cannot be run. `message` names each field that is wrong."),
     ("NameTaken", "An object that is not Paylab's has the name of one of the lab's objects."),
     ("FormerRun", "Parts of an earlier experiment of the same name are still being removed."),
@@ -69,6 +69,10 @@ const FAILURES: [(&str, &str); 12] = [
     (
         "ImagePullBackOff, CreateContainerConfigError, CrashLoopBackOff, FailedCreate",
         "A pod could not be started for a minute.",
+    ),
+    (
+        "Restarted",
+        "A container of the service or the proxy was started anew less than 10 s ago; the load begins when it has run for so long.",
     ),
     ("Unschedulable", "No node has had room for a pod within `spec.activeDeadline`."),
     ("NotReady", "A pod runs and has not become ready within `spec.activeDeadline`."),
@@ -124,7 +128,7 @@ const fn anomaly(anomaly: Anomaly) -> &'static str {
 const fn doubt(doubt: Doubt) -> &'static str {
     match doubt {
         Doubt::EnvironmentChanged => {
-            "The lab changed while the load ran: pods of the service or the proxy were replaced, added or taken away, or the load was started twice."
+            "The lab changed while the load ran: pods of the service or the proxy were replaced, added or taken away, a container in one of them ended, or the load was started twice."
         }
         Doubt::ReportMissing => "A worker has left no report.",
         Doubt::ContractNotProven => {

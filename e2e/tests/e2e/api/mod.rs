@@ -22,7 +22,7 @@ use self::{
     fake_kubelet::FakeKubelet,
     request_faults::RequestFault,
 };
-use crate::support::{Suite, Test, root};
+use crate::support::{Suite, Test, await_established, root};
 
 /// The tests run one after another, because each crash test runs many experiments. The rights are compared with all requests of
 /// the tests before.
@@ -103,7 +103,7 @@ fn prepare(node: &Node) {
         node.helm(&["template", "paylab", chart.to_str().unwrap(), "--namespace", "paylab", "--skip-tests"]).unwrap();
     node.kubectl(&["create", "namespace", "paylab"]).unwrap();
     node.apply(&rendered).unwrap();
-    node.kubectl(&["wait", "--for=condition=Established", "crd/chaosexperiments.paylab.dev", "--timeout=30s"]).unwrap();
+    await_established(node, &["crd/chaosexperiments.paylab.dev"]);
     wait_for_admission(node);
     let (kubelet, kubeconfig) = (FakeKubelet::new(), node.kubeconfig().to_owned());
     // The thread ends with this process, which may outlive the node.

@@ -345,7 +345,7 @@ pub(crate) async fn a_hundred_at_once(node: &Node) {
     scene.operator.stop();
 }
 
-/// Nine experiments of 60 million payments whose loads are ended by their deadlines, and an ordinary one that is applied after them.
+/// Nine experiments of 60 million payments whose loads report that they were stopped, and an ordinary one that is applied after them.
 pub(crate) async fn beside_huge_ones(node: &Node) {
     let config = admin_config(node.kubeconfig()).await;
     let scene = Scene::open(&config, "huge").await;
