@@ -139,8 +139,9 @@ pub(crate) fn worst<'a>(pods: impl IntoIterator<Item = &'a Pod>) -> Option<PodPr
 /// A container that was started anew a moment ago, though its pod is ready. It may end again in mid-load, or go on.
 pub(crate) fn unsteady<'a>(pods: impl IntoIterator<Item = &'a Pod>, now: Timestamp) -> Option<PodProblem> {
     pods.into_iter().filter(|pod| is_ready(pod)).find_map(|pod| {
+        // A node whose clock is far ahead would never be trusted.
         let is_new = |container: &ContainerStatus| {
-            restarted_at(container).is_some_and(|started| now < started.saturating_add(STEADY_AFTER).unwrap_or(now))
+            restarted_at(container).is_some_and(|started| now.duration_since(started).unsigned_abs() < STEADY_AFTER)
         };
         let container = all_containers(pod).find(|container| is_new(container))?;
         let why = last_end(container).map(|end| format!(": {}", termination_text(end))).unwrap_or_default();
