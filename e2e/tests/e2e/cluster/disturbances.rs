@@ -92,7 +92,8 @@ fn sidecars(node: &Node) {
             assert!(lab["pods"].as_object().unwrap().values().all(|ends| *ends == 0), "after a restart: {lab}");
             ("Completed", "has ended: Error, exit code 3")
         }
-        _ => ("Failed", "exits after every start: Error, exit code 3"),
+        Some("CrashLoopBackOff") => ("Failed", "exits after every start: Error, exit code 3"),
+        _ => panic!("{status:#}"),
     };
     assert_eq!(status["phase"], phase, "{status:#}");
     let told = message(&status);
